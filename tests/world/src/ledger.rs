@@ -1,0 +1,90 @@
+//! Everything that the world saw, in the order in which it saw it. The judge reads nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// Who knocks at the node's door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Client {
+    /// In the ENI's own subnet, its group allowed.
+    Near,
+    /// In another subnet, its group allowed.
+    Far,
+    /// Its group is not allowed.
+    Stranger,
+}
+
+/// One thing that the world saw.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A call to one of the doubles (`ec2`, `autoscaling`, `sts`, `secretsmanager`, `ssm`, `s3`, `imds`, `registry`).
+    Call {
+        service: String,
+        operation: String,
+        /// The instance whose credentials or metadata service were used, where known.
+        caller: Option<String>,
+        /// Flat parameters; never a secret's value.
+        parameters: BTreeMap<String, String>,
+        status: u16,
+        /// The service's error code where it refused.
+        code: Option<String>,
+    },
+    /// The cloud's own state moved: an ENI, an instance, a lifecycle action.
+    State { of: String, from: String, to: String },
+    /// A client's connection to the node was accepted.
+    Reached { client: Client, port: u16 },
+    /// What the server (the stand-in) reported of one request that it answered.
+    Server { method: String, path: String, status: u16, details: serde_json::Value },
+    /// The image of a disk changed for the first time.
+    DiskTouched { serial: String, journalled: bool },
+    /// Something that the agent must never do, seen by the double itself.
+    Forbidden { rule: String, details: String },
+    /// A mark of the case: a power cut, a reboot, the start of the agent.
+    Mark { what: String },
+}
+
+/// An event with its time.
+#[derive(Clone, Debug, Serialize)]
+pub struct Seen {
+    pub at: Timestamp,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The append-only list. Shared by `Arc` between all doubles.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    seen: Mutex<Vec<Seen>>,
+}
+
+impl Ledger {
+    /// # Panics
+    /// When another thread panicked while it wrote.
+    pub fn record(&self, event: Event) {
+        self.record_at(Timestamp::now(), event);
+    }
+
+    /// For what was seen elsewhere and arrives late, such as a container's log line.
+    ///
+    /// # Panics
+    /// When another thread panicked while it wrote.
+    pub fn record_at(&self, at: Timestamp, event: Event) {
+        tracing::debug!(?event, "seen");
+        self.seen.lock().expect("the ledger is written without panics").push(Seen { at, event });
+    }
+
+    /// All events so far, ordered by their time.
+    ///
+    /// # Panics
+    /// When another thread panicked while it wrote.
+    pub fn events(&self) -> Vec<Seen> {
+        let mut events = self.seen.lock().expect("the ledger is written without panics").clone();
+        events.sort_by_key(|seen| seen.at);
+        events
+    }
+}
