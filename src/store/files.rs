@@ -117,6 +117,11 @@ impl Tree {
         self.dir.symlink_metadata(path).is_ok()
     }
 
+    /// The size of a file, where it is one.
+    pub fn size(&self, path: &Path) -> Option<u64> {
+        self.dir.symlink_metadata(path).ok().filter(cap_std::fs::Metadata::is_file).map(|m| m.len())
+    }
+
     /// The names directly in `path`; none where it does not exist.
     pub fn names(&self, path: &Path) -> Result<Vec<String>, StoreError> {
         let entries = if path.as_os_str().is_empty() { self.dir.entries() } else { self.dir.read_dir(path) };

@@ -38,6 +38,8 @@ pub struct Listed {
     pub size: u64,
     /// Without quotes; empty where the store lists none.
     pub etag: String,
+    /// Seconds since 1970.
+    pub modified: i64,
 }
 
 /// On what a write depends.
@@ -192,6 +194,7 @@ impl Store {
                     key: object.key().unwrap_or_default().to_owned(),
                     size: object.size().and_then(|s| u64::try_from(s).ok()).unwrap_or_default(),
                     etag: bare(object.e_tag()),
+                    modified: object.last_modified().map_or(0, aws_smithy_types::DateTime::secs),
                 });
             }
         })
