@@ -13,6 +13,7 @@
 //! table, and its place in [`verify`].
 
 mod choose;
+mod refresh;
 mod descriptor;
 mod error;
 mod serve;
