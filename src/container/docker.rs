@@ -7,7 +7,6 @@ use bollard::Docker;
 use bollard::errors::Error;
 
 use super::ContainerError;
-use crate::explain::{Class, Explain};
 use crate::host::Host;
 use crate::retry::{Limits, retry};
 
@@ -71,8 +70,4 @@ pub fn absent<T>(result: Result<T, ContainerError>) -> Result<Option<T>, Contain
         Err(error) if matches!(status(&error), Some((404, _))) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-pub fn may_help(error: &ContainerError) -> bool {
-    error.class() == Class::Retry
 }

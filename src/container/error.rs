@@ -39,6 +39,12 @@ pub enum ContainerError {
     NoProof { what: String },
     #[error("{} of the container cannot be read", path.display())]
     Proc { path: PathBuf, source: std::io::Error },
+    #[error("the container could reach the instance metadata: the door's metadata rules are not loaded")]
+    MetadataOpen,
+    #[error("the rules of the door cannot be looked at")]
+    Door { source: Box<crate::network::NetworkError> },
+    #[error("the container's specification would hold a secret")]
+    Leak,
     #[error("the specification cannot be written down")]
     Specification { source: serde_json::Error },
     #[error("the credentials for the container cannot be served on {address}")]
@@ -58,6 +64,8 @@ impl Explain for ContainerError {
             | Self::NotReady { .. }
             | Self::Proc { .. }
             | Self::NoProof { .. }
+            | Self::MetadataOpen
+            | Self::Door { .. }
             | Self::Vend { .. } => Class::Retry,
             Self::Pull { again: false, .. }
             | Self::ImageFile { .. }
@@ -68,6 +76,7 @@ impl Explain for ContainerError {
             | Self::NotOurs { .. }
             | Self::Refused { .. }
             | Self::Exited { .. }
+            | Self::Leak
             | Self::Specification { .. }
             | Self::NoRole => Class::Final,
         }
@@ -102,8 +111,15 @@ impl Explain for ContainerError {
             Self::Exited { oom: false, .. } | Self::NotReady { .. } => {
                 "Read its last lines in the details, and mend what they name.".to_owned()
             }
-            Self::NoProof { .. } => "Nothing was written; the container is replaced by the next run.".to_owned(),
+            Self::NoProof { .. } => {
+                "Nothing was written; the container is replaced by the next run.".to_owned()
+            }
             Self::Proc { .. } => "The container ended meanwhile; it is tried again.".to_owned(),
+            Self::MetadataOpen => {
+                "Find who removes the nft table inet weaviate_provisioner; it is tried again.".to_owned()
+            }
+            Self::Door { source } => source.remedy(),
+            Self::Leak => "Take the secret out of weaviate.env and the image's name.".to_owned(),
             Self::Specification { .. } => "This is a bug: report it with the log.".to_owned(),
             Self::Vend { .. } => "Find what else listens there; it is tried again.".to_owned(),
             Self::NoRole => {

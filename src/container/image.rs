@@ -202,9 +202,18 @@ fn has_tag(reference: &str) -> bool {
 /// Answers of a registry that a retry does not change (distribution specification, error codes).
 fn is_final(message: &str) -> bool {
     let message = message.to_lowercase();
-    ["manifest unknown", "not found", "access denied", "unauthorized", "denied:", "invalid reference", "name unknown", "no matching manifest"]
-        .iter()
-        .any(|words| message.contains(words))
+    [
+        "manifest unknown",
+        "not found",
+        "access denied",
+        "unauthorized",
+        "denied:",
+        "invalid reference",
+        "name unknown",
+        "no matching manifest",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
 }
 
 #[cfg(test)]

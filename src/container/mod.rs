@@ -36,7 +36,7 @@ pub use image::{Image, ready_image};
 pub use running::{Running, restart, stop};
 pub use settings::{Keys, OWNED_ENVIRONMENT, Oidc, Settings};
 pub use spec::{DirectS3, ServerPlan};
-pub use start::start_at;
+pub use start::start;
 
 /// REST on the address.
 pub const REST_PORT: u16 = 8080;
