@@ -2,8 +2,11 @@
 
 use thiserror::Error;
 
+use crate::container::ContainerError;
+use crate::disk::DiskError;
 use crate::explain::{Class, Explain};
 use crate::manifest::ManifestError;
+use crate::secrets::SecretsError;
 use crate::store::StoreError;
 use crate::weaviate::{State, WeaviateError};
 
@@ -15,11 +18,19 @@ pub enum RestoreError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Server(#[from] WeaviateError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    #[error(transparent)]
+    Container(#[from] ContainerError),
 
     // Choosing.
     #[error("s3://{bucket}/{prefix} holds no backup, and `restore.allow_empty` is not set")]
     EmptyNotAllowed { bucket: String, prefix: String },
-    #[error("s3://{bucket}/{prefix} holds no backup, but {eni} is tagged weaviate:initialized: there was one")]
+    #[error(
+        "s3://{bucket}/{prefix} holds no backup, but {eni} is tagged weaviate:initialized: there was one"
+    )]
     Initialized { bucket: String, prefix: String, eni: String },
     #[error("s3://{bucket}/{key} has no manifest, so no checksums, and `restore.unverified` is \"refuse\"")]
     Unverified { bucket: String, key: String },
@@ -84,6 +95,9 @@ impl Explain for RestoreError {
             Self::Store(error) => error.class(),
             Self::Manifest(error) => error.class(),
             Self::Server(error) => error.class(),
+            Self::Disk(error) => error.class(),
+            Self::Secrets(error) => error.class(),
+            Self::Container(error) => error.class(),
             Self::Space { .. }
             | Self::Forgotten { .. }
             | Self::Stalled { .. }
@@ -113,28 +127,38 @@ impl Explain for RestoreError {
             Self::Store(error) => error.remedy(),
             Self::Manifest(error) => error.remedy(),
             Self::Server(error) => error.remedy(),
-            Self::EmptyNotAllowed { .. } => "Check `backup.bucket` and `backup.prefix`; for a deployment that \
+            Self::Disk(error) => error.remedy(),
+            Self::Secrets(error) => error.remedy(),
+            Self::Container(error) => error.remedy(),
+            Self::EmptyNotAllowed { .. } => {
+                "Check `backup.bucket` and `backup.prefix`; for a deployment that \
                                              has no data yet set `restore.allow_empty = true`."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Initialized { eni, .. } => format!(
                 "Check `backup.bucket` and `backup.prefix` and bring the backup back; only if its data may be \
                  lost remove the tag weaviate:initialized from {eni}."
             ),
-            Self::Unverified { .. } => "Run `weaviate-provisioner adopt` to hash it and give it a manifest, or \
+            Self::Unverified { .. } => {
+                "Run `weaviate-provisioner adopt` to hash it and give it a manifest, or \
                                         set `restore.unverified = \"allow\"` to take it on trust."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::NoneUsable { .. } => {
                 "Bring a whole backup back, from the bucket's versions or from a replica.".to_owned()
             }
             Self::Descriptor { .. } => {
                 "Restore it from the bucket's versions, or move the backup's folder away.".to_owned()
             }
-            Self::OtherNode { .. } => "Set `node.name` to the backup's node, or give this node a prefix of its \
+            Self::OtherNode { .. } => {
+                "Set `node.name` to the backup's node, or give this node a prefix of its \
                                        own; backups of several nodes are not for a single one."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::NewerServer { made, .. } => format!("Set `weaviate.image` to {made} or later."),
             Self::NoSpace { .. } => {
-                "Choose an instance type with a larger instance store, or delete what is not needed.".to_owned()
+                "Choose an instance type with a larger instance store, or delete what is not needed."
+                    .to_owned()
             }
             Self::Space { mount, .. } => format!("Check the file system at {mount}."),
             Self::Changed { .. } => "Somebody wrote into the backup's folder; restore the object from the \
@@ -157,9 +181,7 @@ impl Explain for RestoreError {
             Self::Open { .. } => "Remove what opens it from `weaviate.env`; anonymous access has a name: \
                                   `weaviate.anonymous = true`."
                 .to_owned(),
-            Self::ReaderWrites { .. } => {
-                "Check that `weaviate.keys.reader` is a key of its own.".to_owned()
-            }
+            Self::ReaderWrites { .. } => "Check that `weaviate.keys.reader` is a key of its own.".to_owned(),
             Self::UnknownKey { role } => {
                 format!("Check that the container has the configuration file with `weaviate.keys.{role}`.")
             }
@@ -170,6 +192,7 @@ impl Explain for RestoreError {
     fn details(&self) -> Vec<String> {
         match self {
             Self::Differs { differences, .. } => differences.iter().take(100).cloned().collect(),
+            Self::Container(error) => error.details(),
             _ => Vec::new(),
         }
     }

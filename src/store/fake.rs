@@ -206,10 +206,8 @@ fn read(fake: &FakeS3, key: &str, range: &str, trouble: Option<&Trouble>) -> Res
         }
         _ => Body::from(part),
     };
-    let mut response = Response::builder()
-        .status(status)
-        .header(header::ETAG, tag)
-        .header(header::CONTENT_LENGTH, length);
+    let mut response =
+        Response::builder().status(status).header(header::ETAG, tag).header(header::CONTENT_LENGTH, length);
     if let Some(range) = content_range {
         response = response.header(header::CONTENT_RANGE, range);
     }
@@ -218,9 +216,8 @@ fn read(fake: &FakeS3, key: &str, range: &str, trouble: Option<&Trouble>) -> Res
 
 fn list(fake: &FakeS3, query: &str) -> Response {
     let decode = |text: &str| text.replace("%2F", "/").replace("%3D", "=").replace('+', " ");
-    let value = |name: &str| {
-        query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))).map(decode)
-    };
+    let value =
+        |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))).map(decode);
     let prefix = value("prefix").unwrap_or_default();
     let after = value("continuation-token").unwrap_or_default();
     let delimiter = value("delimiter");
@@ -255,7 +252,9 @@ fn list(fake: &FakeS3, query: &str) -> Response {
     }
     let next = last.map_or_else(
         || "<IsTruncated>false</IsTruncated>".to_owned(),
-        |token| format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>"),
+        |token| {
+            format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>")
+        },
     );
     format!("<ListBucketResult>{next}{body}</ListBucketResult>").into_response()
 }

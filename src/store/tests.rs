@@ -61,7 +61,8 @@ async fn what_was_backed_up_arrives_in_ranges_under_its_name() {
     let (fake, directory) = (FakeS3::start().await, tempfile::tempdir().expect("a directory"));
     let (big, small, empty) = (noise(3_500_000), noise(100), Vec::new());
     let mut all = Vec::new();
-    for (key, bytes) in [("prod/full-1/n/A/chunk-1", &big), ("prod/full-1/n/A/chunk-2", &small), ("prod/e", &empty)]
+    for (key, bytes) in
+        [("prod/full-1/n/A/chunk-1", &big), ("prod/full-1/n/A/chunk-2", &small), ("prod/e", &empty)]
     {
         fake.put(key, bytes.clone());
         all.push(wanted(key, bytes));
@@ -108,10 +109,20 @@ async fn what_cannot_be_had_is_told_apart_and_named() {
         ("absent", bytes.clone(), Some(Trouble::Refuse(404, "NoSuchKey")), Class::Final, |e| {
             matches!(e, StoreError::Absent { .. })
         }),
-        ("flipped", flipped, None, Class::Final, |e| matches!(e, StoreError::Corrupt { what, .. } if what.contains("SHA-256"))),
-        ("shorter", bytes[..400_000].to_vec(), None, Class::Final, |e| {
-            matches!(e, StoreError::Corrupt { what, .. } if what.contains("400000 bytes, not the 500000"))
-        }),
+        (
+            "flipped",
+            flipped,
+            None,
+            Class::Final,
+            |e| matches!(e, StoreError::Corrupt { what, .. } if what.contains("SHA-256")),
+        ),
+        (
+            "shorter",
+            bytes[..400_000].to_vec(),
+            None,
+            Class::Final,
+            |e| matches!(e, StoreError::Corrupt { what, .. } if what.contains("400000 bytes, not the 500000")),
+        ),
         ("longer", noise(600_000), None, Class::Final, |e| matches!(e, StoreError::Corrupt { .. })),
         ("empty", Vec::new(), None, Class::Final, |e| matches!(e, StoreError::Corrupt { .. })),
     ];
