@@ -15,3 +15,5 @@
 pub mod assumptions;
 pub mod faults;
 pub mod ledger;
+pub mod machine;
+pub mod vpc;
