@@ -120,7 +120,7 @@ impl Disk {
             }
             offset += 4096;
         }
-        Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(digest.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}")))
     }
 }
 

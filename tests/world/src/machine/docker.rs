@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Machine, process::Process};
 
-const UP: Duration = Duration::from_secs(60);
+const UP: Duration = Duration::from_mins(1);
 const DOWN: Duration = Duration::from_secs(30);
 
 impl Machine {

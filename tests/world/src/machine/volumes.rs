@@ -70,9 +70,7 @@ impl Machine {
         let upper = volume.join("upper");
         let address = self.spec.primary.address;
         let mut hosts = format!("127.0.0.1 localhost\n{address} {}\n", self.hostname());
-        for (address, name) in &self.spec.hosts {
-            hosts += &format!("{address} {name}\n");
-        }
+        hosts.extend(self.spec.hosts.iter().map(|(address, name)| format!("{address} {name}\n")));
         put(&upper.join("etc/hosts"), hosts)?;
         put(&upper.join("etc/hostname"), self.hostname() + "\n")?;
         put(&upper.join("etc/machine-id"), uuid().replace('-', "") + "\n")?;
@@ -149,6 +147,9 @@ impl Machine {
 
 /// Closes the disks and waits until the kernel has freed their loop devices.
 pub(super) async fn free(disks: Vec<Arc<Disk>>) -> Result<()> {
+    if let Some(held) = disks.iter().find(|disk| Arc::strong_count(disk) > 1) {
+        bail!("somebody still holds disk {}", held.spec.serial);
+    }
     let backing: Vec<PathBuf> = disks
         .iter()
         .map(|d| {

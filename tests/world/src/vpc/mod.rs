@@ -98,7 +98,6 @@ impl Vpc {
                     ("net/ipv4/conf/all/rp_filter", "0"),
                     ("net/ipv4/conf/default/rp_filter", "0"),
                     ("net/ipv4/conf/default/proxy_arp", "1"),
-                    ("net/ipv4/neigh/default/proxy_delay", "0"),
                     ("net/ipv4/conf/all/send_redirects", "0"),
                     ("net/ipv4/conf/default/send_redirects", "0"),
                 ] {
@@ -161,10 +160,13 @@ impl Vpc {
         let port = format!("nic{}", self.inner.next_port.fetch_add(1, Ordering::Relaxed));
         let lines = plan::wire(&port, nic, interface, process);
         let script = plan::admit(&self.inner.plan, &port, nic, group);
+        let delay = format!("net/ipv4/neigh/{port}/proxy_delay");
         self.inner
             .router
             .enter(move || {
                 ip(&lines)?;
+                // The kernel's answers for others take up to 0.8 s otherwise.
+                sysctl(&delay, "0")?;
                 nft(&script)
             })
             .await

@@ -148,12 +148,11 @@ pub(super) fn wire(port: &str, nic: &Nic, interface: &str, process: u32) -> Vec<
 /// What the VPC knows of a NIC: its source, its metadata right, its group.
 pub(super) fn admit(plan: &VpcPlan, port: &str, nic: &Nic, group: Option<&EniPlan>) -> String {
     let address = nic.address;
-    let mut script = format!("add element inet vpc nics {{ \"{port}\" . {address} }}\n");
-    for (client, to_port) in group.into_iter().flat_map(group_members) {
+    let allowed = group.into_iter().flat_map(group_members).map(|(client, to_port)| {
         let from = plan.client(client).address;
-        script += &format!("add element inet vpc allowed {{ {from} . {address} . {to_port} }}\n");
-    }
-    script
+        format!("add element inet vpc allowed {{ {from} . {address} . {to_port} }}\n")
+    });
+    format!("add element inet vpc nics {{ \"{port}\" . {address} }}\n") + &allowed.collect::<String>()
 }
 
 /// The reverse of [`admit`].
