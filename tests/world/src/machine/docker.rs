@@ -23,8 +23,8 @@ impl Machine {
 
     /// Starts dockerd and waits until it answers. Containers and images lie on the root volume.
     pub async fn start_docker(&self, extra: &[&str]) -> Result<()> {
-        let mut state = self.state.lock().await;
-        if state.docker.as_ref().is_some_and(|docker| docker.ended().is_none()) {
+        let running = |docker: &Process| docker.ended().is_none();
+        if self.state.lock().await.docker.as_ref().is_some_and(running) {
             return Ok(());
         }
         let log = self.store.path().join("dockerd.log");
@@ -55,7 +55,8 @@ impl Machine {
         let deadline = Instant::now() + UP;
         loop {
             if matches!(timeout(Duration::from_secs(2), self.ping()).await, Ok(Ok(()))) {
-                state.docker = Some(docker);
+                // The lock is not held while it starts: a power cut waits for nobody.
+                self.state.lock().await.docker = Some(docker);
                 return Ok(());
             }
             if docker.ended().is_some() || Instant::now() > deadline {

@@ -58,7 +58,7 @@ pub struct MachineSpec {
 
 impl Default for MachineSpec {
     fn default() -> Self {
-        let hide = ["workspace", "etc/weaviate-provisioner", "var/lib/weaviate-provisioner"];
+        let hide = ["workspace", "root/.aws", "etc/weaviate-provisioner", "var/lib/weaviate-provisioner"];
         Self {
             instance_id: "i-0new".into(),
             primary: Nic {
@@ -178,7 +178,10 @@ impl Machine {
         let mut state = self.state.lock().await;
         let Some(at) = state.enis.iter().position(|eni| eni.id == eni_id) else { return Ok(()) };
         let eni = state.enis.remove(at);
-        self.vpc.unwire(&eni.nic.mac).await
+        match &state.init {
+            Some(init) => self.vpc.unwire(&eni.nic.mac, init.id()).await,
+            None => Ok(()),
+        }
     }
 
     /// A program to run inside, with an environment of its own.
@@ -186,7 +189,7 @@ impl Machine {
         Ok(Inside::new(self.pid()?, program))
     }
 
-    /// Power off and on again: `lose_unsynced` says whether it was a cut or an orderly reboot.
+    /// An orderly reboot: the file systems are unmounted and the boot id is another one.
     pub async fn reboot(&self) -> Result<()> {
         self.halt(false).await?;
         self.power_on().await
@@ -224,9 +227,9 @@ impl Machine {
         tokio::time::timeout(Duration::from_secs(30), init.kill())
             .await
             .context("the machine's processes do not go")??;
-        self.vpc.unwire(&self.spec.primary.mac).await?;
+        self.vpc.unwire(&self.spec.primary.mac, init.id()).await?;
         for eni in &state.enis {
-            self.vpc.unwire(&eni.nic.mac).await?;
+            self.vpc.unwire(&eni.nic.mac, init.id()).await?;
         }
         self.release(mounts, lose_unsynced).await?;
         let left = cgroup::remove(&self.cgroup, Duration::from_secs(10)).await;
@@ -250,6 +253,11 @@ impl Machine {
             0 => bail!("{} is off", self.spec.instance_id),
             pid => Ok(pid),
         }
+    }
+
+    /// All its processes, those of its containers included, by their ids outside.
+    pub fn processes(&self) -> Result<Vec<u32>> {
+        process::descendants(self.pid()?)
     }
 
     fn running_root(&self) -> Result<PathBuf> {

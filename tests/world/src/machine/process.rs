@@ -6,6 +6,7 @@
 //! ```
 //! The child is the program itself, not an `nsenter` in front of it: killing it kills it.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::process::{ExitStatus, Output, Stdio};
@@ -188,4 +189,25 @@ impl Process {
         self.signal(Signal::SIGKILL)?;
         self.wait().await
     }
+}
+
+/// The processes whose pid namespace is that of `init` or below it.
+pub(super) fn descendants(init: u32) -> Result<Vec<u32>> {
+    let namespace = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let home = namespace(init).context("look at the machine's pid namespace")?;
+    let mut parents = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").context("list processes")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // A process may end while we look.
+        let Ok(status) = std::fs::read_to_string(entry.path().join("status")) else { continue };
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<u32>().ok());
+        parents.insert(pid, parent.unwrap_or(0));
+    }
+    let belongs = |pid: &u32| {
+        let line = std::iter::successors(Some(*pid), |pid| parents.get(pid).copied().filter(|p| *p != 0));
+        line.take(64).any(|pid| namespace(pid).as_ref() == Some(&home))
+    };
+    Ok(parents.keys().copied().filter(belongs).collect())
 }

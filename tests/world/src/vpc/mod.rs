@@ -81,6 +81,8 @@ struct Inner {
 #[derive(Clone, Debug)]
 struct Wire {
     port: String,
+    /// Whose namespace the far end is in: the last owner must not pull what the next one has.
+    process: u32,
     nic: Nic,
     group: Option<EniPlan>,
 }
@@ -156,7 +158,7 @@ impl Vpc {
         process: u32,
         group: Option<&EniPlan>,
     ) -> Result<()> {
-        self.unwire(&nic.mac).await?;
+        self.pull(&nic.mac, |_| true).await?;
         let port = format!("nic{}", self.inner.next_port.fetch_add(1, Ordering::Relaxed));
         let lines = plan::wire(&port, nic, interface, process);
         let script = plan::admit(&self.inner.plan, &port, nic, group);
@@ -171,15 +173,23 @@ impl Vpc {
             })
             .await
             .with_context(|| format!("plug {} into process {process}", nic.address))?;
-        let wire = Wire { port, nic: nic.clone(), group: group.cloned() };
+        let wire = Wire { port, process, nic: nic.clone(), group: group.cloned() };
         self.inner.wires.lock().unwrap_or_else(PoisonError::into_inner).insert(nic.mac.clone(), wire);
         Ok(())
     }
 
-    /// Pulls a NIC. One that is not plugged is no error: a power cut takes the far end first.
-    pub(crate) async fn unwire(&self, mac: &str) -> Result<()> {
-        let removed = self.inner.wires.lock().unwrap_or_else(PoisonError::into_inner).remove(mac);
-        let Some(Wire { port, nic, group }) = removed else { return Ok(()) };
+    /// Pulls a NIC out of the namespace of `process`. One that is not there is no error: a power cut takes
+    /// the far end first, and the NIC may have moved on.
+    pub(crate) async fn unwire(&self, mac: &str, process: u32) -> Result<()> {
+        self.pull(mac, |wire| wire.process == process).await
+    }
+
+    async fn pull(&self, mac: &str, wanted: impl Fn(&Wire) -> bool) -> Result<()> {
+        let removed = {
+            let mut wires = self.inner.wires.lock().unwrap_or_else(PoisonError::into_inner);
+            if wires.get(mac).is_some_and(wanted) { wires.remove(mac) } else { None }
+        };
+        let Some(Wire { port, process: _, nic, group }) = removed else { return Ok(()) };
         let script = plan::expel(&self.inner.plan, &port, &nic, group.as_ref());
         self.inner
             .router

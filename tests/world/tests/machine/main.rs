@@ -3,3 +3,4 @@
 mod door;
 mod lives;
 mod reach;
+mod remains;
