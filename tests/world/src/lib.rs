@@ -13,5 +13,7 @@
 //! how we know it (`documented`, `recorded`, `assumed`).
 
 pub mod assumptions;
+pub mod case;
 pub mod faults;
+pub mod judge;
 pub mod ledger;
