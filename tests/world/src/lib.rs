@@ -13,7 +13,9 @@
 //! how we know it (`documented`, `recorded`, `assumed`).
 
 pub mod assumptions;
+pub mod case;
 pub mod faults;
+pub mod judge;
 pub mod ledger;
 pub mod machine;
 pub mod vpc;

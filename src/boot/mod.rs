@@ -1,0 +1,5 @@
+//! The boot on one screen.
+
+mod settings;
+
+pub use settings::Settings;

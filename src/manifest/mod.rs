@@ -1,0 +1,1 @@
+//! The manifest: the authoritative pointer to the latest backup, and the fence.

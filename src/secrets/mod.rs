@@ -1,0 +1,1 @@
+//! Secrets, from Secrets Manager and SSM to files on a tmpfs.

@@ -1,0 +1,1 @@
+//! The server over REST: client and types, no decisions.
