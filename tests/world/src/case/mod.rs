@@ -10,8 +10,11 @@
 //! To add a case: a folder with `case.toml`; `about` in one sentence, the trouble in `[trouble]`, the
 //! expectation in `[expect]`, and a row in `docs/features.md`.
 
+mod expect;
 mod outcome;
+mod run;
 mod spec;
 
 pub use outcome::{Outcome, RestoredOutcome, StepOutcome, WorldOutcome};
-pub use spec::{Act, Case, Expect, Scene, load_all};
+pub use run::{Played, play};
+pub use spec::{Act, Case, Deed, Expect, Meanwhile, Scene, lay, load_all};

@@ -21,8 +21,43 @@ pub struct Scene {
     pub bucket: Table,
     /// The machine: who configures the ENI, how Docker is started, whether the image is there.
     pub machine: Table,
+    /// Secrets by name (`weaviate/admin-key`), instead of the planted ones; an empty text takes one away.
+    pub secrets: BTreeMap<String, String>,
+    /// The state of the instance that has the ENI when the case starts; absent: nobody has it.
+    pub old_owner: Option<String>,
+    /// Laid over the fixed-address ENI, and over the Auto Scaling group (`absent = true`: there is none).
+    pub eni: Table,
+    pub group: Table,
     #[serde(rename = "fault")]
     pub faults: Vec<Fault>,
+    /// What others do while the agent works.
+    pub meanwhile: Vec<Meanwhile>,
+}
+
+/// A deed of somebody else, done when the world has seen a call for the n-th time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meanwhile {
+    /// `service:Operation`, with parameters that must contain these texts.
+    pub after: String,
+    #[serde(default)]
+    pub with: BTreeMap<String, String>,
+    #[serde(default = "once")]
+    pub times: u64,
+    pub then: Deed,
+}
+
+const fn once() -> u64 {
+    1
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Deed {
+    /// The old owner publishes this backup.
+    Publish { backup: String },
+    /// The old owner is terminated: it shuts down, and the ENI becomes free.
+    TerminateOldOwner,
 }
 
 /// What happens, in order.
@@ -39,8 +74,6 @@ pub enum Act {
     Reboot,
     /// The clients look: their statuses must be these (0: no connection).
     Look { near: u16, far: u16, stranger: u16 },
-    /// The old owner publishes another backup, and then releases the ENI.
-    MoveManifest { to: String },
     /// Nothing of the agent runs for this long while the clients keep knocking.
     Wait { ms: u64 },
 }
@@ -142,6 +175,11 @@ impl Case {
             lay(&mut scene.cloud, &trouble.cloud);
             lay(&mut scene.bucket, &trouble.bucket);
             lay(&mut scene.machine, &trouble.machine);
+            lay(&mut scene.eni, &trouble.eni);
+            lay(&mut scene.group, &trouble.group);
+            scene.secrets.extend(trouble.secrets.clone());
+            scene.old_owner = trouble.old_owner.clone().or(scene.old_owner);
+            scene.meanwhile.extend(trouble.meanwhile.iter().cloned());
             scene.faults.extend(trouble.faults.iter().cloned());
         }
         scene

@@ -5,6 +5,8 @@
 
 mod door;
 
+pub use door::START;
+
 use crate::ledger::{Event, Seen};
 
 /// All forbidden acts, one sentence each, in the order of the events.
