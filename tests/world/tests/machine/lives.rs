@@ -116,7 +116,7 @@ async fn docker_keeps_images_over_a_cut_and_nothing_is_left() {
     machine.start_docker(&[]).await.expect("an engine");
     println!("VPC and boot {booted:?}, with Docker {:?}", begun.elapsed());
     import(&machine);
-    docker(&machine, &["run", "-d", "--name", "door", "door"]);
+    docker(&machine, &["run", "-d", "--stop-timeout", "1", "--name", "door", "door"]);
     let begun = Instant::now();
     machine.power_cut().await.expect("a cut, without control groups left");
     println!("power cut with a container {:?}", begun.elapsed());
