@@ -80,7 +80,7 @@ pub fn import(machine: &Machine) {
 
 pub const BRIDGE: &str = "weaviate0";
 
-/// The bridge of `network.md`'s recipe and the door published on the ENI's address.
+/// A bridge of a fixed name and the door published on the ENI's address.
 pub fn publish(machine: &Machine) {
     let name = format!("com.docker.network.bridge.name={BRIDGE}");
     docker(machine, &["network", "create", "--subnet", "172.31.254.0/24", "-o", &name, "weaviate"]);
