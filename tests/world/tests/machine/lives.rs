@@ -140,7 +140,7 @@ async fn directories_of_other_file_systems_are_shown_read_only() {
     let machine = Machine::boot(&vpc, &MachineSpec { share, ..spec() }).await.expect("a machine");
     let at = elsewhere.path().display();
     assert_eq!(sh(&machine, &format!("cat {at}/file; ! touch {at}/other 2>/dev/null")).await, "seen");
-    sh(&machine, "touch /etc/mine && test ! -e /root/.aws").await;
+    sh(&machine, "touch /etc/mine && test ! -e ~/.aws").await;
     assert!(!std::path::Path::new("/etc/mine").exists(), "the host's own root is never written to");
     machine.destroy().await.expect("an end without remains");
 }
