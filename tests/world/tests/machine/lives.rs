@@ -132,15 +132,17 @@ async fn docker_keeps_images_over_a_cut_and_nothing_is_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn directories_of_other_file_systems_are_shown_read_only() {
+async fn the_host_is_shown_read_only_and_not_all_of_it() {
     let elsewhere = tempfile::tempdir_in("/dev/shm").expect("another file system");
     std::fs::write(elsewhere.path().join("file"), "seen").expect("a file");
     let vpc = Vpc::build(&VpcPlan::default()).await.expect("a VPC");
     let share = vec![elsewhere.path().to_owned(), "/etc".into()];
-    let machine = Machine::boot(&vpc, &MachineSpec { share, ..spec() }).await.expect("a machine");
+    assert!(std::path::Path::new("/etc/debian_version").exists(), "there is something to hide");
+    let hide = vec!["/etc/debian_version".into()];
+    let machine = Machine::boot(&vpc, &MachineSpec { share, hide, ..spec() }).await.expect("a machine");
     let at = elsewhere.path().display();
     assert_eq!(sh(&machine, &format!("cat {at}/file; ! touch {at}/other 2>/dev/null")).await, "seen");
-    sh(&machine, "touch /etc/mine && test ! -e ~/.aws").await;
+    sh(&machine, "touch /etc/mine && test ! -e /etc/debian_version").await;
     assert!(!std::path::Path::new("/etc/mine").exists(), "the host's own root is never written to");
     machine.destroy().await.expect("an end without remains");
 }
