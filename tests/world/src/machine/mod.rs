@@ -34,9 +34,50 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
+use crate::assumptions::{Behaviour, Known};
 use crate::vpc::{EniPlan, Nic, Vpc, enter, ip};
 use store::Store;
+
+/// How long programs have to end in an orderly way, for the ends that EC2 begins.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What a machine claims about the real ones.
+pub const BEHAVIOURS: &[Behaviour] = &[
+    Behaviour {
+        name: "machine.instance-store",
+        what: "The disk is found by the model \"Amazon EC2 NVMe Instance Storage\", padded with spaces in sysfs.",
+        known: Known::Documented(
+            "EC2 User Guide, NVMe instance store; NVMe base specification, identify controller",
+        ),
+    },
+    Behaviour {
+        name: "machine.reboot",
+        what: "A reboot keeps root volume, instance store and attached ENIs, and has a boot id of its own.",
+        known: Known::Documented("EC2 User Guide, instance store data persistence; proc(5) boot_id"),
+    },
+    Behaviour {
+        name: "machine.stop-start",
+        what: "After stop and start the instance store is blank and has another serial; the root volume is the same.",
+        known: Known::Documented("EC2 User Guide, instance store data persistence"),
+    },
+    Behaviour {
+        name: "machine.replace-root",
+        what: "A replaced root volume is fresh; the instance store survives the reboot that goes with it.",
+        known: Known::Documented("EC2 User Guide, replace a root volume"),
+    },
+    Behaviour {
+        name: "machine.power-cut",
+        what: "Everything dies at once; what an XFS had not synced is lost, and the root volume keeps all writes.",
+        known: Known::Assumed("the root volume is a tmpfs here, as if every write to it were synced"),
+    },
+    Behaviour {
+        name: "machine.os",
+        what: "Amazon Linux 2023, Ubuntu 24.04 and Debian 12 configure a hot-plugged ENI by themselves, each its way.",
+        known: Known::Documented("amazon-ec2-net-utils, cloud-init and systemd-networkd, their sources"),
+    },
+];
 
 /// An instance as it is asked for.
 #[derive(Clone, Debug)]
@@ -50,7 +91,8 @@ pub struct MachineSpec {
     /// In the order of their NVMe controllers.
     pub disks: Vec<DiskSpec>,
     pub os: Os,
-    /// Directories of the host on other file systems than its root, shown at the same place.
+    /// Directories of the host that must be seen even if they lie on other file systems than its root;
+    /// at the same place, read-only.
     pub share: Vec<PathBuf>,
     /// Paths of the host that the machine must not see.
     pub hide: Vec<PathBuf>,
@@ -189,9 +231,30 @@ impl Machine {
         Ok(Inside::new(self.pid()?, program))
     }
 
-    /// An orderly reboot: the file systems are unmounted and the boot id is another one.
+    /// An orderly end, as systemd's: programs get SIGTERM and `grace`, then Docker stops its containers,
+    /// then the file systems are unmounted.
+    pub async fn shut_down(&self, grace: Duration) -> Result<()> {
+        let docker = self.state.lock().await.docker.as_ref().map(Process::id);
+        let programs = || {
+            let mut programs = process::entered(self.pid()?)?;
+            programs.retain(|pid| Some(*pid) != docker);
+            Ok::<_, anyhow::Error>(programs)
+        };
+        for pid in programs()? {
+            // One that has just ended is what we want.
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGTERM);
+        }
+        let deadline = Instant::now() + grace;
+        while !programs()?.is_empty() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.stop_docker().await?;
+        self.halt(false).await
+    }
+
+    /// An orderly reboot; `power_cut` and `power_on` are the other one.
     pub async fn reboot(&self) -> Result<()> {
-        self.halt(false).await?;
+        self.shut_down(GRACE).await?;
         self.power_on().await
     }
 
@@ -202,7 +265,7 @@ impl Machine {
 
     /// Another host: the instance store is blank and has other serials, the root volume is the same.
     pub async fn stop_start(&self) -> Result<()> {
-        self.halt(false).await?;
+        self.shut_down(GRACE).await?;
         let boots = self.state.lock().await.boots;
         self.fit_disks(boots)?;
         self.power_on().await
@@ -210,7 +273,7 @@ impl Machine {
 
     /// EC2's root volume replacement: a fresh root volume, the disks stay, the instance reboots.
     pub async fn replace_root(&self) -> Result<()> {
-        self.halt(false).await?;
+        self.shut_down(GRACE).await?;
         let next = self.root.load(Ordering::Acquire) + 1;
         self.fresh_root(next)?;
         self.root.store(next, Ordering::Release);
@@ -220,7 +283,7 @@ impl Machine {
     async fn halt(&self, lose_unsynced: bool) -> Result<()> {
         let mut state = self.state.lock().await;
         let Some(mut init) = state.init.take() else { return Ok(()) };
-        let mounts = self.hold_mounts(init.id());
+        let mounts = if init.ended().is_none() { self.hold_mounts(init.id())? } else { Vec::new() };
         self.init.store(0, Ordering::Release);
         state.docker = None;
         // Returns only when every process of the pid namespace is gone.

@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Output, Stdio};
 use std::time::Duration;
 
@@ -193,8 +194,30 @@ impl Process {
 
 /// The processes whose pid namespace is that of `init` or below it.
 pub(super) fn descendants(init: u32) -> Result<Vec<u32>> {
-    let namespace = |pid: u32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
     let home = namespace(init).context("look at the machine's pid namespace")?;
+    let parents = parents()?;
+    let belongs = |pid: &u32| {
+        let line = std::iter::successors(Some(*pid), |pid| parents.get(pid).copied().filter(|p| *p != 0));
+        line.take(64).any(|pid| namespace(pid).as_ref() == Some(&home))
+    };
+    Ok(parents.keys().copied().filter(belongs).collect())
+}
+
+/// The processes that the world started in the machine, apart from the first one.
+pub(super) fn entered(init: u32) -> Result<Vec<u32>> {
+    let home = namespace(init).context("look at the machine's pid namespace")?;
+    let ours = |(pid, parent): &(u32, u32)| {
+        *parent == std::process::id() && *pid != init && namespace(*pid).as_ref() == Some(&home)
+    };
+    Ok(parents()?.into_iter().filter(ours).map(|(pid, _)| pid).collect())
+}
+
+fn namespace(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
+}
+
+/// All processes of the host with their parents.
+fn parents() -> Result<BTreeMap<u32, u32>> {
     let mut parents = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").context("list processes")?.flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
@@ -205,9 +228,5 @@ pub(super) fn descendants(init: u32) -> Result<Vec<u32>> {
         let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")?.trim().parse::<u32>().ok());
         parents.insert(pid, parent.unwrap_or(0));
     }
-    let belongs = |pid: &u32| {
-        let line = std::iter::successors(Some(*pid), |pid| parents.get(pid).copied().filter(|p| *p != 0));
-        line.take(64).any(|pid| namespace(pid).as_ref() == Some(&home))
-    };
-    Ok(parents.keys().copied().filter(belongs).collect())
+    Ok(parents)
 }

@@ -7,9 +7,10 @@
 //! The world holds that stdin: when the world dies, pid 1 reads its end, exits, and the kernel kills
 //! everything in the pid namespace. No process, mount or interface outlives it.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -18,6 +19,7 @@ use nix::sys::stat::{Mode, SFlag, fchmodat, makedev, mknod};
 use nix::unistd::{pivot_root, sethostname};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::process::Process;
 use super::store::{MOUNTED, Store};
@@ -26,6 +28,8 @@ use super::store::{MOUNTED, Store};
 const INIT: &str = "\
 mount -t proc proc /proc && mount --bind /run/world-boot-id /proc/sys/kernel/random/boot_id && echo ready
 while read -r _; do :; done";
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything that a boot needs, read off the machine before a thread is sent into its namespaces.
 pub(super) struct Boot {
@@ -36,7 +40,7 @@ pub(super) struct Boot {
     pub fresh: String,
     /// Device nodes of the disks: name under /dev, number.
     pub nodes: Vec<(String, u64)>,
-    /// Directories of the host that its root file system does not hold, shown at the same place.
+    /// Directories of the host that must be seen, whichever file system holds them.
     pub share: Vec<PathBuf>,
 }
 
@@ -62,7 +66,8 @@ pub(super) async fn launch(store: &Store, boot: &Boot) -> Result<Process> {
     })?;
     let mut init = Process::watch(child)?;
     let mut lines = BufReader::new(init.stdout.take().context("a piped stdout")?).lines();
-    match lines.next_line().await.context("wait for the machine's first process")? {
+    let line = timeout(PATIENCE, lines.next_line()).await.context("the machine's first process is silent")?;
+    match line.context("wait for the machine's first process")? {
         Some(line) if line == "ready" => Ok(init),
         other => bail!("the machine's first process did not come up: {other:?}"),
     }
@@ -94,14 +99,26 @@ fn assemble(boot: &Boot) -> Result<()> {
     std::fs::create_dir_all(&docker).context("make /var/lib/docker")?;
     bind(&volume.join("docker"), &docker, MsFlags::empty())?;
     for host in share {
-        let inside = root.join(host.strip_prefix("/").unwrap_or(host));
-        std::fs::create_dir_all(&inside).with_context(|| format!("make {}", inside.display()))?;
-        bind(host, &inside, MsFlags::MS_REC)?;
+        show(host, &root)?;
     }
     std::env::set_current_dir(&root).context("go to the new root")?;
     pivot_root(".", ".").context("make it the root")?;
     umount2(".", MntFlags::MNT_DETACH).context("let the old root go")?;
     std::env::set_current_dir("/").context("go to the root")
+}
+
+/// Shows a directory of the host, read-only. On the root file system it is seen through the overlay already.
+fn show(host: &Path, root: &Path) -> Result<()> {
+    let device = |path: &Path| Ok::<_, anyhow::Error>(path.metadata()?.dev());
+    if device(host).with_context(|| format!("look at {}", host.display()))? == device(Path::new("/"))? {
+        return Ok(());
+    }
+    let inside = root.join(host.strip_prefix("/").unwrap_or(host));
+    std::fs::create_dir_all(&inside).with_context(|| format!("make {}", inside.display()))?;
+    bind(host, &inside, MsFlags::empty())?;
+    let again = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+    mount(None::<&str>, &inside, None::<&str>, again, None::<&str>)
+        .with_context(|| format!("make {} read-only", host.display()))
 }
 
 fn devices(dev: &Path, disks: &[(String, u64)]) -> Result<()> {

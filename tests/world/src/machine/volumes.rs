@@ -108,8 +108,9 @@ impl Machine {
     }
 
     /// Descriptors of what is mounted from the machine's disks: they keep the file systems while it dies.
-    pub(super) fn hold_mounts(&self, init: u32) -> Vec<File> {
-        let table = std::fs::read_to_string(format!("/proc/{init}/mountinfo")).unwrap_or_default();
+    pub(super) fn hold_mounts(&self, init: u32) -> Result<Vec<File>> {
+        let table = std::fs::read_to_string(format!("/proc/{init}/mountinfo"))
+            .context("read the machine's mounts")?;
         let numbers: Vec<String> =
             self.disks().iter().map(|d| format!("{}:{}", major(d.number), minor(d.number))).collect();
         let ours = table.lines().filter_map(|line| {
@@ -117,7 +118,9 @@ impl Machine {
             let (number, _, at) = (fields.next()?, fields.next()?, fields.next()?);
             numbers.iter().any(|ours| ours == number).then(|| at.trim_start_matches('/').to_owned())
         });
-        ours.filter_map(|at| File::open(Path::new(&format!("/proc/{init}/root")).join(at)).ok()).collect()
+        let root = PathBuf::from(format!("/proc/{init}/root"));
+        // One that is hidden under another mount cannot be opened; the same file system has others or none.
+        Ok(ours.filter_map(|at| File::open(root.join(at)).ok()).collect())
     }
 
     /// Lets the dead machine's file systems go. A cut first shuts them down without writing anything back,

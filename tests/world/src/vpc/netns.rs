@@ -11,11 +11,16 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sched::{CloneFlags, setns, unshare};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// For a few `ip` and `nft` calls on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A namespace and the thread that lives in it.
 #[derive(Debug)]
@@ -105,7 +110,8 @@ pub async fn enter<T: Send + 'static>(
             let _ = done.send(outcome);
         })
         .context("start a thread")?;
-    result.await.map_err(|_| anyhow!("a thread in a network namespace panicked"))?
+    let outcome = timeout(PATIENCE, result).await.context("a thread in a network namespace does not end")?;
+    outcome.map_err(|_| anyhow!("a thread in a network namespace panicked"))?
 }
 
 /// One `ip -batch` in the namespace of the calling thread.

@@ -41,17 +41,21 @@ fn main() {
 fn archive() -> &'static PathBuf {
     static ARCHIVE: OnceLock<PathBuf> = OnceLock::new();
     ARCHIVE.get_or_init(|| {
-        let at = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let (source, binary, tar) = (at.join("door.rs"), at.join("door"), at.join("door.tar"));
+        let finished = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("door.tar");
+        // Several test programs may build it at once; the rename is atomic.
+        let work = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory to build in");
+        let (source, binary, tar) =
+            (work.path().join("door.rs"), work.path().join("door"), work.path().join("door.tar"));
         std::fs::write(&source, SERVER).expect("write the server");
         let built = Command::new("rustc")
             .args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-o"])
             .args([&binary, &source])
             .status();
         assert!(built.expect("start rustc").success(), "rustc");
-        let packed = Command::new("tar").arg("-C").arg(&at).arg("-cf").arg(&tar).arg("door").status();
+        let packed = Command::new("tar").arg("-C").arg(work.path()).arg("-cf").arg(&tar).arg("door").status();
         assert!(packed.expect("start tar").success(), "tar");
-        tar
+        std::fs::rename(&tar, &finished).expect("put the archive in its place");
+        finished
     })
 }
 
@@ -76,7 +80,7 @@ pub fn import(machine: &Machine) {
 
 pub const BRIDGE: &str = "weaviate0";
 
-/// The bridge of `network.md`'s recipe and the door published on the ENI's address.
+/// A bridge of a fixed name and the door published on the ENI's address.
 pub fn publish(machine: &Machine) {
     let name = format!("com.docker.network.bridge.name={BRIDGE}");
     docker(machine, &["network", "create", "--subnet", "172.31.254.0/24", "-o", &name, "weaviate"]);

@@ -1,9 +1,12 @@
 //! A machine's lives: boots, cuts, disks, and what is left afterwards.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncReadExt;
+
 use world::machine::{DiskSpec, Machine, MachineSpec};
-use world::vpc::{EniPlan, Vpc, VpcPlan};
+use world::vpc::{EniPlan, Nic, Vpc, VpcPlan};
 
 use crate::door::{docker, import, sh};
 
@@ -80,7 +83,14 @@ async fn a_power_cut_keeps_what_was_synced_and_loses_the_rest() {
     sh(&machine, "echo kept >/srv/d/unsynced").await;
     assert!(sh(&machine, "ip -o link").await.contains("ens6"), "the ENI is still attached");
 
+    let trap = "trap 'echo stopped >/etc/stopped; exit 0' TERM; echo up; while :; do sleep 0.05; done";
+    let program = machine.command("/bin/sh").expect("it runs").args(["-c", trap]).stdout(Stdio::piped());
+    let mut program = program.spawn().expect("a program");
+    let mut up = [0; 3];
+    program.stdout.take().expect("piped").read_exact(&mut up).await.expect("its word");
     machine.reboot().await.expect("a reboot");
+    assert!(program.wait().await.expect("an end").success(), "it ended in an orderly way");
+    assert_eq!(sh(&machine, "cat /etc/stopped").await, "stopped\n");
     sh(&machine, "mount /dev/nvme1n1 /srv/d").await;
     assert_eq!(sh(&machine, "cat /srv/d/unsynced").await, "kept\n", "an orderly reboot syncs");
     let disk = machine.disk(SERIAL).expect("a disk");
@@ -106,7 +116,7 @@ async fn docker_keeps_images_over_a_cut_and_nothing_is_left() {
     machine.start_docker(&[]).await.expect("an engine");
     println!("VPC and boot {booted:?}, with Docker {:?}", begun.elapsed());
     import(&machine);
-    docker(&machine, &["run", "-d", "--name", "door", "door"]);
+    docker(&machine, &["run", "-d", "--stop-timeout", "1", "--name", "door", "door"]);
     let begun = Instant::now();
     machine.power_cut().await.expect("a cut, without control groups left");
     println!("power cut with a container {:?}", begun.elapsed());
@@ -119,4 +129,42 @@ async fn docker_keeps_images_over_a_cut_and_nothing_is_left() {
     docker(&machine, &["start", "door"]);
     machine.stop_docker().await.expect("an orderly end");
     machine.destroy().await.expect("an end without remains");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_host_is_shown_read_only_and_not_all_of_it() {
+    let elsewhere = tempfile::tempdir_in("/dev/shm").expect("another file system");
+    std::fs::write(elsewhere.path().join("file"), "seen").expect("a file");
+    let vpc = Vpc::build(&VpcPlan::default()).await.expect("a VPC");
+    let share = vec![elsewhere.path().to_owned(), "/etc".into()];
+    assert!(std::path::Path::new("/etc/debian_version").exists(), "there is something to hide");
+    let hide = vec!["/etc/debian_version".into()];
+    let machine = Machine::boot(&vpc, &MachineSpec { share, hide, ..spec() }).await.expect("a machine");
+    let at = elsewhere.path().display();
+    assert_eq!(sh(&machine, &format!("cat {at}/file; ! touch {at}/other 2>/dev/null")).await, "seen");
+    sh(&machine, "touch /etc/mine && test ! -e /etc/debian_version").await;
+    assert!(!std::path::Path::new("/etc/mine").exists(), "the host's own root is never written to");
+    machine.destroy().await.expect("an end without remains");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eni_moves_between_instances() {
+    let vpc = Vpc::build(&VpcPlan::default()).await.expect("a VPC");
+    let other = Nic { address: [10, 0, 1, 11].into(), mac: "06:5e:00:01:00:0b".into(), ..spec().primary };
+    let old_spec = MachineSpec { instance_id: "i-0old".into(), primary: other, ..spec() };
+    let (old, new) =
+        tokio::join!(Machine::boot(&vpc, &old_spec), async { Machine::boot(&vpc, &spec()).await });
+    let (old, new) = (old.expect("the old owner"), new.expect("the new owner"));
+    let eni = EniPlan::default();
+    let has =
+        async |machine: &Machine| sh(machine, "ip -o link").await.contains("link/ether 06:5e:00:02:00:0f");
+    old.plug(&eni).await.expect("an ENI");
+    assert_eq!([has(&old).await, has(&new).await], [true, false]);
+    old.unplug(&eni.id).await.expect("a detachment");
+    new.plug(&eni).await.expect("an ENI");
+    assert_eq!([has(&old).await, has(&new).await], [false, true]);
+    old.power_cut().await.expect("a cut");
+    assert!(has(&new).await, "the old owner's end takes nothing from the new one");
+    old.destroy().await.expect("an end without remains");
+    new.destroy().await.expect("an end without remains");
 }

@@ -231,3 +231,42 @@ async fn two_worlds_do_not_know_of_each_other() {
     first.destroy().await.expect("an end without remains");
     second.destroy().await.expect("an end without remains");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_row_holds_in_a_shared_subnet() {
+    let vpc = Vpc::build(&VpcPlan::default()).await.expect("a VPC");
+    let mut spec = MachineSpec::default();
+    spec.primary.address = [10, 0, 2, 10].into();
+    spec.primary.gateway = [10, 0, 2, 1].into();
+    let machine = Machine::boot(&vpc, &spec).await.expect("a machine");
+    machine.plug(&EniPlan::default()).await.expect("an ENI");
+    sh(&machine, "ip addr add 10.0.2.15/24 dev ens6 noprefixroute && ip link set ens6 up").await;
+    machine.start_docker(&[]).await.expect("an engine");
+    import(&machine);
+    publish(&machine);
+    assert_eq!(who(&vpc, &machine).await, [false, false, false, true], "no rules");
+    route(&machine, 3).await;
+    assert_eq!(who(&vpc, &machine).await, [true, true, false, true], "two rules, three routes");
+    machine.destroy().await.expect("an end without remains");
+}
+
+/// The address on lo lets a container start early, and alone keeps nobody out once the OS helps along.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_address_on_lo_alone_leaks() {
+    let (behind_rule, plain) = ([true, false, false, false], [true, false, false, true]);
+    // Far stays out only because its answers leave by the primary NIC: the agent's own routes let it in.
+    for (os, proxy, expected) in [
+        (Os::AmazonLinux2023, "--userland-proxy=true", behind_rule),
+        (Os::Ubuntu2404, "--userland-proxy=false", behind_rule),
+        (Os::Debian12, "--userland-proxy=true", plain),
+    ] {
+        let (vpc, machine) = world(os).await;
+        sh(&machine, "ip addr add 10.0.2.15/32 dev lo").await;
+        machine.start_docker(&[proxy]).await.expect("an engine");
+        import(&machine);
+        publish(&machine);
+        machine.plug(&EniPlan::default()).await.expect("an ENI");
+        assert_eq!(who(&vpc, &machine).await, expected, "{os:?} {proxy}");
+        machine.destroy().await.expect("an end without remains");
+    }
+}
