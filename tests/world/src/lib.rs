@@ -15,3 +15,4 @@
 pub mod assumptions;
 pub mod faults;
 pub mod ledger;
+pub mod s3;
