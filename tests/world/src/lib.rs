@@ -14,5 +14,6 @@
 
 pub mod assumptions;
 pub mod faults;
+pub mod fixtures;
 pub mod ledger;
 pub mod s3;

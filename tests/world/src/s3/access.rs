@@ -202,12 +202,11 @@ fn actions(operation: &str, context: &BTreeMap<String, String>) -> &'static [&'s
         "ListParts" => &["s3:ListMultipartUploadParts"],
         "ListMultipartUploads" => &["s3:ListBucketMultipartUploads"],
         "DeleteObject" => &["s3:DeleteObject"],
-        "DeleteObjects" => &[],
         "ListObjects" | "ListObjectsV2" | "HeadBucket" => &["s3:ListBucket"],
         "GetBucketLocation" => &["s3:GetBucketLocation"],
         "CreateBucket" => &["s3:CreateBucket"],
         "DeleteBucket" => &["s3:DeleteBucket"],
-        // Anything else answers NotImplemented by itself.
+        // DeleteObjects asks for each key; anything else answers NotImplemented by itself.
         _ => &[],
     }
 }

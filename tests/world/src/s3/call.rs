@@ -22,8 +22,6 @@ pub enum View {
 #[derive(Debug)]
 pub struct Call {
     pub operation: &'static str,
-    pub bucket: Option<String>,
-    pub key: Option<String>,
     pub view: View,
     /// What is stored has one bit flipped, at this byte.
     pub flip: Option<usize>,
@@ -66,8 +64,6 @@ impl Call {
         let parameters = parameters(request, bucket.as_deref(), key.as_deref(), &query);
         Self {
             operation,
-            bucket,
-            key,
             view: View::Now,
             flip: None,
             query,
@@ -221,8 +217,10 @@ mod tests {
         for (method, host, uri, operation, bucket, key) in rows {
             let request = hyper::Request::builder().method(method).uri(uri).header("host", host).body(());
             let call = Call::of(&request.expect("a request").into_parts().0);
+            let parameters = call.parameters();
+            let of = |name: &str| parameters.get(name).map(String::as_str);
             assert_eq!(
-                (call.operation, call.bucket.as_deref(), call.key.as_deref()),
+                (call.operation, of("Bucket"), of("Key")),
                 (operation, bucket, key),
                 "{method} {host}{uri}"
             );

@@ -88,7 +88,7 @@ pub(super) fn shown(text: &str, encoded: bool) -> String {
     text.bytes().fold(String::new(), |mut out, byte| {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'/' => {
-                out.push(byte.into())
+                out.push(byte.into());
             }
             _ => {
                 use std::fmt::Write as _;

@@ -32,7 +32,7 @@ mod trouble;
 mod uploads;
 mod writes;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ use access::Gate;
 use front::Inner;
 use objects::Objects;
 use operations::Operations;
+
+pub(crate) use spool::hex;
 
 /// How fast the store is, and how it pages.
 #[derive(Clone, Copy, Debug)]
@@ -72,7 +74,7 @@ impl Default for Settings {
 /// One region's S3. Cheap to clone; all clones are the same store.
 #[derive(Clone)]
 pub struct Store {
-    pub(crate) objects: Arc<Objects>,
+    objects: Arc<Objects>,
     gate: Gate,
     ledger: Arc<Ledger>,
     faults: Arc<Faults>,
@@ -82,13 +84,13 @@ pub struct Store {
 impl Store {
     /// An empty store whose bodies lie under `root`.
     pub fn new(
-        root: PathBuf,
+        root: impl AsRef<Path>,
         credentials: Arc<dyn CredentialLookup>,
         authorise: Arc<dyn Authorise>,
         ledger: Arc<Ledger>,
         faults: Arc<Faults>,
     ) -> std::io::Result<Self> {
-        let objects = Arc::new(Objects::new(&root)?);
+        let objects = Arc::new(Objects::new(root.as_ref())?);
         let gate = Gate { credentials, authorise, objects: Arc::clone(&objects) };
         Ok(Self { objects, gate, ledger, faults, settings: Settings::default() })
     }

@@ -181,10 +181,9 @@ impl Condition {
     fn check(&self, current: Option<&Version>) -> Result<(), S3ErrorCode> {
         match (self, current) {
             (Self::None, _) | (Self::IsAbsent, None) | (Self::Matches(None), Some(_)) => Ok(()),
-            (Self::IsAbsent, Some(_)) => Err(S3ErrorCode::PreconditionFailed),
             (Self::Matches(_), None) => Err(S3ErrorCode::NoSuchKey),
             (Self::Matches(Some(wanted)), Some(current)) if *wanted == current.etag => Ok(()),
-            (Self::Matches(Some(_)), Some(_)) => Err(S3ErrorCode::PreconditionFailed),
+            (Self::IsAbsent | Self::Matches(Some(_)), Some(_)) => Err(S3ErrorCode::PreconditionFailed),
         }
     }
 }

@@ -57,7 +57,7 @@ async fn connection(front: Front, stream: TcpStream) {
         http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), front).await;
     // Every error here is a reset by the script, a body cut off by it, or a client that left.
     if let (Err(error), Ok(kept)) = (served, kept)
-        && std::error::Error::source(&error).is_some_and(|source| source.is::<Reset>())
+        && std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Reset>()).is_some()
     {
         reset(&kept);
     }

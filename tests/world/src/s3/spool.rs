@@ -147,7 +147,7 @@ fn unreadable(source: &(dyn std::error::Error + Send + Sync)) -> S3Error {
     refused(S3ErrorCode::IncompleteBody)
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");

@@ -3,7 +3,13 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use s3s::dto::*;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, Checksum, ChecksumType,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CreateMultipartUploadInput,
+    CreateMultipartUploadOutput, ETag, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput,
+    ListPartsOutput, MultipartUpload, Part, ServerSideEncryption, Timestamp, UploadPartInput,
+    UploadPartOutput,
+};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::errors::{broken, refused};

@@ -5,7 +5,11 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 use std::time::SystemTime;
 
-use s3s::dto::*;
+use s3s::dto::{
+    Checksum, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
+    DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag, Error,
+    ObjectIdentifier, PutObjectInput, PutObjectOutput, ServerSideEncryption, Timestamp,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::access::{ACCOUNT, REGION, arn};

@@ -164,7 +164,8 @@ impl Client {
             .collect();
         query.sort();
         let names = signed.keys().map(String::as_str).collect::<Vec<_>>().join(";");
-        let lines: String = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let lines: Vec<_> = signed.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+        let lines = lines.concat();
         let canonical = format!("{method}\n{uri}\n{}\n{lines}\n{names}\n{hash}", query.join("&"));
         let scope = format!("{}/eu-central-1/s3/aws4_request", &now[..8]);
         let to_sign =
@@ -198,7 +199,7 @@ fn hmac(key: &[u8], data: &[u8]) -> Vec<u8> {
 }
 
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 pub fn base64(bytes: &[u8]) -> String {

@@ -20,7 +20,7 @@ async fn refusals_change_nothing_and_pass() {
         ),
     ] {
         let bed = start_with(&script("s3:PutObject", effect));
-        let answer = bed.client.put("k", &[], &[7; 300_000]).await;
+        let answer = bed.client.put("k", &[], &vec![7; 300_000]).await;
         assert_eq!(refusal(answer).await, (status, code.into()));
         assert!(bed.store.info(BUCKET, "k").is_none());
         assert_eq!(bed.client.put("k", &[], b"x").await.status(), 200);

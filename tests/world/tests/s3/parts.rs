@@ -21,10 +21,11 @@ async fn complete(
     headers: &[(&str, &str)],
     parts: &[(usize, &str)],
 ) -> reqwest::Response {
-    let parts: String = parts
+    let parts: Vec<_> = parts
         .iter()
         .map(|(number, etag)| format!("<Part><PartNumber>{number}</PartNumber><ETag>{etag}</ETag></Part>"))
         .collect();
+    let parts = parts.concat();
     let document = format!("<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>");
     let path = format!("/{BUCKET}/{key}?uploadId={id}");
     bed.client.send(Method::POST, &path, headers, document.as_bytes()).await

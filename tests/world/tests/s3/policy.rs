@@ -39,10 +39,13 @@ async fn a_missing_key_is_hidden_from_who_may_not_list() {
     }
 }
 
+/// Method, path, headers, and the actions that it needs.
+type Row = (Method, &'static str, &'static [(&'static str, &'static str)], &'static [&'static str]);
+
 #[tokio::test]
 async fn each_operation_asks_for_its_action() {
     let all = "arn:aws:s3:::acme-weaviate";
-    let rows: [(Method, &str, &[(&str, &str)], &[&str]); 6] = [
+    let rows: [Row; 6] = [
         (Method::GET, "/acme-weaviate/k", &[], &["s3:GetObject"]),
         (Method::PUT, "/acme-weaviate/k", &[], &["s3:PutObject"]),
         (Method::PUT, "/acme-weaviate/k", &[("if-match", "*")], &["s3:PutObject", "s3:GetObject"]),
@@ -61,9 +64,7 @@ async fn each_operation_asks_for_its_action() {
     for (method, path, headers, actions) in rows {
         let needed: Vec<_> = actions
             .iter()
-            .map(|action| {
-                (*action as &'static str, if action.starts_with("kms") { "arn:aws:kms" } else { all })
-            })
+            .map(|action| (*action, if action.starts_with("kms") { "arn:aws:kms" } else { all }))
             .collect();
         for left_out in 0..=needed.len() {
             let mut policy = needed.clone();
