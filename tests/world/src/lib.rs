@@ -15,7 +15,10 @@
 pub mod assumptions;
 pub mod case;
 pub mod faults;
+pub mod fixtures;
 pub mod judge;
 pub mod ledger;
 pub mod machine;
+pub mod s3;
+pub mod stage;
 pub mod vpc;
