@@ -13,11 +13,6 @@ use world::stage::Programs;
 use super::Rehearse;
 
 pub fn rehearse(arguments: Rehearse) -> ExitCode {
-    // In a mount namespace of our own: what is mounted here goes with us.
-    if !arguments.list && let Err(error) = world::machine::enter_private_mounts() {
-        eprintln!("the world needs root and mount namespaces: {error:#}");
-        return ExitCode::FAILURE;
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let done = runtime.context("starting the runtime").and_then(|runtime| runtime.block_on(run(arguments)));
     match done {

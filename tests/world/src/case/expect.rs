@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::run::calls;
 use super::{Case, Expect, Outcome};
-use crate::fixtures::Published;
 use crate::ledger::Seen;
 
 /// Everything that is not as expected.
-pub fn check(case: &Case, outcome: &Outcome, published: Option<&Published>, last_run: &[Seen]) -> Vec<String> {
+pub fn check(case: &Case, outcome: &Outcome, published: &BTreeMap<String, Value>, last_run: &[Seen]) -> Vec<String> {
     let Expect { outcome: expected, reason, details, lifecycle_action, backup_id, mode, steps, calls: counted } = &case.expect;
     let mut complaints = Vec::new();
     let mut complain = |wrong: bool, what: String| {
@@ -44,7 +45,7 @@ pub fn check(case: &Case, outcome: &Outcome, published: Option<&Published>, last
     complaints
 }
 
-fn check_data(outcome: &Outcome, expected: &str, backup_id: Option<&str>, mode: Option<&str>, published: Option<&Published>) -> Vec<String> {
+fn check_data(outcome: &Outcome, expected: &str, backup_id: Option<&str>, mode: Option<&str>, published: &BTreeMap<String, Value>) -> Vec<String> {
     let mut complaints = Vec::new();
     let world = &outcome.world;
     let statuses = (world.near_status, world.client_status, world.stranger_status);
@@ -67,10 +68,7 @@ fn check_data(outcome: &Outcome, expected: &str, backup_id: Option<&str>, mode: 
     if mode.is_some_and(|mode| restored.mode != mode) {
         complaints.push(format!("restored {}, not {mode:?}", restored.mode));
     }
-    let lies: BTreeMap<String, BTreeMap<String, u64>> = match (backup_id, published) {
-        (Some(id), Some(published)) => published.counts(id),
-        _ => BTreeMap::new(),
-    };
+    let lies = backup_id.and_then(|id| published.get(id)).map(counts).unwrap_or_default();
     if restored.collections != lies {
         complaints.push(format!("counted {:?}, while the backup holds {lies:?}", restored.collections));
     }
@@ -87,4 +85,18 @@ fn check_steps(outcome: &Outcome, steps: &BTreeMap<String, String>) -> Vec<Strin
         }
     }
     complaints
+}
+
+/// What a manifest says of the objects of each collection and active tenant.
+fn counts(manifest: &Value) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let collections = manifest["collections"].as_object().into_iter().flatten();
+    collections
+        .map(|(name, collection)| {
+            let tenants = collection["tenants"].as_object().into_iter().flatten();
+            // A tenant that is not active cannot be counted.
+            let active = tenants.filter(|(_, tenant)| tenant["status"] != "COLD");
+            let counted = active.filter_map(|(tenant, what)| Some((tenant.clone(), what["objects"].as_u64()?)));
+            (name.clone(), counted.collect())
+        })
+        .collect()
 }

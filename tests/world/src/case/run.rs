@@ -88,12 +88,13 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         stranger_status: stranger,
     };
     let report = stage.report();
+    let published = stage.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let log = stage.agent_log();
     let outcome = match report {
         Ok(report) => Outcome::from_report(&case.name, &report, world),
         Err(error) => bail!("{error:#}; its log:\n{log}"),
     };
-    complaints.extend(expect::check(case, &outcome, stage.published.as_ref(), &events[since.min(events.len())..]));
+    complaints.extend(expect::check(case, &outcome, &published, &events[since.min(events.len())..]));
     complaints.extend(stage.faults.unused().into_iter().map(|call| format!("the fault on {call} hit nothing")));
     complaints.extend(events.iter().filter_map(|seen| match &seen.event {
         Event::Mark { what } if what.starts_with("the world failed") => Some(what.clone()),
