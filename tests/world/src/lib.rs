@@ -16,4 +16,5 @@ pub mod assumptions;
 pub mod faults;
 pub mod fixtures;
 pub mod ledger;
+pub mod registry;
 pub mod s3;
