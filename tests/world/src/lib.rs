@@ -19,6 +19,7 @@ pub mod fixtures;
 pub mod judge;
 pub mod ledger;
 pub mod machine;
+pub mod registry;
 pub mod s3;
 pub mod stage;
 pub mod vpc;

@@ -69,16 +69,17 @@ fn full_1_is_described_as_it_is() {
     }
     let objects = manifest["objects"].as_array().expect("a list");
     assert_eq!(objects.len(), 10);
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for object in objects {
         let key = object["key"].as_str().expect("a key");
         let bytes = store.read(&options.bucket, key).expect("an object");
         assert_eq!(object["sha256"], hex(&Sha256::digest(&bytes)), "{key}");
         assert_eq!(object["size"], bytes.len(), "{key}");
         assert_eq!(object["etag"], store.info(&options.bucket, key).expect("an object").etag);
-        lines += &format!("{}  {}  {key}\n", object["sha256"].as_str().expect("hex"), object["size"]);
+        let sha256 = object["sha256"].as_str().expect("hex");
+        lines.push(format!("{sha256}  {}  {key}\n", object["size"]));
     }
-    assert_eq!(manifest["checksum"], hex(&Sha256::digest(lines)));
+    assert_eq!(manifest["checksum"], hex(&Sha256::digest(lines.concat())));
     assert!(objects.is_sorted_by_key(|object| object["key"].as_str()));
 
     let copy = stored(&store, &options, "prod/manifests/full-1.json");

@@ -61,7 +61,11 @@ impl Inner {
         let (parts, body) = request.into_parts();
         let mut call = Call::of(&parts);
         let effects = self.faults.hits("s3", call.operation, &call.parameters());
-        let Trouble { delay, end, view, cut_at, flip_at } = Trouble::of(effects);
+        let Trouble { delay, end, view, cut_at, flip_at } = Trouble::of(
+            effects,
+            &End::refused(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", message("SlowDown")),
+            &End::refused(StatusCode::FORBIDDEN, "AccessDenied", message("AccessDenied")),
+        );
         call.view = view;
         let writes = parts.method == Method::PUT;
         call.flip = flip_at.filter(|_| writes);

@@ -15,7 +15,7 @@
 
 mod access;
 mod behaviours;
-mod call;
+pub(crate) mod call;
 mod direct;
 mod errors;
 mod front;
@@ -25,10 +25,10 @@ mod multipart;
 mod objects;
 mod operations;
 mod reads;
-mod serve;
-mod shaped;
+pub(crate) mod serve;
+pub(crate) mod shaped;
 mod spool;
-mod trouble;
+pub(crate) mod trouble;
 mod uploads;
 mod writes;
 

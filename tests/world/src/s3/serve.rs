@@ -1,4 +1,4 @@
-//! Serves a store on a listener that was bound elsewhere, such as inside a network namespace.
+//! Serves on a listener that was bound elsewhere, such as inside a network namespace.
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -10,7 +10,11 @@ use nix::libc::linger;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::front::{Front, Reset};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper::{Request, Response};
+
+use super::front::{Answer, Reset};
 
 /// A running server. Stops when it is dropped, with all its connections.
 #[derive(Debug)]
@@ -25,7 +29,12 @@ impl Drop for Serving {
     }
 }
 
-pub(super) fn serve(front: Front, listener: std::net::TcpListener) -> std::io::Result<Serving> {
+/// Any of the doubles that end a request with [`Reset`] where the script says so.
+pub(crate) fn serve<S>(service: S, listener: std::net::TcpListener) -> std::io::Result<Serving>
+where
+    S: Service<Request<Incoming>, Response = Response<Answer>, Error = Reset> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let listener = TcpListener::from_std(listener)?;
@@ -36,7 +45,7 @@ pub(super) fn serve(front: Front, listener: std::net::TcpListener) -> std::io::R
                 // Cancel-safe: a connection that was not accepted yet stays in the backlog.
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        connections.spawn(connection(front.clone(), stream));
+                        connections.spawn(connection(service.clone(), stream));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -50,11 +59,14 @@ pub(super) fn serve(front: Front, listener: std::net::TcpListener) -> std::io::R
     Ok(Serving { address, task })
 }
 
-async fn connection(front: Front, stream: TcpStream) {
+async fn connection<S>(service: S, stream: TcpStream)
+where
+    S: Service<Request<Incoming>, Response = Response<Answer>, Error = Reset>,
+{
     let _ = stream.set_nodelay(true);
     let kept = stream.as_fd().try_clone_to_owned();
     let served =
-        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), front).await;
+        http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service).await;
     // Every error here is a reset by the script, a body cut off by it, or a client that left.
     if let (Err(error), Ok(kept)) = (served, kept)
         && std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Reset>()).is_some()

@@ -12,13 +12,13 @@ use tokio::time::{Instant, Sleep};
 /// The body ended before it should have: the connection goes with it.
 #[derive(Debug, thiserror::Error)]
 #[error("the body was cut off on purpose")]
-pub(super) struct CutOff;
+pub(crate) struct CutOff;
 
-pub(super) type AnyError = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is done to a body on its way.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     pub bytes_per_second: Option<u64>,
     /// No byte from this one on.
     pub cut_at: Option<usize>,
@@ -26,7 +26,7 @@ pub(super) struct Shape {
     pub flip_at: Option<usize>,
 }
 
-pub(super) struct Shaped<B> {
+pub(crate) struct Shaped<B> {
     inner: B,
     shape: Shape,
     passed: usize,

@@ -1,16 +1,15 @@
-//! What the script of a case does to one request.
+//! What the script of a case does to one request, to this double or to another one over HTTP.
 
 use std::time::Duration;
 
 use hyper::StatusCode;
 
 use super::call::View;
-use super::errors::message;
 use crate::faults::Effect;
 
 /// How a request ends that is not answered as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     Refused { status: StatusCode, code: String, text: String },
     Silent,
     Reset { acted: bool },
@@ -18,7 +17,7 @@ pub(super) enum End {
 
 /// All effects on one request, put together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(crate) struct Trouble {
     pub delay: Duration,
     /// The first of the script that ends the request.
     pub end: Option<End>,
@@ -28,7 +27,8 @@ pub(super) struct Trouble {
 }
 
 impl Trouble {
-    pub fn of(effects: Vec<Effect>) -> Self {
+    /// `throttled` and `denied` are the service's own words for those two.
+    pub fn of(effects: Vec<Effect>, throttled: &End, denied: &End) -> Self {
         let mut trouble = Self::default();
         for effect in effects {
             let end = match effect {
@@ -57,8 +57,8 @@ impl Trouble {
                     code,
                     text: message,
                 },
-                Effect::Throttled => refused(StatusCode::SERVICE_UNAVAILABLE, "SlowDown"),
-                Effect::Denied => refused(StatusCode::FORBIDDEN, "AccessDenied"),
+                Effect::Throttled => throttled.clone(),
+                Effect::Denied => denied.clone(),
                 Effect::Silent => End::Silent,
                 Effect::Reset { acted } => End::Reset { acted },
             };
@@ -68,6 +68,8 @@ impl Trouble {
     }
 }
 
-fn refused(status: StatusCode, code: &str) -> End {
-    End::Refused { status, code: code.to_owned(), text: message(code).to_owned() }
+impl End {
+    pub fn refused(status: StatusCode, code: &str, text: &str) -> Self {
+        Self::Refused { status, code: code.to_owned(), text: text.to_owned() }
+    }
 }
