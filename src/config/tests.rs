@@ -88,7 +88,8 @@ fn reference_in_full() -> toml::Table {
 
 #[test]
 fn the_reference_has_the_defaults() {
-    let reference = Settings::check(REFERENCE.parse().expect("the reference is TOML")).expect("the reference is right");
+    let reference =
+        Settings::check(REFERENCE.parse().expect("the reference is TOML")).expect("the reference is right");
     let smallest = check("").expect("the smallest is right");
     assert_eq!(format!("{reference:#?}"), format!("{smallest:#?}"));
 }
@@ -98,7 +99,21 @@ fn the_reference_holds_every_key_and_no_other() {
     let problems = super::section::Problems::default();
     Settings::read(reference_in_full(), &problems).expect("the reference in full is right");
     // Tables and tables of the user's own keys are not keys themselves.
-    let sections = ["node", "network", "network.eni", "storage", "weaviate", "weaviate.keys", "weaviate.oidc", "backup", "backup.credentials", "restore", "signal", "signal.asg", "boot"];
+    let sections = [
+        "node",
+        "network",
+        "network.eni",
+        "storage",
+        "weaviate",
+        "weaviate.keys",
+        "weaviate.oidc",
+        "backup",
+        "backup.credentials",
+        "restore",
+        "signal",
+        "signal.asg",
+        "boot",
+    ];
     let asked = problems.asked();
     let words: std::collections::BTreeSet<&str> =
         REFERENCE.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();

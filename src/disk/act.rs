@@ -11,10 +11,8 @@ use crate::process;
 
 /// Options of the mount: no access times (each read would write), nothing on it is a device or a program.
 /// `discard` is absent on purpose: TRIM on each deletion slows an NVMe disk down, `fstrim` does it in bulk.
-const FLAGS: MsFlags = MsFlags::MS_NOATIME
-    .union(MsFlags::MS_NODEV)
-    .union(MsFlags::MS_NOSUID)
-    .union(MsFlags::MS_NOEXEC);
+const FLAGS: MsFlags =
+    MsFlags::MS_NOATIME.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOSUID).union(MsFlags::MS_NOEXEC);
 const FLAG_WORDS: &str = "noatime,nodev,nosuid,noexec";
 
 pub async fn format(host: &Host, disk: &Disk, plan: &Plan) -> Result<(), DiskError> {
@@ -60,8 +58,7 @@ pub async fn mount(host: &Host, disk: &Disk) -> Result<(), DiskError> {
 }
 
 async fn mount_here(disk: &Disk, target: &Path) -> Result<(), DiskError> {
-    let failed =
-        |source| DiskError::Mount { node: disk.node.clone(), mount: target.to_owned(), source };
+    let failed = |source| DiskError::Mount { node: disk.node.clone(), mount: target.to_owned(), source };
     let (node, at) = (disk.node.clone(), target.to_owned());
     // Replaying the log of a busy file system takes seconds.
     let work = tokio::task::spawn_blocking(move || {
@@ -77,8 +74,7 @@ async fn mount_here(disk: &Disk, target: &Path) -> Result<(), DiskError> {
 /// The unit lives in `/run`: after a reboot the disk is looked at before anything mounts it.
 async fn mount_by_systemd(disk: &Disk, target: &Path) -> Result<(), DiskError> {
     const SOON: Duration = Duration::from_secs(30);
-    let failed =
-        |source| DiskError::MountUnit { node: disk.node.clone(), mount: target.to_owned(), source };
+    let failed = |source| DiskError::MountUnit { node: disk.node.clone(), mount: target.to_owned(), source };
     let (node, at) = (disk.node.to_string_lossy(), target.to_string_lossy());
     let unit = process::run("systemd-escape", &["--path", "--suffix=mount", &at], None, SOON)
         .await
@@ -90,8 +86,11 @@ async fn mount_by_systemd(disk: &Disk, target: &Path) -> Result<(), DiskError> {
         disk.serial
     );
     let path = Path::new("/run/systemd/system").join(unit);
-    crate::state::replace(&path, text.as_bytes(), 0o644)
-        .map_err(|source| DiskError::Volume { path, operation: "written", source })?;
+    crate::state::replace(&path, text.as_bytes(), 0o644).map_err(|source| DiskError::Volume {
+        path,
+        operation: "written",
+        source,
+    })?;
     process::run("systemctl", &["daemon-reload"], None, SOON).await.map_err(failed)?;
     process::run("systemctl", &["start", unit], None, Duration::from_mins(5)).await.map_err(failed)?;
     Ok(())

@@ -41,7 +41,9 @@ pub enum Content {
     /// `blkid` knows nothing there.
     Blank,
     /// Something that this program did not make: a partition table, another file system, another label.
-    Foreign { what: String },
+    Foreign {
+        what: String,
+    },
     /// Our label on a file system that mkfs did not finish (`sb_inprogress`).
     Unfinished,
     Ours {

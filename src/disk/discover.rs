@@ -78,13 +78,17 @@ pub fn discover(sysfs: &Path, dev: &Path, model: &str) -> Result<Vec<Disk>, Disk
             let text = read(&block.join("dev"))?;
             let odd = |what: &str| DiskError::Odd { serial: serial.clone(), what: what.to_owned() };
             let number = number(&text).ok_or_else(|| odd("has no device number in sysfs"))?;
-            let sectors: u64 =
-                read(&block.join("size"))?.parse().map_err(|_| odd("has no size in sysfs"))?;
+            let sectors: u64 = read(&block.join("size"))?.parse().map_err(|_| odd("has no size in sysfs"))?;
             if serial.is_empty() {
                 return Err(odd("has no serial in sysfs"));
             }
             // sysfs counts in sectors of 512 bytes whatever the disk's own are (Documentation/ABI/stable/sysfs-block).
-            disks.push(Disk { serial: serial.clone(), node: dev.join(namespace), number, bytes: sectors * 512 });
+            disks.push(Disk {
+                serial: serial.clone(),
+                node: dev.join(namespace),
+                number,
+                bytes: sectors * 512,
+            });
         }
     }
     disks.sort_by(|a, b| (&a.serial, a.number).cmp(&(&b.serial, b.number)));
@@ -99,8 +103,11 @@ pub fn verify(sysfs: &Path, dev: &Path, model: &str, disk: &Disk) -> Result<(), 
     if !now.contains(disk) {
         return Err(DiskError::Moved { serial: disk.serial.clone(), node: disk.node.clone() });
     }
-    let node = std::fs::metadata(&disk.node)
-        .map_err(|source| DiskError::Device { node: disk.node.clone(), operation: "looked at", source })?;
+    let node = std::fs::metadata(&disk.node).map_err(|source| DiskError::Device {
+        node: disk.node.clone(),
+        operation: "looked at",
+        source,
+    })?;
     if !node.file_type().is_block_device() || node.rdev() != disk.device() {
         return Err(DiskError::Moved { serial: disk.serial.clone(), node: disk.node.clone() });
     }

@@ -66,7 +66,9 @@ impl Explain for DiskError {
             Self::Odd { .. } => {
                 "Replace the instance: its disk does not answer as an instance store does.".to_owned()
             }
-            Self::Moved { .. } => "It is looked up again by the next run; the kernel's log tells more.".to_owned(),
+            Self::Moved { .. } => {
+                "It is looked up again by the next run; the kernel's log tells more.".to_owned()
+            }
             Self::Device { .. } | Self::Mounts { .. } => "Look into the kernel's log (dmesg).".to_owned(),
             Self::Probe { .. } => "Install util-linux: `blkid` is needed.".to_owned(),
             Self::Refused(plan) => plan.remedy(),
@@ -76,7 +78,9 @@ impl Explain for DiskError {
                 "Look into the kernel's log (dmesg) for XFS and NVMe messages.".to_owned()
             }
             Self::Volume { .. } => "Check that the disk is neither full nor read-only.".to_owned(),
-            Self::Changed { mount } => format!("Find who mounts on {} besides this program.", mount.display()),
+            Self::Changed { mount } => {
+                format!("Find who mounts on {} besides this program.", mount.display())
+            }
             Self::Unsettled { .. } => "This is a bug: report it with the log.".to_owned(),
         }
     }

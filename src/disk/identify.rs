@@ -55,8 +55,7 @@ pub fn mountpoint(mounts: &[Mounted], path: &Path) -> Result<Mountpoint, DiskErr
     if let Some(top) = mounts.iter().rev().find(|mounted| mounted.at == path) {
         return Ok(Mountpoint::Mounted { device: nix::sys::stat::makedev(top.device.0, top.device.1) });
     }
-    let unreadable =
-        |source| DiskError::Volume { path: path.to_owned(), operation: "looked into", source };
+    let unreadable = |source| DiskError::Volume { path: path.to_owned(), operation: "looked into", source };
     match std::fs::read_dir(path) {
         Ok(mut entries) => match entries.next() {
             None => Ok(Mountpoint::Free),

@@ -23,7 +23,9 @@ pub async fn wait_for_disk(host: &Host) -> Result<(), DiskError> {
             let ours = mounts.iter().any(|m| m.device == disk.number && m.at == settings.mount);
             // A node that is not there yet is waited for as well.
             match identify::held(&mounts, disk) {
-                Ok(Some(holder)) if !ours => waits = Some(format!("waits until {holder} lets go of {}", disk.serial)),
+                Ok(Some(holder)) if !ours => {
+                    waits = Some(format!("waits until {holder} lets go of {}", disk.serial))
+                }
                 Err(_) if !disk.node.exists() => waits = Some(format!("waits for {}", disk.node.display())),
                 Ok(_) => {}
                 Err(error) => return Err(error),

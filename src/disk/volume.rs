@@ -44,8 +44,11 @@ impl DataVolume {
         let volume =
             Self { mount, device, record: record.clone(), fresh, owner: (settings.uid, settings.gid) };
         for directory in [volume.data_dir(), volume.backups_dir(), volume.staging_dir()] {
-            make(&directory, volume.owner)
-                .map_err(|source| DiskError::Volume { path: directory, operation: "made", source })?;
+            make(&directory, volume.owner).map_err(|source| DiskError::Volume {
+                path: directory,
+                operation: "made",
+                source,
+            })?;
         }
         volume.write_proof()?;
         Ok(volume)
@@ -126,8 +129,11 @@ impl DataVolume {
         let path = self.data_dir().join(PROOF);
         // The server owns the directory. `replace` makes a new file and renames it over whatever is there, so a
         // planted link is replaced, not followed.
-        replace(&path, self.record.nonce.as_bytes(), 0o444)
-            .map_err(|source| DiskError::Volume { path, operation: "written", source })
+        replace(&path, self.record.nonce.as_bytes(), 0o444).map_err(|source| DiskError::Volume {
+            path,
+            operation: "written",
+            source,
+        })
     }
 
     #[cfg(test)]
@@ -155,8 +161,7 @@ fn make(directory: &Path, (uid, gid): (u32, u32)) -> std::io::Result<()> {
 
 fn write(mount: &Path, record: &Record) -> Result<(), DiskError> {
     let path = mount.join(FILE);
-    let unwritable =
-        |source| DiskError::Volume { path: path.clone(), operation: "written", source };
+    let unwritable = |source| DiskError::Volume { path: path.clone(), operation: "written", source };
     let text = serde_json::to_vec_pretty(record).map_err(|error| unwritable(error.into()))?;
     replace(&path, &text, 0o600).map_err(unwritable)
 }
@@ -211,8 +216,7 @@ pub async fn empty_data(host: &Host, volume: &DataVolume) -> Result<(), DiskErro
     }
     host.status.say("prepare", "empties the data directory");
     let path = volume.data_dir();
-    let failed =
-        |source| DiskError::Volume { path: volume.data_dir(), operation: "emptied", source };
+    let failed = |source| DiskError::Volume { path: volume.data_dir(), operation: "emptied", source };
     let work = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
         let data = cap_std::fs::Dir::open_ambient_dir(&path, cap_std::ambient_authority())?;
         for entry in data.entries()? {

@@ -37,11 +37,8 @@ struct Head {
 impl Manifest {
     /// Reads it. The schema is looked at first: a manifest of a newer one need not be readable otherwise.
     pub fn parse(bucket: &str, key: &str, bytes: &[u8]) -> Result<Self, ManifestError> {
-        let malformed = |what: String| ManifestError::Malformed {
-            bucket: bucket.to_owned(),
-            key: key.to_owned(),
-            what,
-        };
+        let malformed =
+            |what: String| ManifestError::Malformed { bucket: bucket.to_owned(), key: key.to_owned(), what };
         let head: Head = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;
         if head.schema.as_u64() != Some(1) {
             return Err(ManifestError::Schema {
@@ -54,13 +51,7 @@ impl Manifest {
     }
 
     /// Whether it is ours, whole, and safe to follow: its keys become paths on the disk.
-    pub fn check(
-        &self,
-        bucket: &str,
-        key: &str,
-        deployment: &str,
-        node: &str,
-    ) -> Result<(), ManifestError> {
+    pub fn check(&self, bucket: &str, key: &str, deployment: &str, node: &str) -> Result<(), ManifestError> {
         if self.deployment != deployment || self.node != node {
             return Err(ManifestError::Foreign {
                 bucket: bucket.to_owned(),

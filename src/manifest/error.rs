@@ -17,10 +17,14 @@ pub enum ManifestError {
     Checksum { bucket: String, key: String },
     #[error("the manifest s3://{bucket}/{key} belongs to node {node:?} of deployment {deployment:?}")]
     Foreign { bucket: String, key: String, deployment: String, node: String },
-    #[error("this instance is no longer the owner: {owner} holds generation {generation} of s3://{bucket}/{key}")]
+    #[error(
+        "this instance is no longer the owner: {owner} holds generation {generation} of s3://{bucket}/{key}"
+    )]
     Lost { bucket: String, key: String, owner: String, generation: u64 },
-    #[error("the manifest s3://{bucket}/{key} moved on to generation {generation}, backup {backup}, after it was \
-             restored")]
+    #[error(
+        "the manifest s3://{bucket}/{key} moved on to generation {generation}, backup {backup}, after it was \
+             restored"
+    )]
     Moved { bucket: String, key: String, generation: u64, backup: String },
     #[error("the manifest s3://{bucket}/{key} vanished after it was restored")]
     Vanished { bucket: String, key: String },

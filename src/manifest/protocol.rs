@@ -25,8 +25,7 @@ impl Claim {
     }
 
     fn wrote(&self, manifest: &Manifest) -> bool {
-        manifest.owner.as_deref() == Some(&self.instance_id)
-            && manifest.nonce.as_deref() == Some(&self.nonce)
+        manifest.owner.as_deref() == Some(&self.instance_id) && manifest.nonce.as_deref() == Some(&self.nonce)
     }
 }
 
@@ -42,12 +41,21 @@ pub enum Held {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
     /// It is ours already: an earlier run's, or this one's whose answer was lost.
-    Owned { etag: String, generation: u64 },
+    Owned {
+        etag: String,
+        generation: u64,
+    },
     Write(Condition),
     /// Another instance took it.
-    Lost { owner: String, generation: u64 },
+    Lost {
+        owner: String,
+        generation: u64,
+    },
     /// The one whose backup was restored published again.
-    Moved { generation: u64, backup: String },
+    Moved {
+        generation: u64,
+        backup: String,
+    },
     /// There was one, and now there is none.
     Vanished,
 }

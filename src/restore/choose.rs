@@ -58,7 +58,9 @@ pub enum Plan {
     UseCopy,
     UseUnverified,
     /// Whether a manifest says that a node lived here that had no backup: what it held is lost.
-    StartEmpty { after: Option<u64> },
+    StartEmpty {
+        after: Option<u64>,
+    },
     RefuseUnverified,
     RefuseBroken,
     RefuseInitialized,
@@ -100,9 +102,7 @@ pub fn decide(facts: &Facts, wish: &Wish) -> Plan {
         (_, None, Some(Described::Known(_) | Described::Broken(_))) => Plan::RefuseBroken,
         (_, None, None) if wish.initialized => Plan::RefuseInitialized,
         (_, None, None) if !wish.allow_empty => Plan::RefuseEmpty,
-        (pointer, None, None) => {
-            Plan::StartEmpty { after: pointer.as_ref().map(|p| p.manifest.generation) }
-        }
+        (pointer, None, None) => Plan::StartEmpty { after: pointer.as_ref().map(|p| p.manifest.generation) },
     }
 }
 
@@ -126,9 +126,7 @@ pub async fn choose(store: &Store, wish: &Wish) -> Result<Choice, RestoreError> 
     let prefix = store.settings().prefix.clone();
     let refusal = match plan {
         Plan::RefuseEmpty => Some(RestoreError::EmptyNotAllowed { bucket, prefix }),
-        Plan::RefuseInitialized => {
-            Some(RestoreError::Initialized { bucket, prefix, eni: wish.eni.clone() })
-        }
+        Plan::RefuseInitialized => Some(RestoreError::Initialized { bucket, prefix, eni: wish.eni.clone() }),
         Plan::RefuseUnverified => {
             let key = match (&facts.descriptor, &facts.pointer) {
                 (Some(Described::Known(key)), _) => key.clone(),

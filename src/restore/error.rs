@@ -19,7 +19,9 @@ pub enum RestoreError {
     // Choosing.
     #[error("s3://{bucket}/{prefix} holds no backup, and `restore.allow_empty` is not set")]
     EmptyNotAllowed { bucket: String, prefix: String },
-    #[error("s3://{bucket}/{prefix} holds no backup, but {eni} is tagged weaviate:initialized: there was one")]
+    #[error(
+        "s3://{bucket}/{prefix} holds no backup, but {eni} is tagged weaviate:initialized: there was one"
+    )]
     Initialized { bucket: String, prefix: String, eni: String },
     #[error("s3://{bucket}/{key} has no manifest, so no checksums, and `restore.unverified` is \"refuse\"")]
     Unverified { bucket: String, key: String },
@@ -113,28 +115,35 @@ impl Explain for RestoreError {
             Self::Store(error) => error.remedy(),
             Self::Manifest(error) => error.remedy(),
             Self::Server(error) => error.remedy(),
-            Self::EmptyNotAllowed { .. } => "Check `backup.bucket` and `backup.prefix`; for a deployment that \
+            Self::EmptyNotAllowed { .. } => {
+                "Check `backup.bucket` and `backup.prefix`; for a deployment that \
                                              has no data yet set `restore.allow_empty = true`."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::Initialized { eni, .. } => format!(
                 "Check `backup.bucket` and `backup.prefix` and bring the backup back; only if its data may be \
                  lost remove the tag weaviate:initialized from {eni}."
             ),
-            Self::Unverified { .. } => "Run `weaviate-provisioner adopt` to hash it and give it a manifest, or \
+            Self::Unverified { .. } => {
+                "Run `weaviate-provisioner adopt` to hash it and give it a manifest, or \
                                         set `restore.unverified = \"allow\"` to take it on trust."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::NoneUsable { .. } => {
                 "Bring a whole backup back, from the bucket's versions or from a replica.".to_owned()
             }
             Self::Descriptor { .. } => {
                 "Restore it from the bucket's versions, or move the backup's folder away.".to_owned()
             }
-            Self::OtherNode { .. } => "Set `node.name` to the backup's node, or give this node a prefix of its \
+            Self::OtherNode { .. } => {
+                "Set `node.name` to the backup's node, or give this node a prefix of its \
                                        own; backups of several nodes are not for a single one."
-                .to_owned(),
+                    .to_owned()
+            }
             Self::NewerServer { made, .. } => format!("Set `weaviate.image` to {made} or later."),
             Self::NoSpace { .. } => {
-                "Choose an instance type with a larger instance store, or delete what is not needed.".to_owned()
+                "Choose an instance type with a larger instance store, or delete what is not needed."
+                    .to_owned()
             }
             Self::Space { mount, .. } => format!("Check the file system at {mount}."),
             Self::Changed { .. } => "Somebody wrote into the backup's folder; restore the object from the \
@@ -157,9 +166,7 @@ impl Explain for RestoreError {
             Self::Open { .. } => "Remove what opens it from `weaviate.env`; anonymous access has a name: \
                                   `weaviate.anonymous = true`."
                 .to_owned(),
-            Self::ReaderWrites { .. } => {
-                "Check that `weaviate.keys.reader` is a key of its own.".to_owned()
-            }
+            Self::ReaderWrites { .. } => "Check that `weaviate.keys.reader` is a key of its own.".to_owned(),
             Self::UnknownKey { role } => {
                 format!("Check that the container has the configuration file with `weaviate.keys.{role}`.")
             }

@@ -146,8 +146,7 @@ pub async fn wait(
 /// Returns how many were set. The server owns the directory and could plant links: none is followed.
 pub fn put_times_back(data: &Path, descriptors: &[Node]) -> Result<usize, RestoreError> {
     let local = |source| RestoreError::Local { path: data.display().to_string(), source };
-    let dir =
-        cap_std::fs::Dir::open_ambient_dir(data, cap_std::ambient_authority()).map_err(local)?;
+    let dir = cap_std::fs::Dir::open_ambient_dir(data, cap_std::ambient_authority()).map_err(local)?;
     let mut options = OpenOptions::new();
     options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
     let mut set = 0;

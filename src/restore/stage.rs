@@ -40,8 +40,12 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
     /// The data on the volume is ours and the latest: a reboot, or a second run.
-    Keep { generation: u64 },
-    Restore { backup: String },
+    Keep {
+        generation: u64,
+    },
+    Restore {
+        backup: String,
+    },
     Empty,
     Refuse,
 }
@@ -158,11 +162,8 @@ async fn preflight(
     let object = store.get(&key).await?;
     let global = parse(store, &key, &object.bytes)?;
     super::check_nodes(&id, &global, node)?;
-    let there: u64 = manifest
-        .objects
-        .iter()
-        .filter_map(|o| backups.size(Path::new(manifest.relative(&o.key))))
-        .sum();
+    let there: u64 =
+        manifest.objects.iter().filter_map(|o| backups.size(Path::new(manifest.relative(&o.key)))).sum();
     let needed = total.saturating_sub(there) + global.pre_compression_size_bytes;
     let free = free(mount)?;
     if free < needed {
@@ -186,10 +187,8 @@ fn parse(store: &Store, key: &str, bytes: &[u8]) -> Result<Global, RestoreError>
 
 /// Bytes that a program without privileges could still write at `mount`.
 pub fn free(mount: &Path) -> Result<u64, RestoreError> {
-    let space = nix::sys::statvfs::statvfs(mount).map_err(|errno| RestoreError::Space {
-        mount: mount.display().to_string(),
-        source: errno.into(),
-    })?;
+    let space = nix::sys::statvfs::statvfs(mount)
+        .map_err(|errno| RestoreError::Space { mount: mount.display().to_string(), source: errno.into() })?;
     Ok(space.blocks_available() * space.fragment_size())
 }
 
@@ -199,8 +198,10 @@ fn check_descriptor(backups: &Tree, node: &str, manifest: &Manifest) -> Result<(
     let path = Path::new(id).join(GLOBAL);
     let bucket = manifest.bucket.clone().unwrap_or_default();
     let key = [manifest.path.as_deref().unwrap_or_default(), GLOBAL].join("/");
-    let malformed = |what: String| RestoreError::Descriptor { bucket: bucket.clone(), key: key.clone(), what };
-    let bytes = backups.read_all(&path)?.ok_or_else(|| malformed("it is not among the objects".to_owned()))?;
+    let malformed =
+        |what: String| RestoreError::Descriptor { bucket: bucket.clone(), key: key.clone(), what };
+    let bytes =
+        backups.read_all(&path)?.ok_or_else(|| malformed("it is not among the objects".to_owned()))?;
     let global: Global = serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
     if let Some(why) = global.unusable(id) {
         return Err(malformed(why));

@@ -28,11 +28,7 @@ pub async fn value(
     check(reference, &text)
 }
 
-async fn call(
-    host: &Host,
-    me: &Identity,
-    reference: &SecretReference,
-) -> Result<SecretString, SecretsError> {
+async fn call(host: &Host, me: &Identity, reference: &SecretReference) -> Result<SecretString, SecretsError> {
     let clients = host.aws(me.region()).await;
     let not_text = || SecretsError::NotText { reference: reference.clone() };
     match reference {

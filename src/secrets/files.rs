@@ -45,12 +45,7 @@ fn make(directory: &Path, (uid, gid): (u32, u32)) -> Result<(), SecretsError> {
 }
 
 /// Replaces `directory/name` at once; left alone where it holds the same bytes already.
-pub fn write(
-    directory: &Path,
-    name: &str,
-    bytes: &[u8],
-    (uid, gid): (u32, u32),
-) -> Result<(), SecretsError> {
+pub fn write(directory: &Path, name: &str, bytes: &[u8], (uid, gid): (u32, u32)) -> Result<(), SecretsError> {
     let path = directory.join(name);
     if std::fs::read(&path).is_ok_and(|there| there == bytes) {
         return Ok(());

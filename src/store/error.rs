@@ -51,10 +51,9 @@ impl StoreError {
             }
             (Kind::Refused, "RequestTimeout") => Self::Unreachable { operation, bucket, key, source },
             (Kind::Refused, _) => Self::Refused { operation, bucket, key, source },
-            (
-                Kind::Throttled | Kind::Service | Kind::Unreachable | Kind::Clock | Kind::Credentials,
-                _,
-            ) => Self::Unreachable { operation, bucket, key, source },
+            (Kind::Throttled | Kind::Service | Kind::Unreachable | Kind::Clock | Kind::Credentials, _) => {
+                Self::Unreachable { operation, bucket, key, source }
+            }
         }
     }
 
@@ -66,9 +65,10 @@ impl StoreError {
 impl Explain for StoreError {
     fn class(&self) -> Class {
         match self {
-            Self::Conflict { .. } | Self::Unreachable { .. } | Self::Interrupted { .. } | Self::Local { .. } => {
-                Class::Retry
-            }
+            Self::Conflict { .. }
+            | Self::Unreachable { .. }
+            | Self::Interrupted { .. }
+            | Self::Local { .. } => Class::Retry,
             Self::Absent { .. }
             | Self::NoBucket { .. }
             | Self::Denied { .. }
@@ -106,7 +106,8 @@ impl Explain for StoreError {
             },
             Self::Refused { .. } => "See the store's own words.".to_owned(),
             Self::Interrupted { .. } => {
-                "Run again: what has arrived is kept. If it stays, look at the network to the store.".to_owned()
+                "Run again: what has arrived is kept. If it stays, look at the network to the store."
+                    .to_owned()
             }
             Self::Corrupt { .. } => "Restore this object from a version or a replica, or restore an older \
                                      backup: name it in the manifest, or remove the manifest's newer copy."

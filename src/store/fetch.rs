@@ -151,7 +151,11 @@ impl Job<'_> {
                 return Err(self.corrupt(&found));
             }
             // Some of it came from an earlier run that may have been cut off inside a write.
-            tracing::warn!(key = self.wanted.key, kept, "what an earlier run left is not right; fetched anew");
+            tracing::warn!(
+                key = self.wanted.key,
+                kept,
+                "what an earlier run left is not right; fetched anew"
+            );
             keep = false;
         }
     }

@@ -30,8 +30,11 @@ pub struct Tree {
 
 impl Tree {
     pub fn open(path: &Path, owner: Owner) -> Result<Self, StoreError> {
-        let dir = Dir::open_ambient_dir(path, ambient_authority())
-            .map_err(|source| StoreError::Local { verb: "opened", path: path.to_owned(), source })?;
+        let dir = Dir::open_ambient_dir(path, ambient_authority()).map_err(|source| StoreError::Local {
+            verb: "opened",
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self { dir: Arc::new(dir), path: path.to_owned(), owner })
     }
 

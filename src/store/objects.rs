@@ -9,8 +9,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
-use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::error::StoreError;
 use super::settings::Settings;
@@ -207,9 +207,8 @@ impl Store {
         let mut found = Vec::new();
         self.pages(prefix, Some("/"), |page| {
             let names = page.common_prefixes().iter().filter_map(|p| p.prefix());
-            found.extend(
-                names.filter_map(|p| Some(p.strip_prefix(prefix)?.trim_end_matches('/').to_owned())),
-            );
+            found
+                .extend(names.filter_map(|p| Some(p.strip_prefix(prefix)?.trim_end_matches('/').to_owned())));
         })
         .await?;
         Ok(found)

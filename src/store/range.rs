@@ -139,9 +139,9 @@ impl Range {
         let (file, offset) = (Arc::clone(&self.file), *at);
         // A write waits when many dirty pages are about; not on a thread that also sends heartbeats.
         let written = tokio::task::spawn_blocking(move || file.write_all_at(&bytes, offset)).await;
-        written.unwrap_or_else(|panic| Err(std::io::Error::other(panic))).map_err(|source| {
-            StoreError::Local { verb: "written", path: self.path.clone(), source }
-        })?;
+        written
+            .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+            .map_err(|source| StoreError::Local { verb: "written", path: self.path.clone(), source })?;
         *at += length;
         (self.moved)(length);
         Ok(())

@@ -1,6 +1,6 @@
 //! `[backup]`: the bucket that holds the backups and the manifest.
 
-use crate::config::{SecretReference, Section};
+use crate::config::{Prefix, SecretReference, Section};
 
 /// Keys for a store that is not AWS, where the instance role means nothing.
 #[derive(Clone, Debug)]

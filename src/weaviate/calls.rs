@@ -78,7 +78,8 @@ impl Client {
     pub async fn count(&self, class: &str, tenant: Option<&str>) -> Result<Count, WeaviateError> {
         // A JSON text is a GraphQL text: both escape quotes and backslashes alike.
         let of = tenant.map(|t| format!("(tenant:{})", Value::from(t))).unwrap_or_default();
-        let answer = self.graphql(&format!("{{ Aggregate {{ {class}{of} {{ meta {{ count }} }} }} }}")).await?;
+        let answer =
+            self.graphql(&format!("{{ Aggregate {{ {class}{of} {{ meta {{ count }} }} }} }}")).await?;
         if let Some(count) = answer.body["data"]["Aggregate"][class][0]["meta"]["count"].as_u64() {
             return Ok(Count::Objects(count));
         }
