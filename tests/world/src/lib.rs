@@ -13,5 +13,13 @@
 //! how we know it (`documented`, `recorded`, `assumed`).
 
 pub mod assumptions;
+pub mod autoscaling;
+pub mod cloud;
+pub mod ec2;
+pub mod endpoint;
 pub mod faults;
+pub mod iam;
+pub mod imds;
 pub mod ledger;
+pub mod secrets;
+pub mod sts;
