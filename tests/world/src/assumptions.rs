@@ -35,3 +35,32 @@ impl fmt::Display for Behaviour {
         write!(f, "{tag:<10}  {:<40}  {}  [{source}]", self.name, self.what)
     }
 }
+
+/// All that the doubles of the cloud claim, service by service.
+pub fn cloud() -> impl Iterator<Item = &'static Behaviour> {
+    let tables = [
+        crate::endpoint::BEHAVIOURS,
+        crate::iam::BEHAVIOURS,
+        crate::cloud::BEHAVIOURS,
+        crate::ec2::BEHAVIOURS,
+        crate::autoscaling::BEHAVIOURS,
+        crate::imds::BEHAVIOURS,
+        crate::secrets::BEHAVIOURS,
+        crate::sts::BEHAVIOURS,
+    ];
+    tables.into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_every_source_is_named() {
+        let mut names = BTreeSet::new();
+        for behaviour in super::cloud() {
+            assert!(names.insert(behaviour.name), "{} stands twice", behaviour.name);
+            assert!(!behaviour.to_string().contains("[]"), "{} has no source", behaviour.name);
+        }
+    }
+}
