@@ -1,5 +1,39 @@
 //! From a pointer in S3 to data that was counted: choose, stage, restore, verify, refresh, warm.
+//!
+//! ```text
+//! manifest ──▶ manifests/*.json ──▶ */backup_config.json ──▶ nothing      choose::decide
+//!    └──────────────┴─────────────────────┴──────────────────┴──▶ ChosenBackup
+//! ChosenBackup + DataVolume ──stage::decide──▶ Keep │ Restore (bring, checked) │ Empty │ Refuse ──▶ StagedBackup
+//! StagedBackup + Running ──empty directory, own accepted order, SUCCESS, times put back──▶ Restored
+//! Restored ──counts, tenants, aliases, 401, 403, version──▶ Verified
+//! Verified + AttachedEni ──manifest read again; if it moved, all of it again──▶ Fresh
+//! ```
+//!
+//! To add a check of the restored data: a pure comparison in `verify.rs` that returns sentences, a row in its
+//! table, and its place in [`verify`].
 
+mod choose;
+mod descriptor;
+mod error;
+mod serve;
 mod settings;
+mod stage;
+mod unverified;
+mod verify;
 
+pub use error::RestoreError;
 pub use settings::{Mode, Settings, Unverified};
+
+use descriptor::Global;
+
+/// A backup belongs to nodes by name: one, and this one.
+fn check_nodes(id: &str, global: &Global, node: &str) -> Result<(), RestoreError> {
+    if global.nodes.len() == 1 && global.nodes.contains_key(node) {
+        return Ok(());
+    }
+    Err(RestoreError::OtherNode {
+        backup: id.to_owned(),
+        nodes: global.nodes.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        node: node.to_owned(),
+    })
+}

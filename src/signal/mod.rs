@@ -2,6 +2,7 @@
 
 mod hook;
 mod settings;
+pub mod systemd;
 
 pub use hook::{
     Answer, Facts, Heartbeat, Member, Plan, SignalError, Stage, Target, Timeouts, abandon, decide,

@@ -13,5 +13,13 @@
 //! how we know it (`documented`, `recorded`, `assumed`).
 
 pub mod assumptions;
+pub mod case;
 pub mod faults;
+pub mod fixtures;
+pub mod judge;
 pub mod ledger;
+pub mod machine;
+pub mod registry;
+pub mod s3;
+pub mod stage;
+pub mod vpc;
