@@ -68,7 +68,9 @@ fn main() -> ExitCode {
     match line.command {
         Some(Command::Rehearse(arguments)) => rehearse::rehearse(arguments),
         None => {
-            eprintln!("Nothing to do: `world rehearse` plays cases, `world --assumptions` lists what is claimed.");
+            eprintln!(
+                "Nothing to do: `world rehearse` plays cases, `world --assumptions` lists what is claimed."
+            );
             ExitCode::from(64)
         }
     }

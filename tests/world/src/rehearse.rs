@@ -28,7 +28,9 @@ pub fn rehearse(arguments: Rehearse) -> ExitCode {
 async fn run(arguments: Rehearse) -> Result<bool> {
     let Rehearse { case, all, list, json, jobs, keep, agent, server, repository, image } = arguments;
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()))
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+        )
         .with_writer(std::io::stderr)
         .init();
     let cases = load_all(&repository.join("tests/cases"))?;
@@ -65,7 +67,11 @@ async fn run(arguments: Rehearse) -> Result<bool> {
         let good = match &played {
             Ok(played) => tell(&case, played, took.as_secs_f64(), alone, keep.as_deref())?,
             Err(error) => {
-                println!("FAILED  {:<40} {:>6.1} s\n        the world failed: {error:#}", case.name, took.as_secs_f64());
+                println!(
+                    "FAILED  {:<40} {:>6.1} s\n        the world failed: {error:#}",
+                    case.name,
+                    took.as_secs_f64()
+                );
                 false
             }
         };
@@ -82,7 +88,12 @@ async fn run(arguments: Rehearse) -> Result<bool> {
 fn tell(case: &Case, played: &Played, took: f64, alone: bool, keep: Option<&Path>) -> Result<bool> {
     let good = played.complaints.is_empty();
     let Played { outcome, complaints, log, ledger } = played;
-    println!("{}  {:<40} {took:>6.1} s  {}", if good { "ok    " } else { "FAILED" }, case.name, summary(outcome));
+    println!(
+        "{}  {:<40} {took:>6.1} s  {}",
+        if good { "ok    " } else { "FAILED" },
+        case.name,
+        summary(outcome)
+    );
     for complaint in complaints {
         println!("        {complaint}");
     }
@@ -113,13 +124,27 @@ fn transcript(case: &Case, outcome: &Outcome) -> String {
     use std::fmt::Write as _;
     let mut out = format!("\n{}\n\n", case.about);
     for step in &outcome.steps {
-        let _ = writeln!(out, "  {:<10} {:>7.2} s  +{:>6.2} s  {}", step.name, ms(step.start_ms), ms(step.end_ms - step.start_ms.min(step.end_ms)), step.status);
+        let _ = writeln!(
+            out,
+            "  {:<10} {:>7.2} s  +{:>6.2} s  {}",
+            step.name,
+            ms(step.start_ms),
+            ms(step.end_ms - step.start_ms.min(step.end_ms)),
+            step.status
+        );
     }
     if let Some(restored) = &outcome.restored {
-        let _ = writeln!(out, "\n  restored   {} ({}, {} bytes)", restored.backup_id.as_deref().unwrap_or("nothing"), restored.mode, restored.bytes);
+        let _ = writeln!(
+            out,
+            "\n  restored   {} ({}, {} bytes)",
+            restored.backup_id.as_deref().unwrap_or("nothing"),
+            restored.mode,
+            restored.bytes
+        );
         for (collection, tenants) in &restored.collections {
             for (tenant, objects) in tenants {
-                let name = if tenant.is_empty() { collection.clone() } else { format!("{collection}/{tenant}") };
+                let name =
+                    if tenant.is_empty() { collection.clone() } else { format!("{collection}/{tenant}") };
                 let _ = writeln!(out, "             {name:<24} {objects}");
             }
         }

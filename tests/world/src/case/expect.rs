@@ -9,8 +9,22 @@ use super::{Case, Expect, Outcome};
 use crate::ledger::Seen;
 
 /// Everything that is not as expected.
-pub fn check(case: &Case, outcome: &Outcome, published: &BTreeMap<String, Value>, last_run: &[Seen]) -> Vec<String> {
-    let Expect { outcome: expected, reason, details, lifecycle_action, backup_id, mode, steps, calls: counted } = &case.expect;
+pub fn check(
+    case: &Case,
+    outcome: &Outcome,
+    published: &BTreeMap<String, Value>,
+    last_run: &[Seen],
+) -> Vec<String> {
+    let Expect {
+        outcome: expected,
+        reason,
+        details,
+        lifecycle_action,
+        backup_id,
+        mode,
+        steps,
+        calls: counted,
+    } = &case.expect;
     let mut complaints = Vec::new();
     let mut complain = |wrong: bool, what: String| {
         if wrong {
@@ -22,9 +36,15 @@ pub fn check(case: &Case, outcome: &Outcome, published: &BTreeMap<String, Value>
     for text in reason {
         complain(!said.contains(text.as_str()), format!("the reason does not name {text:?}: {said:?}"));
     }
-    complain(expected == "serving" && outcome.reason.is_some(), format!("serves, and gives a reason: {said:?}"));
+    complain(
+        expected == "serving" && outcome.reason.is_some(),
+        format!("serves, and gives a reason: {said:?}"),
+    );
     for text in details {
-        complain(!outcome.details.iter().any(|line| line.contains(text.as_str())), format!("no detail holds {text:?}: {:?}", outcome.details));
+        complain(
+            !outcome.details.iter().any(|line| line.contains(text.as_str())),
+            format!("no detail holds {text:?}: {:?}", outcome.details),
+        );
     }
     complain(
         outcome.world.lifecycle_action != *lifecycle_action,
@@ -45,13 +65,20 @@ pub fn check(case: &Case, outcome: &Outcome, published: &BTreeMap<String, Value>
     complaints
 }
 
-fn check_data(outcome: &Outcome, expected: &str, backup_id: Option<&str>, mode: Option<&str>, published: &BTreeMap<String, Value>) -> Vec<String> {
+fn check_data(
+    outcome: &Outcome,
+    expected: &str,
+    backup_id: Option<&str>,
+    mode: Option<&str>,
+    published: &BTreeMap<String, Value>,
+) -> Vec<String> {
     let mut complaints = Vec::new();
     let world = &outcome.world;
     let statuses = (world.near_status, world.client_status, world.stranger_status);
     if expected != "serving" {
         if statuses != (0, 0, 0) {
-            complaints.push(format!("does not serve, and yet clients got {statuses:?} (near, far, stranger)"));
+            complaints
+                .push(format!("does not serve, and yet clients got {statuses:?} (near, far, stranger)"));
         }
         return complaints;
     }
@@ -95,7 +122,8 @@ fn counts(manifest: &Value) -> BTreeMap<String, BTreeMap<String, u64>> {
             let tenants = collection["tenants"].as_object().into_iter().flatten();
             // A tenant that is not active cannot be counted.
             let active = tenants.filter(|(_, tenant)| tenant["status"] != "COLD");
-            let counted = active.filter_map(|(tenant, what)| Some((tenant.clone(), what["objects"].as_u64()?)));
+            let counted =
+                active.filter_map(|(tenant, what)| Some((tenant.clone(), what["objects"].as_u64()?)));
             (name.clone(), counted.collect())
         })
         .collect()

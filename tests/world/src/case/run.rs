@@ -28,7 +28,9 @@ pub struct Played {
 
 /// Sets the stage, plays, judges, and takes everything down again.
 pub async fn play(case: &Case, programs: &Programs) -> Result<Played> {
-    let mut stage = Stage::set(programs, &case.whole()).await.with_context(|| format!("setting the stage of {}", case.name))?;
+    let mut stage = Stage::set(programs, &case.whole())
+        .await
+        .with_context(|| format!("setting the stage of {}", case.name))?;
     let played = perform(case, &mut stage).await;
     stage.strike().await?;
     played
@@ -62,7 +64,10 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
             Act::Look { near, far, stranger } => {
                 let seen = look(stage).await;
                 if seen != (*near, *far, *stranger) {
-                    complaints.push(format!("looked and saw {seen:?} (near, far, stranger), not {:?}", (near, far, stranger)));
+                    complaints.push(format!(
+                        "looked and saw {seen:?} (near, far, stranger), not {:?}",
+                        (near, far, stranger)
+                    ));
                 }
             }
             // The clients knock meanwhile: that nobody gets in for so long is what such an act shows.
@@ -95,7 +100,8 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         Err(error) => bail!("{error:#}; its log:\n{log}"),
     };
     complaints.extend(expect::check(case, &outcome, &published, &events[since.min(events.len())..]));
-    complaints.extend(stage.faults.unused().into_iter().map(|call| format!("the fault on {call} hit nothing")));
+    complaints
+        .extend(stage.faults.unused().into_iter().map(|call| format!("the fault on {call} hit nothing")));
     complaints.extend(events.iter().filter_map(|seen| match &seen.event {
         Event::Mark { what } if what.starts_with("the world failed") => Some(what.clone()),
         _ => None,

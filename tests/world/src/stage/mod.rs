@@ -83,7 +83,8 @@ pub struct Stage {
 impl Stage {
     /// Sets everything up; the machine has booted with its door closed, as the early unit does it.
     pub async fn set(programs: &Programs, scene: &Scene) -> Result<Self> {
-        let directory = tempfile::Builder::new().prefix("world-").tempdir().context("a directory for the case")?;
+        let directory =
+            tempfile::Builder::new().prefix("world-").tempdir().context("a directory for the case")?;
         let ledger = Arc::new(Ledger::default());
         let planted = Arc::new(Planted::default());
         let faults = Arc::new(Faults::new(scene.faults.clone()));
@@ -95,10 +96,18 @@ impl Stage {
         }
         let cloud = Cloud::new(made.cloud, Arc::clone(&ledger), Arc::clone(&faults), made.policy);
         let vpc = Vpc::build(&VpcPlan::default()).await.context("building the VPC")?;
-        let (store, services) =
-            services::start(&cloud, &vpc, directory.path(), image.registry.as_ref(), made.speed, &ledger, &faults)
-                .context("starting the services")?;
-        let published: Published = Arc::new(Mutex::new(scene::fill_bucket(programs, scene, &store, directory.path())?));
+        let (store, services) = services::start(
+            &cloud,
+            &vpc,
+            directory.path(),
+            image.registry.as_ref(),
+            made.speed,
+            &ledger,
+            &faults,
+        )
+        .context("starting the services")?;
+        let published: Published =
+            Arc::new(Mutex::new(scene::fill_bucket(programs, scene, &store, directory.path())?));
         let plugs = cloud.hotplug();
         let machine = Arc::new(Machine::boot(&vpc, &made.machine).await.context("booting the machine")?);
         let watch = watch::Watch::start(&machine, plugs, &made.enis, &ledger, &planted);
@@ -206,7 +215,10 @@ impl Stage {
             }
         }
         let docker = |arguments: &[&str]| {
-            let command = self.machine.command("docker").map(|command| command.args(arguments).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"));
+            let command = self
+                .machine
+                .command("docker")
+                .map(|command| command.args(arguments).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"));
             async move { command?.output(Duration::from_secs(10)).await }
         };
         if let Ok(listed) = docker(&["ps", "--all", "--quiet"]).await {
@@ -247,7 +259,9 @@ async fn meanwhile(what: Meanwhile, deeds: Deeds) {
         let matching = deeds.ledger.events().into_iter().filter(|seen| match &seen.event {
             Event::Call { service, operation, parameters, .. } => {
                 format!("{service}:{operation}") == after
-                    && with.iter().all(|(name, text)| parameters.get(name).is_some_and(|value| value.contains(text.as_str())))
+                    && with.iter().all(|(name, text)| {
+                        parameters.get(name).is_some_and(|value| value.contains(text.as_str()))
+                    })
             }
             _ => false,
         });
@@ -259,7 +273,11 @@ async fn meanwhile(what: Meanwhile, deeds: Deeds) {
     match then {
         Deed::Publish { backup } => match scene::publish_later(&deeds.programs, &deeds.store, &backup, 7) {
             Ok(manifest) => {
-                deeds.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(backup, manifest);
+                deeds
+                    .published
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .insert(backup, manifest);
             }
             Err(error) => deeds.ledger.record(Event::Mark { what: format!("the world failed: {error:#}") }),
         },

@@ -41,7 +41,10 @@ impl Planted {
     pub fn search(&self, place: &str, bytes: &[u8]) {
         for (name, value) in self.secrets.lock().expect("secrets are planted without panics").iter() {
             if contains(bytes, value.as_bytes()) {
-                self.found.lock().expect("finds are noted without panics").insert(format!("secret: {name} lies in {place}"));
+                self.found
+                    .lock()
+                    .expect("finds are noted without panics")
+                    .insert(format!("secret: {name} lies in {place}"));
             }
         }
     }

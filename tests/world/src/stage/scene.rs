@@ -128,7 +128,8 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
     secrets.retain(|_, value| !value.is_empty());
     let reader_key = secrets.get("/weaviate/reader-key").cloned().unwrap_or_default();
     let cloud = cloud(scene, &secrets)?;
-    let mut config: Table = std::fs::read_to_string(programs.repository.join("tests/cases/config.toml"))?.parse()?;
+    let mut config: Table =
+        std::fs::read_to_string(programs.repository.join("tests/cases/config.toml"))?.parse()?;
     lay(&mut config, &scene.config);
     if scene.group.contains_key("absent") {
         config.remove("signal");
@@ -166,14 +167,19 @@ fn cloud(scene: &Scene, secrets: &BTreeMap<&str, String>) -> Result<CloudSpec> {
     }
     table.insert("instances".to_owned(), Value::Array(instances));
     table.insert("enis".to_owned(), Value::Array(vec![Value::Table(eni)]));
-    let groups = if scene.group.contains_key("absent") { Vec::new() } else { vec![Value::Table(scene.group.clone())] };
+    let groups =
+        if scene.group.contains_key("absent") { Vec::new() } else { vec![Value::Table(scene.group.clone())] };
     table.insert("groups".to_owned(), Value::Array(groups));
     let (mut managed, mut parameters) = (Vec::new(), Vec::new());
     for (name, value) in secrets {
         let mut entry = Table::new();
         entry.insert("name".to_owned(), (*name).into());
         entry.insert("value".to_owned(), value.as_str().into());
-        if name.starts_with('/') { parameters.push(Value::Table(entry)) } else { managed.push(Value::Table(entry)) }
+        if name.starts_with('/') {
+            parameters.push(Value::Table(entry))
+        } else {
+            managed.push(Value::Table(entry))
+        }
     }
     table.insert("secrets".to_owned(), Value::Array(managed));
     table.insert("parameters".to_owned(), Value::Array(parameters));
@@ -190,7 +196,9 @@ fn cloud(scene: &Scene, secrets: &BTreeMap<&str, String>) -> Result<CloudSpec> {
 
 fn policy(programs: &Programs, cloud: &CloudSpec, config: &Table) -> Result<Policy> {
     let text = std::fs::read_to_string(programs.repository.join("packaging/iam-instance.json"))?;
-    let value = |section: &str, key: &str| config[section].get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let value = |section: &str, key: &str| {
+        config[section].get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
     let placeholders = [
         ("REGION", cloud.region.clone()),
         ("ACCOUNT", cloud.account.clone()),
@@ -201,7 +209,8 @@ fn policy(programs: &Programs, cloud: &CloudSpec, config: &Table) -> Result<Poli
         ("GROUP", GROUP.to_owned()),
         ("ROLE", ROLE.to_owned()),
     ];
-    let placeholders: Vec<(&str, &str)> = placeholders.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let placeholders: Vec<(&str, &str)> =
+        placeholders.iter().map(|(name, value)| (*name, value.as_str())).collect();
     Ok(Policy::load(&text, &placeholders)?)
 }
 
@@ -214,9 +223,12 @@ fn machine_spec(programs: &Programs, scene: &MachineScene, cloud: &CloudSpec) ->
         "ubuntu-24.04" => Os::Ubuntu2404,
         other => bail!("no such OS: {other}"),
     };
-    let share = [&programs.agent, &programs.server].into_iter().filter_map(|program| program.parent().map(Path::to_path_buf));
+    let share = [&programs.agent, &programs.server]
+        .into_iter()
+        .filter_map(|program| program.parent().map(Path::to_path_buf));
     let defaults = MachineSpec::default();
-    let buckets = ["s3.world", "acme-weaviate.s3.world"].map(|name| (Ipv4Addr::new(10, 0, 8, 9), name.to_owned()));
+    let buckets =
+        ["s3.world", "acme-weaviate.s3.world"].map(|name| (Ipv4Addr::new(10, 0, 8, 9), name.to_owned()));
     Ok(MachineSpec {
         instance_id: NEW.to_owned(),
         primary: Nic { mac: crate::cloud::mac_of(&instance.address), ..defaults.primary.clone() },
@@ -251,7 +263,12 @@ fn backups(programs: &Programs) -> std::path::PathBuf {
 }
 
 /// Puts the case's backups into the bucket; what each holds, by id, as the manifest counts it.
-pub fn fill_bucket(programs: &Programs, scene: &Scene, store: &s3::Store, scratch: &Path) -> Result<BTreeMap<String, serde_json::Value>> {
+pub fn fill_bucket(
+    programs: &Programs,
+    scene: &Scene,
+    store: &s3::Store,
+    scratch: &Path,
+) -> Result<BTreeMap<String, serde_json::Value>> {
     let bucket: BucketScene = read("[scene.bucket]", &scene.bucket)?;
     let mut options = Options {
         node: bucket.node.clone(),
@@ -280,7 +297,8 @@ pub fn fill_bucket(programs: &Programs, scene: &Scene, store: &s3::Store, scratc
         published.insert(id.to_owned(), fixtures::publish(store, scratch, id, &options)?.manifest);
     } else {
         for id in &bucket.backups {
-            published.insert(id.clone(), fixtures::publish(store, &backups(programs), id, &options)?.manifest);
+            published
+                .insert(id.clone(), fixtures::publish(store, &backups(programs), id, &options)?.manifest);
             options.generation += 1;
         }
     }
@@ -288,7 +306,12 @@ pub fn fill_bucket(programs: &Programs, scene: &Scene, store: &s3::Store, scratc
 }
 
 /// The old owner's last backup, published while the successor waits.
-pub fn publish_later(programs: &Programs, store: &s3::Store, id: &str, generation: u64) -> Result<serde_json::Value> {
+pub fn publish_later(
+    programs: &Programs,
+    store: &s3::Store,
+    id: &str,
+    generation: u64,
+) -> Result<serde_json::Value> {
     let options = Options { owner: Some(OLD.to_owned()), generation, ..Options::default() };
     Ok(fixtures::publish(store, &backups(programs), id, &options)?.manifest)
 }
@@ -328,7 +351,8 @@ pub fn server_image(programs: &Programs, directory: &Path) -> Result<ServerImage
     if let Some(archive) = &programs.archive {
         return Ok(ServerImage { archive: archive.clone(), digest: String::new(), registry: None });
     }
-    let binary = std::fs::read(&programs.server).with_context(|| format!("reading {}", programs.server.display()))?;
+    let binary =
+        std::fs::read(&programs.server).with_context(|| format!("reading {}", programs.server.display()))?;
     let image = crate::registry::Image::of_binary(&binary, &crate::registry::ImageOptions::default())?;
     let archive = directory.join("image.tar");
     image.archive(&archive, &format!("{REPOSITORY}:{TAG}"))?;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::ledger::{Event, Ledger};
 use super::planted::Planted;
+use crate::ledger::{Event, Ledger};
 
 /// Follows all containers' logs below one data root of the engine.
 #[derive(Debug)]
@@ -83,7 +83,8 @@ mod tests {
         let request = r#"{"stand_in":"request","at":"2026-11-21T07:00:00.5Z","method":"POST","path":"/v1/graphql","status":200,"details":{"count":7}}"#;
         let rows = [(request, true), (r#"{"level":"info","msg":"restored"}"#, false), ("not JSON", false)];
         for (text, expected) in rows {
-            let line = serde_json::json!({ "log": format!("{text}\n"), "stream": "stdout", "time": "x" }).to_string();
+            let line = serde_json::json!({ "log": format!("{text}\n"), "stream": "stdout", "time": "x" })
+                .to_string();
             assert_eq!(understand(line.as_bytes()).is_some(), expected, "{text}");
         }
     }

@@ -49,10 +49,17 @@ impl s3::CredentialLookup for Access {
 }
 
 impl s3::Authorise for Access {
-    fn allowed(&self, caller: &s3::Caller, action: &str, resource: &str, context: &BTreeMap<String, String>) -> bool {
+    fn allowed(
+        &self,
+        caller: &s3::Caller,
+        action: &str,
+        resource: &str,
+        context: &BTreeMap<String, String>,
+    ) -> bool {
         let Some(credential) = self.0.credentials(&caller.access_key) else { return false };
         let context = context.iter().map(|(key, value)| (key.clone(), vec![value.clone()])).collect();
-        self.0.permits(&credential.principal, action, &[Resource::new(resource)], &context) == Decision::Allowed
+        self.0.permits(&credential.principal, action, &[Resource::new(resource)], &context)
+            == Decision::Allowed
     }
 }
 
@@ -66,16 +73,25 @@ pub fn start(
     faults: &Arc<Faults>,
 ) -> Result<(s3::Store, Services)> {
     let access = Arc::new(Access(cloud.clone()));
-    let settings = s3::Settings { first_byte: speed.first_byte, bytes_per_second: speed.bytes_per_second, ..s3::Settings::default() };
-    let store = s3::Store::new(directory.join("s3"), access.clone(), access, Arc::clone(ledger), Arc::clone(faults))?
-        .with_settings(settings);
+    let settings = s3::Settings {
+        first_byte: speed.first_byte,
+        bytes_per_second: speed.bytes_per_second,
+        ..s3::Settings::default()
+    };
+    let store =
+        s3::Store::new(directory.join("s3"), access.clone(), access, Arc::clone(ledger), Arc::clone(faults))?
+            .with_settings(settings);
     let serving = store.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 9], 80)))?)?;
     let tasks = vec![
         serve(vpc, ([10, 0, 8, 8], 80), cloud.endpoint())?,
         serve(vpc, ([169, 254, 169, 254], 80), cloud.imds(NEW))?,
     ];
-    let registry = image.map(|image| Registry::from_image(image.clone(), "weaviate", TAG, Arc::clone(ledger), Arc::clone(faults)));
-    let registry = registry.map(|registry| registry.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 10], 5000)))?)).transpose()?;
+    let registry = image.map(|image| {
+        Registry::from_image(image.clone(), "weaviate", TAG, Arc::clone(ledger), Arc::clone(faults))
+    });
+    let registry = registry
+        .map(|registry| registry.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 10], 5000)))?))
+        .transpose()?;
     Ok((store, Services { tasks, _store: serving, _registry: registry }))
 }
 

@@ -46,14 +46,23 @@ impl Watch {
     }
 }
 
-async fn carry_out(machine: Arc<Machine>, mut plugs: UnboundedReceiver<Hotplug>, enis: BTreeMap<String, EniPlan>, ledger: Arc<Ledger>) {
+async fn carry_out(
+    machine: Arc<Machine>,
+    mut plugs: UnboundedReceiver<Hotplug>,
+    enis: BTreeMap<String, EniPlan>,
+    ledger: Arc<Ledger>,
+) {
     while let Some(plug) = plugs.recv().await {
         let done = match &plug {
-            Hotplug::Plug { eni, instance, .. } if *instance == machine.spec().instance_id => match enis.get(eni) {
-                Some(plan) => machine.plug(plan).await,
-                None => continue,
-            },
-            Hotplug::Unplug { eni, instance } if *instance == machine.spec().instance_id => machine.unplug(eni).await,
+            Hotplug::Plug { eni, instance, .. } if *instance == machine.spec().instance_id => {
+                match enis.get(eni) {
+                    Some(plan) => machine.plug(plan).await,
+                    None => continue,
+                }
+            }
+            Hotplug::Unplug { eni, instance } if *instance == machine.spec().instance_id => {
+                machine.unplug(eni).await
+            }
             // The other instances of the cloud have no machines.
             Hotplug::Plug { .. } | Hotplug::Unplug { .. } => continue,
         };
@@ -73,9 +82,11 @@ async fn look_at_disks(machine: Arc<Machine>, ledger: Arc<Ledger>) {
             if told.contains(&serial) || !disk.written().unwrap_or(false) {
                 continue;
             }
-            let journal = std::fs::read(machine.path("/var/lib/weaviate-provisioner/state.json")).unwrap_or_default();
+            let journal =
+                std::fs::read(machine.path("/var/lib/weaviate-provisioner/state.json")).unwrap_or_default();
             let journal: serde_json::Value = serde_json::from_slice(&journal).unwrap_or_default();
-            let journalled = journal["disks"].as_array().is_some_and(|disks| disks.iter().any(|d| *d == serial));
+            let journalled =
+                journal["disks"].as_array().is_some_and(|disks| disks.iter().any(|d| *d == serial));
             ledger.record(Event::DiskTouched { serial: serial.clone(), journalled });
             told.insert(serial);
         }
