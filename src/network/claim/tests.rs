@@ -126,6 +126,8 @@ async fn client(cloud: Arc<Cloud>) -> Client {
 }
 
 type Refusal = Option<(&'static str, &'static str)>;
+/// Name, looks, states of the owner, answers to the attachment, whether it was reused, calls that changed something.
+type Row = (&'static str, Vec<Shown>, Vec<&'static str>, Vec<Refusal>, bool, Vec<&'static str>);
 
 /// What came of it, and the calls that change something.
 async fn run(
@@ -154,7 +156,7 @@ const ATTACH: &str = "AttachNetworkInterface DeviceIndex=1";
 #[tokio::test]
 async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
     let old = |status| Shown::Held("i-old", status, false);
-    let rows: [(&str, Vec<Shown>, Vec<&'static str>, Vec<Refusal>, bool, Vec<&str>); 8] = [
+    let rows: [Row; 8] = [
         ("ours already", vec![MINE], vec![], vec![], true, vec![]),
         (
             "free",
