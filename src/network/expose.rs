@@ -17,6 +17,7 @@ use super::netlink::{Link, Netlink};
 use super::routes::{Bridge, Change, Facts, Wanted, decide};
 use super::{EniSelector, NetworkError, Publish, environment, networkd};
 use crate::host::Host;
+use crate::instance;
 
 /// Docker makes the bridge before it starts the container, and the container runs.
 const BRIDGE_DEADLINE: Duration = Duration::from_secs(10);
@@ -95,6 +96,8 @@ pub async fn close(host: &Host) -> Result<Closed, NetworkError> {
 /// Closes the door again: the node no longer serves, or is no longer the owner.
 pub async fn withdraw(host: &Host) -> Result<Closed, NetworkError> {
     host.status.say("withdraw", "closes the door");
+    // First: a run that is killed between the two closes the door once more.
+    host.journal.write(|state| state.opened_in = None)?;
     let closed = close(host).await?;
     host.status.done("withdraw");
     Ok(closed)
@@ -111,20 +114,17 @@ pub async fn place_address(host: &Host, eni: &LocatedEni) -> Result<PlacedAddres
 
 async fn place(netlink: &Netlink, address: Ipv4Addr) -> Result<PlacedAddress, NetworkError> {
     let links = netlink.links().await?;
-    let there = netlink.addresses().await?.into_iter().find(|found| found.address == address);
+    let there = netlink.addresses().await?.into_iter().find(|found| found.ip == address);
     if let Some(there) = there {
         let link = links.into_iter().find(|link| link.index == there.link).map(|link| link.name);
         return Ok(PlacedAddress { address, link: link.unwrap_or_default() });
     }
     // Every network namespace has it, as its first link.
-    let Link { index, name, up, .. } = match links.into_iter().find(|link| link.loopback) {
-        Some(lo) => lo,
-        None => {
-            return Err(NetworkError::Misunderstood {
-                what: "the links".to_owned(),
-                found: "no lo".to_owned(),
-            });
-        }
+    let Some(Link { index, name, up, .. }) = links.into_iter().find(|link| link.loopback) else {
+        return Err(NetworkError::Misunderstood {
+            what: "the kernel's links".to_owned(),
+            found: "no lo".to_owned(),
+        });
     };
     if !up {
         netlink.set_up(index).await?;
@@ -139,6 +139,8 @@ pub async fn expose(host: &Host, eni: &AttachedEni) -> Result<Exposed, NetworkEr
     let wanted = settle(host, eni).await?;
     host.status.say("expose", "opens the door");
     door(host, Some(eni.address())).open().await?;
+    let boot_id = instance::boot_id(host)?;
+    host.journal.write(|state| state.opened_in = Some(boot_id))?;
     tracing::info!(eni.address = %eni.address(), "opened the door");
     host.status.done("expose");
     Ok(Exposed { eni: eni.clone(), bridge: wanted.bridge.map(|bridge| bridge.name) })

@@ -39,11 +39,6 @@ impl Serving {
     pub const fn address(&self) -> Ipv4Addr {
         self.eni.address()
     }
-
-    #[cfg(test)]
-    pub(crate) fn for_tests() -> Self {
-        Self { eni: AttachedEni::for_tests() }
-    }
 }
 
 /// What is asked where.

@@ -93,7 +93,7 @@ pub(super) fn decide(facts: &Facts, wanted: &Wanted) -> Result<Vec<Change>, Netw
     if facts.links.iter().any(|link| link.index == wanted.link && !link.up) {
         changes.push(Change::SetUp { link: wanted.link });
     }
-    let ours = |address: &&Address| address.address == wanted.address;
+    let ours = |address: &&Address| address.ip == wanted.address;
     if !facts.addresses.iter().filter(ours).any(|a| a.link == wanted.link && a.permanent) {
         changes.push(Change::AddAddress { link: wanted.link, address: wanted.address });
     }

@@ -22,7 +22,7 @@ fn wanted() -> Wanted {
 }
 
 fn on(link: u32, prefix: u8, permanent: bool) -> Address {
-    Address { link, address: wanted().address, prefix, permanent }
+    Address { link, ip: wanted().address, prefix, permanent }
 }
 
 fn rule(priority: u32, table: Option<u32>) -> Rule {
@@ -89,12 +89,8 @@ fn each_single_drift_is_mended_by_one_change() {
             vec![Change::AddAddress { link: 3, address: wanted().address }],
         ),
         ("the OS gave it for good", |f| f.addresses = vec![on(3, 24, true)], vec![]),
-        (
-            "a route is gone",
-            |f| drop(f.routes.remove(2)),
-            vec![Change::PutRoute(wanted().routes().remove(2))],
-        ),
-        ("a rule is gone", |f| drop(f.rules.pop()), vec![Change::AddRule(wanted().rules().remove(1))]),
+        ("a route is gone", |f| f.routes.truncate(2), vec![Change::PutRoute(wanted().routes().remove(2))]),
+        ("a rule is gone", |f| f.rules.truncate(4), vec![Change::AddRule(wanted().rules().remove(1))]),
         (
             "the address is on lo too",
             |f| f.addresses.push(on(1, 32, true)),
