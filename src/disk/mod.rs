@@ -34,7 +34,7 @@ pub use discover::Disk;
 pub use error::DiskError;
 pub use record::{Record, Restored, TenantRecord};
 pub use settings::Settings;
-pub use volume::{DataVolume, empty_data};
+pub use volume::{DataVolume, PROOF, empty_data};
 
 use crate::host::Host;
 use crate::instance::Identity;

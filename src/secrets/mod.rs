@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use error::SecretsError;
+pub use fetch::value;
 
 use crate::host::Host;
 use crate::instance::Identity;

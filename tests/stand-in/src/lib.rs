@@ -8,10 +8,14 @@
 //!
 //! `behaviours` says what is recorded and what is assumed.
 
+// An `Answer` is moved once per request; boxing it would only hide it.
+#![allow(clippy::result_large_err)]
+
 pub mod auth;
 pub mod backup;
 pub mod behaviours;
 pub mod config_file;
+pub mod generate;
 pub mod log;
 pub mod rest;
 pub mod s3;
@@ -20,7 +24,7 @@ pub mod settings;
 pub mod store;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use backup::Slots;
 use s3::S3Client;
@@ -52,20 +56,24 @@ impl std::ops::Deref for App {
 }
 
 impl App {
-    pub fn new(settings: Settings) -> std::io::Result<Self> {
+    pub async fn new(settings: Settings) -> std::io::Result<Self> {
         let store = Store::open(&settings.data, &settings.node)?;
-        let s3 = settings.s3.as_ref().map(|_| Arc::new(S3Client::new(&settings)));
+        // At start, as the real module does: credentials that are not there now never come.
+        let s3 = match &settings.s3 {
+            Some(s3) => Some(Arc::new(S3Client::connect(&settings, s3).await)),
+            None => None,
+        };
         let mode = RwLock::new("ReadWrite".to_owned());
         let ready = AtomicBool::new(false);
         Ok(Self(Arc::new(Inner { settings, store, slots: Slots::default(), s3, ready, mode })))
     }
 
     pub fn mode(&self) -> String {
-        self.mode.read().expect("no writer panicked").clone()
+        self.mode.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn set_mode(&self, mode: &str) {
-        mode.clone_into(&mut self.mode.write().expect("no writer panicked"));
+        mode.clone_into(&mut self.mode.write().unwrap_or_else(PoisonError::into_inner));
     }
 
     pub fn set_ready(&self) {

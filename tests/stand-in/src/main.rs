@@ -20,6 +20,8 @@ struct Cli {
 enum Command {
     /// Prints what is recorded and what is assumed.
     Assumptions,
+    /// Makes a random backup in the layout of a real one and prints its counts as JSON.
+    Generate(stand_in::generate::Request),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
+        Some(Command::Generate(request)) => generate(&request),
         None => serve(&cli.server),
     }
 }
@@ -50,6 +53,19 @@ fn serve(arguments: &Arguments) -> ExitCode {
         Err(error) => {
             let action = error.downcast_ref::<StartError>().map_or("startup", StartError::action);
             stand_in::log::line("fatal", action, &format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn generate(request: &stand_in::generate::Request) -> ExitCode {
+    match stand_in::generate::generate(request) {
+        Ok(summary) => {
+            println!("{summary}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("generate: {error}");
             ExitCode::FAILURE
         }
     }

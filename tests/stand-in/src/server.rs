@@ -33,7 +33,8 @@ impl Server {
         let started = tokio::time::Instant::now();
         let timing = settings.timing;
         let path = settings.data.display().to_string();
-        let app = App::new(settings).map_err(|error| StartError::Data { path, reason: error.to_string() })?;
+        let app =
+            App::new(settings).await.map_err(|error| StartError::Data { path, reason: error.to_string() })?;
         tokio::time::sleep_until(started + timing.live).await;
         let host = app.settings.host.clone();
         let rest = listen(&host, app.settings.port).await?;

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::s3::transfer::{self, Upload};
 use crate::s3::{S3Client, S3Error};
 
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +46,7 @@ impl Place {
                     S3Error::NoSuchKey => BackendError::NotFound(format!(
                         "get object contents from {bucket}:{key} not found {key}: The specified key does not exist."
                     )),
-                    other => BackendError::Failed(format!("get object contents from {bucket}:{key} {key}: {other}")),
+                    other @ (S3Error::Refused(_) | S3Error::Transport(_)) => BackendError::Failed(format!("get object contents from {bucket}:{key} {key}: {other}")),
                 })
             }
         }
@@ -84,7 +85,7 @@ impl Place {
             Self::Filesystem { root } => {
                 Ok(Box::new(io::BufReader::new(std::fs::File::open(root.join(key))?)))
             }
-            Self::S3 { client, bucket, prefix } => client.reader(bucket, &join(prefix, key)),
+            Self::S3 { client, bucket, prefix } => transfer::reader(client, bucket, &join(prefix, key)),
         }
     }
 
@@ -97,7 +98,9 @@ impl Place {
                 }
                 Ok(Box::new(FileSink(io::BufWriter::new(std::fs::File::create(path)?))))
             }
-            Self::S3 { client, bucket, prefix } => Ok(client.writer(bucket, &join(prefix, key))),
+            Self::S3 { client, bucket, prefix } => {
+                Ok(Box::new(Upload::new(client, bucket, &join(prefix, key))))
+            }
         }
     }
 }

@@ -19,6 +19,8 @@ use super::descriptor::{
     self, BigFile, ClassDescriptor, Global, NEVER, NodeEntry, PerNode, ShardDescriptor, Unchanged,
 };
 use super::{is_canceled, poll};
+use crate::settings::Settings;
+use crate::store::Store;
 use crate::{App, VERSION};
 
 /// Everything that the checks of the POST have found out.
@@ -68,7 +70,7 @@ pub async fn base_chain(place: &Place, node: &str, base: &str) -> Result<Base, S
     Err("resolve base backup chain: too long".into())
 }
 
-fn global(plan: &Plan, node: &str, started: &str) -> Global {
+pub fn global(plan: &Plan, node: &str, started: &str) -> Global {
     let entry = NodeEntry { classes: plan.classes.clone(), status: "STARTED".into(), ..NodeEntry::default() };
     Global {
         started_at: started.to_owned(),
@@ -85,7 +87,7 @@ fn global(plan: &Plan, node: &str, started: &str) -> Global {
     }
 }
 
-async fn save(plan: &Plan, global: &Global) -> Result<(), BackendError> {
+pub async fn save(plan: &Plan, global: &Global) -> Result<(), BackendError> {
     let key = format!("{}/backup_config.json", plan.id);
     plan.place.put(&key, serde_json::to_vec(global).unwrap_or_default()).await
 }
@@ -100,7 +102,10 @@ pub async fn start(app: &App, plan: Plan, canceled: Arc<AtomicBool>) -> Result<(
     tokio::spawn(async move {
         let work = {
             let (app, plan, canceled) = (app.clone(), Arc::clone(&plan), Arc::clone(&canceled));
-            tokio::task::spawn_blocking(move || pack(&app, &plan, &canceled))
+            tokio::task::spawn_blocking(move || {
+                let Settings { min_chunk, target_chunk, .. } = app.settings;
+                pack(&Source { store: &app.store, min_chunk, target_chunk }, &plan, &canceled)
+            })
         };
         let outcome = poll(&app.settings.timing, work).await;
         let outcome = outcome.unwrap_or_else(|error| Err(io::Error::other(error)));
@@ -143,7 +148,7 @@ async fn per_node_of(plan: &Plan, global: &Global, node: &str) -> Result<Result<
     Ok(put.map_err(|error| error.to_string()))
 }
 
-fn finish(global: &mut Global, node: &str, canceled: bool, outcome: io::Result<u64>) {
+pub fn finish(global: &mut Global, node: &str, canceled: bool, outcome: io::Result<u64>) {
     global.completed_at = descriptor::now();
     let (status, error, bytes) = match outcome {
         _ if canceled => {
@@ -165,13 +170,21 @@ fn finish(global: &mut Global, node: &str, canceled: bool, outcome: io::Result<u
     }
 }
 
+/// Where the participant takes its files from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    pub store: &'a Store,
+    pub min_chunk: u64,
+    pub target_chunk: u64,
+}
+
 /// The participant: all classes, then the node's descriptor. Returns the bytes before compression.
-fn pack(app: &App, plan: &Plan, canceled: &AtomicBool) -> io::Result<u64> {
+pub fn pack(source: &Source<'_>, plan: &Plan, canceled: &AtomicBool) -> io::Result<u64> {
     let started = descriptor::now();
     let mut classes = Vec::new();
     for name in &plan.classes {
-        let class = describe(app, plan, name)?;
-        classes.push(pack_class(app, plan, class, canceled)?);
+        let class = describe(source, plan, name)?;
+        classes.push(pack_class(source, plan, class, canceled)?);
     }
     let bytes = classes.iter().map(|class| class.pre_compression_size_bytes).sum();
     let own = PerNode {
@@ -187,15 +200,15 @@ fn pack(app: &App, plan: &Plan, canceled: &AtomicBool) -> io::Result<u64> {
         base_backup_id: plan.base.as_ref().map_or_else(String::new, |base| base.id.clone()),
         ..PerNode::default()
     };
-    let mut sink = plan.place.writer(&format!("{}/{}/backup.json", plan.id, app.store.node))?;
+    let mut sink = plan.place.writer(&format!("{}/{}/backup.json", plan.id, source.store.node))?;
     serde_json::to_writer(&mut sink, &own)?;
     sink.finish()?;
     Ok(bytes)
 }
 
 /// Flushes the class and writes down what it is; its shards still without files.
-fn describe(app: &App, plan: &Plan, name: &str) -> io::Result<ClassDescriptor> {
-    let mut state = app.store.write();
+fn describe(source: &Source<'_>, plan: &Plan, name: &str) -> io::Result<ClassDescriptor> {
+    let mut state = source.store.write();
     let aliases: Vec<_> = state
         .aliases
         .iter()
@@ -209,7 +222,7 @@ fn describe(app: &App, plan: &Plan, name: &str) -> io::Result<ClassDescriptor> {
     let shards = class.shard_names().into_iter().filter(|shard| class.dir().join(shard).is_dir());
     let shards = shards.map(|shard| ShardDescriptor {
         name: shard,
-        node: app.store.node.clone(),
+        node: source.store.node.clone(),
         ..ShardDescriptor::default()
     });
     Ok(ClassDescriptor {
@@ -225,17 +238,17 @@ fn describe(app: &App, plan: &Plan, name: &str) -> io::Result<ClassDescriptor> {
 }
 
 fn pack_class(
-    app: &App,
+    source: &Source<'_>,
     plan: &Plan,
     mut class: ClassDescriptor,
     canceled: &AtomicBool,
 ) -> io::Result<ClassDescriptor> {
-    let root = &app.store.root;
+    let root = &source.store.root;
     let mut number = 0;
     let mut shards = std::mem::take(&mut class.shards);
     for shard in &mut shards {
         let prefix = format!("{}/{}", class.name.to_lowercase(), shard.name);
-        let sorted = sort_files(app, plan, shard, &prefix)?;
+        let sorted = sort_files(source, plan, shard, &prefix)?;
         class.pre_compression_size_bytes += sorted.bytes;
         for chunk in sorted.chunks {
             if is_canceled(canceled) {
@@ -248,7 +261,7 @@ fn pack_class(
                     big.chunk_keys.push(key.clone());
                 }
             }
-            let sink = plan.place.writer(&format!("{}/{}/{key}", plan.id, app.store.node))?;
+            let sink = plan.place.writer(&format!("{}/{}/{key}", plan.id, source.store.node))?;
             archive::pack(sink, plan.compression, root, &chunk)?.finish()?;
             class.chunks.insert(number.to_string(), vec![shard.name.clone()]);
         }
@@ -263,8 +276,13 @@ struct Sorted {
 }
 
 /// Fills the shard's lists and says which files go into which chunk.
-fn sort_files(app: &App, plan: &Plan, shard: &mut ShardDescriptor, prefix: &str) -> io::Result<Sorted> {
-    let root = &app.store.root;
+fn sort_files(
+    source: &Source<'_>,
+    plan: &Plan,
+    shard: &mut ShardDescriptor,
+    prefix: &str,
+) -> io::Result<Sorted> {
+    let root = &source.store.root;
     let mut head: Vec<String> = IN_MEMORY.iter().map(|name| format!("{prefix}{name}")).collect();
     let mut sizes: u64 = 0;
     for file in &head {
@@ -276,8 +294,8 @@ fn sort_files(app: &App, plan: &Plan, shard: &mut ShardDescriptor, prefix: &str)
     for file in files_below(root, prefix)?.into_iter().filter(|file| !is_head(file, prefix)) {
         let metadata = std::fs::metadata(root.join(&file))?;
         sizes += metadata.len();
-        if metadata.len() < app.settings.min_chunk {
-            if filled > 0 && filled + metadata.len() > app.settings.target_chunk {
+        if metadata.len() < source.min_chunk {
+            if filled > 0 && filled + metadata.len() > source.target_chunk {
                 chunks.push(std::mem::take(&mut head));
                 filled = 0;
             }
@@ -322,7 +340,7 @@ fn files_below(root: &Path, prefix: &str) -> io::Result<Vec<String>> {
         let name = format!("{prefix}/{}", entry.file_name().to_string_lossy());
         if entry.file_type()?.is_dir() {
             found.extend(files_below(root, &name)?);
-        } else if !name.ends_with(".wal") {
+        } else if Path::new(&name).extension() != Some("wal".as_ref()) {
             found.push(name);
         }
     }

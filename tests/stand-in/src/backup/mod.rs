@@ -14,7 +14,7 @@ pub mod descriptor;
 pub mod restore;
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,7 +38,7 @@ pub struct Operation {
 
 impl Slot {
     pub fn get(&self) -> MutexGuard<'_, Operation> {
-        self.0.lock().expect("nothing panics while it holds the slot")
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The id in the way, if the slot is taken.

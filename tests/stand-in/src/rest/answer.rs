@@ -33,6 +33,7 @@ impl Answer {
         Self { status, body: Some(body), plain: false, details: Value::Null }
     }
 
+    #[must_use]
     pub fn with_details(mut self, details: Value) -> Self {
         self.details = details;
         self

@@ -308,13 +308,12 @@ pub async fn restore_status(call: &Call<'_>, backend: &str, id: &str) -> Result<
     call.allow_as("", Verb::Read, "backups/collections/*")?;
     let place = place_of_query(call, backend, 500)?;
     let slot = &call.app.slots.restore;
-    let (status, home, error) = match running(slot, id) {
-        Some((status, home, _)) => (status.to_owned(), home, String::new()),
+    let (status, home, error) = if let Some((status, home, _)) = running(slot, id) {
+        (status.to_owned(), home, String::new())
+    } else {
         // Whatever a machine wrote last, this one or another (recordings 08 and 09).
-        None => {
-            let global = fetch(&place, id, "restore_config.json", slot).await?;
-            (global.status, place.home(id), global.error)
-        }
+        let global = fetch(&place, id, "restore_config.json", slot).await?;
+        (global.status, place.home(id), global.error)
     };
     let mut value = json!({"backend": backend, "id": id, "path": home, "status": status});
     if !error.is_empty() {

@@ -16,7 +16,7 @@ pub mod shard;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use catalog::Catalog;
 use class::Class;
@@ -74,13 +74,12 @@ impl Store {
         Ok(store)
     }
 
-    /// A panic while writing would leave half a change; the process is better off dead than wrong.
     pub fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().expect("no writer panicked")
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().expect("no writer panicked")
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn save(&self, state: &State) -> io::Result<()> {

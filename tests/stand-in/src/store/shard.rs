@@ -91,19 +91,15 @@ impl Shard {
 
     fn replay(&mut self, log: &Path) -> io::Result<()> {
         for node in segment::scan_log(log)? {
-            let doc = match node.span {
-                Some(span) => {
-                    let bytes = segment::value(log, span)?;
-                    let doc = Object::decode(&bytes).map_or(0, |object| object.doc);
-                    if self.index.insert(node.id, Place::Memory(Arc::new(bytes))).is_none() {
-                        self.unflushed += 1;
-                    }
-                    doc
-                }
-                None => {
-                    self.unflushed -= i64::from(self.index.remove(&node.id).is_some());
-                    0
-                }
+            let doc = if let Some(span) = node.span {
+                let bytes = segment::value(log, span)?;
+                let doc = Object::decode(&bytes).map_or(0, |object| object.doc);
+                let known = self.index.insert(node.id, Place::Memory(Arc::new(bytes))).is_some();
+                self.unflushed += i64::from(!known);
+                doc
+            } else {
+                self.unflushed -= i64::from(self.index.remove(&node.id).is_some());
+                0
             };
             self.next_doc = self.next_doc.max(doc + 1);
             self.pending.insert(node.id, doc);

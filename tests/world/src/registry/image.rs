@@ -1,7 +1,5 @@
 //! An image of one static binary, in memory.
 
-use std::io::Write as _;
-
 use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -66,9 +64,7 @@ impl Image {
     /// `FROM scratch`, with `binary` as `/bin/weaviate` and an empty `/tmp`.
     pub fn of_binary(binary: &[u8], options: &ImageOptions) -> std::io::Result<Self> {
         let plain = Blob::new(root(binary)?);
-        let mut packed = flate2::GzBuilder::new().mtime(0).write(Vec::new(), flate2::Compression::none());
-        packed.write_all(&plain.bytes)?;
-        let layer = Blob::new(packed.finish()?);
+        let layer = Blob::new(super::gzip::stored(&plain.bytes));
         let ImageOptions { architecture, entrypoint, command, labels } = options;
         let labels: serde_json::Map<_, _> =
             labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();

@@ -13,6 +13,7 @@
 
 mod archive;
 mod front;
+mod gzip;
 mod image;
 
 use std::collections::BTreeMap;

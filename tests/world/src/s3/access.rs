@@ -204,6 +204,8 @@ fn actions(operation: &str, context: &BTreeMap<String, String>) -> &'static [&'s
         "DeleteObject" => &["s3:DeleteObject"],
         "ListObjects" | "ListObjectsV2" | "HeadBucket" => &["s3:ListBucket"],
         "GetBucketLocation" => &["s3:GetBucketLocation"],
+        "GetBucketVersioning" => &["s3:GetBucketVersioning"],
+        "GetBucketEncryption" => &["s3:GetEncryptionConfiguration"],
         "CreateBucket" => &["s3:CreateBucket"],
         "DeleteBucket" => &["s3:DeleteBucket"],
         // DeleteObjects asks for each key; anything else answers NotImplemented by itself.

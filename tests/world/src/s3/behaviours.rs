@@ -150,3 +150,14 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "S3 itself is strongly consistent; S3-compatible stores and caches are not",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_given_once() {
+        let names: std::collections::BTreeSet<_> = BEHAVIOURS.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), BEHAVIOURS.len());
+    }
+}

@@ -118,6 +118,7 @@ fn operation(
         ("GET", true, false) if has("location") => "GetBucketLocation",
         ("GET", true, false) if has("uploads") => "ListMultipartUploads",
         ("GET", true, false) if has("versioning") => "GetBucketVersioning",
+        ("GET", true, false) if has("encryption") => "GetBucketEncryption",
         ("GET", true, false) if has("versions") => "ListObjectVersions",
         ("GET", true, false) => "ListObjects",
         ("HEAD", true, false) => "HeadBucket",

@@ -19,7 +19,7 @@ use super::objects::{Condition, Version};
 use super::operations::{Operations, call_of};
 
 /// How much of a body is in memory at a time.
-const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 64 * 1024;
 
 impl Operations {
     /// The version that this call sees, if the caller may read it.

@@ -8,9 +8,10 @@ use std::time::SystemTime;
 use s3s::dto::{
     Checksum, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectInput,
     DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag, Error,
-    ObjectIdentifier, PutObjectInput, PutObjectOutput, ServerSideEncryption, Timestamp,
+    ObjectIdentifier, PutObjectInput, PutObjectOutput, ServerSideEncryption, StreamingBlob, Timestamp,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+use tokio_util::io::ReaderStream;
 
 use super::access::{ACCOUNT, REGION, arn};
 use super::call::Call;
@@ -18,7 +19,7 @@ use super::errors::{broken, refused};
 use super::listing::whole_seconds;
 use super::objects::{Condition, Description, Version};
 use super::operations::{Operations, call_of};
-use super::reads::condition;
+use super::reads::{PIECE, condition};
 use super::spool::{Promise, spool};
 
 /// Nothing that we read for the ledger is larger than this.
@@ -122,16 +123,18 @@ impl Operations {
             return Err(refused(S3ErrorCode::NotImplemented));
         };
         let source = self.source(&call, bucket, key)?;
-        let file = self.objects.new_file();
-        tokio::fs::copy(&source.file.0, &file.0).await.map_err(broken)?;
+        let opened = tokio::fs::File::open(&source.file.0).await.map_err(broken)?;
+        let body = StreamingBlob::wrap(ReaderStream::with_capacity(opened, PIECE));
+        // An object in parts becomes one of a single part, with the ETag of one.
+        let spooled = spool(&self.objects, Some(body), &Promise::default(), None).await?;
         let encryption = self.encrypted(&call, input.server_side_encryption, input.ssekms_key_id)?;
         let about = &source.description;
         let version = Version {
-            file,
-            size: source.size,
-            etag: source.etag.clone(),
+            file: spooled.file,
+            size: spooled.size,
+            etag: spooled.md5,
             modified: whole_seconds(SystemTime::now()),
-            checksums: source.checksums.clone(),
+            checksums: spooled.checksums,
             description: Description {
                 content_type: input.content_type.or_else(|| about.content_type.clone()),
                 content_encoding: about.content_encoding.clone(),

@@ -27,7 +27,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use crate::case::{Deed, Meanwhile, Scene};
-use crate::cloud::{Cloud, OLD};
+use crate::cloud::Cloud;
+use crate::cloud::spec::OLD;
 use crate::faults::Faults;
 use crate::judge::START;
 use crate::ledger::{Event, Ledger};

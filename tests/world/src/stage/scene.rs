@@ -11,7 +11,8 @@ use toml::{Table, Value, toml};
 
 use super::{Planted, Programs, ServerImage, Stage};
 use crate::case::{Scene, lay};
-use crate::cloud::{CloudSpec, GROUP, NEW, OLD, ROLE};
+use crate::cloud::resources::mac_of;
+use crate::cloud::spec::{CloudSpec, GROUP, NEW, OLD, ROLE, Subnet};
 use crate::fixtures::{self, Damage, Options, Pointer};
 use crate::iam::Policy;
 use crate::ledger::Client;
@@ -186,7 +187,7 @@ fn cloud(scene: &Scene, secrets: &BTreeMap<&str, String>) -> Result<CloudSpec> {
     lay(&mut table, &scene.cloud);
     let mut spec: CloudSpec = read("[scene.cloud]", &table)?;
     // One subnet in another zone, for the ENI that lies in the wrong one.
-    spec.subnets.push(crate::cloud::Subnet {
+    spec.subnets.push(Subnet {
         id: "subnet-0aaaaaaaaaaaaaa09".to_owned(),
         cidr: "10.0.2.0/24".to_owned(),
         zone: "eu-central-1b".to_owned(),
@@ -231,7 +232,7 @@ fn machine_spec(programs: &Programs, scene: &MachineScene, cloud: &CloudSpec) ->
         ["s3.world", "acme-weaviate.s3.world"].map(|name| (Ipv4Addr::new(10, 0, 8, 9), name.to_owned()));
     Ok(MachineSpec {
         instance_id: NEW.to_owned(),
-        primary: Nic { mac: crate::cloud::mac_of(&instance.address), ..defaults.primary.clone() },
+        primary: Nic { mac: mac_of(&instance.address), ..defaults.primary.clone() },
         hosts: buckets.to_vec(),
         disks: vec![
             DiskSpec::ebs_root("vol0123456789abcdef0"),
@@ -249,7 +250,7 @@ fn eni_plan(cloud: &CloudSpec) -> Result<EniPlan> {
     Ok(EniPlan {
         id: eni.id.clone(),
         nic: Nic {
-            mac: eni.mac.clone().unwrap_or_else(|| crate::cloud::mac_of(&eni.address)),
+            mac: eni.mac.clone().unwrap_or_else(|| mac_of(&eni.address)),
             address: eni.address.parse()?,
             ..defaults.nic.clone()
         },

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -49,11 +49,6 @@ impl ServerLog {
                 }
             }
         }
-    }
-
-    /// Whether a directory can be read at all: the engine has made it.
-    pub fn exists(path: &Path) -> bool {
-        path.is_dir()
     }
 }
 

@@ -10,7 +10,8 @@ use axum::Router;
 use tokio::task::JoinHandle;
 
 use super::scene::{S3Speed, TAG};
-use crate::cloud::{Cloud, NEW};
+use crate::cloud::Cloud;
+use crate::cloud::spec::NEW;
 use crate::faults::{Faults, transport};
 use crate::iam::{Decision, Resource};
 use crate::ledger::Ledger;
@@ -89,9 +90,10 @@ pub fn start(
     let registry = image.map(|image| {
         Registry::from_image(image.clone(), "weaviate", TAG, Arc::clone(ledger), Arc::clone(faults))
     });
-    let registry = registry
-        .map(|registry| registry.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 10], 5000)))?))
-        .transpose()?;
+    let registry = match registry {
+        Some(registry) => Some(registry.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 10], 5000)))?)?),
+        None => None,
+    };
     Ok((store, Services { tasks, _store: serving, _registry: registry }))
 }
 

@@ -78,7 +78,7 @@ async fn look_at_disks(machine: Arc<Machine>, ledger: Arc<Ledger>) {
     let mut told = BTreeSet::new();
     loop {
         for disk in machine.disks() {
-            let serial = disk.spec().serial.clone();
+            let serial = disk.spec.serial.clone();
             if told.contains(&serial) || !disk.written().unwrap_or(false) {
                 continue;
             }

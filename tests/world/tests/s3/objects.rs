@@ -165,6 +165,26 @@ async fn both_styles_of_addressing_reach_the_same_object() {
 }
 
 #[tokio::test]
+async fn a_bucket_says_what_it_is() {
+    let bed = start();
+    for (query, wanted) in [
+        ("location", "<LocationConstraint"),
+        ("versioning", "<VersioningConfiguration"),
+        ("encryption", "<SSEAlgorithm>AES256<"),
+    ] {
+        let answer = bed.client.send(Method::GET, &format!("/{BUCKET}?{query}"), &[], b"").await;
+        assert_eq!(answer.status(), 200, "{query}");
+        let text = answer.text().await.expect("a document");
+        assert!(text.contains(wanted), "{text}");
+        assert!(!text.contains("<Status>"), "versioning was never switched on");
+    }
+    let bucket = bed.client.send(Method::HEAD, &format!("/{BUCKET}"), &[], b"").await;
+    assert_eq!(bucket.headers()["x-amz-bucket-region"], "eu-central-1");
+    let absent = bed.client.send(Method::HEAD, "/no-such-bucket", &[], b"").await;
+    assert_eq!(absent.status(), 404);
+}
+
+#[tokio::test]
 async fn copies_and_deletions() {
     let bed = start();
     bed.client.put("a", &[], b"bytes").await;

@@ -45,9 +45,9 @@ async fn connections_are_as_slow_as_they_are_set() {
     let body = bed.client.get("k").await.bytes().await.expect("a body");
     let took = started.elapsed();
     assert_eq!(body.len(), 2_000_000);
-    assert!((Duration::from_millis(450)..Duration::from_millis(900)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(450)..Duration::from_secs(4)).contains(&took), "{took:?}");
     let started = Instant::now();
     assert_eq!(bed.client.put("up", &[], &vec![1; 2_000_000]).await.status(), 200);
     let took = started.elapsed();
-    assert!((Duration::from_millis(430)..Duration::from_millis(900)).contains(&took), "{took:?}");
+    assert!((Duration::from_millis(430)..Duration::from_secs(4)).contains(&took), "{took:?}");
 }
