@@ -178,7 +178,7 @@ impl Explain for NetworkError {
             }
             Self::TableTaken { .. } => "Set `network.table` to a table that nobody uses.".to_owned(),
             Self::PriorityTaken { .. } => {
-                "Set `network.priority` so that it and the next one are free.".to_owned()
+                "Set `network.priority` so that it and the next one are free, and lower than those of others.".to_owned()
             }
             Self::Unwritable { path, .. } => format!("Make {} writable for root.", path.display()),
             Self::Reload { .. } => "Look at `systemctl status systemd-networkd`.".to_owned(),

@@ -246,7 +246,7 @@ mod inside {
                 subnet: "172.30.254.0/24".parse().expect("a network"),
             }),
             table: 8080,
-            priority: 8080,
+            priority: 80,
         };
         (wanted, Netlink::connect().expect("a socket"))
     }
@@ -280,8 +280,8 @@ mod inside {
         }
         assert_eq!(table.trim().lines().count(), 3, "{table}");
         let rules = sh("ip rule");
-        assert!(rules.contains("8080:\tfrom 10.0.2.15 lookup 8080"), "{rules}");
-        assert!(rules.contains("8081:\tfrom all iif weaviate0 lookup 8080"), "{rules}");
+        assert!(rules.contains("80:\tfrom 10.0.2.15 lookup 8080"), "{rules}");
+        assert!(rules.contains("81:\tfrom all iif weaviate0 lookup 8080"), "{rules}");
         assert_eq!(rules.trim().lines().count(), 5, "ours and the kernel's three: {rules}");
         let main = sh("ip route show table main");
         assert!(!main.contains("eni"), "the ENI's subnet is not in main: {main}");
@@ -291,11 +291,11 @@ mod inside {
         assert!(own_reaches("10.0.2.15", 8080));
 
         for (drift, mended) in [
-            ("ip rule del priority 8081", 1),
+            ("ip rule del priority 81", 1),
             ("ip route flush table 8080", 3),
             ("ip addr flush dev eni", 1),
             ("ip addr add 10.0.2.15/32 dev lo", 1),
-            ("ip rule add priority 8080 from 10.0.2.99 lookup 8080", 1),
+            ("ip rule add priority 80 from 10.0.2.99 lookup 8080", 1),
         ] {
             sh(drift);
             let changes = apply(&netlink, &wanted).await.expect(drift);
@@ -312,9 +312,9 @@ mod inside {
         sh("ip link set eni up");
         for (theirs, undo, expected) in [
             (
-                "ip rule add priority 8081 from 10.0.2.15 lookup 10001",
-                "ip rule del priority 8081",
-                "rule priority 8081 is used by others: a rule into table 10001",
+                "ip rule add priority 81 from 10.0.2.15 lookup 10001",
+                "ip rule del priority 81",
+                "rule priority 81 is used by others: a rule into table 10001",
             ),
             (
                 "ip rule add priority 100 fwmark 1 lookup 8080; ip rule add priority 101 lookup 8080",
@@ -376,6 +376,11 @@ mod inside {
         let container = "172.30.254.2".parse().expect("an address");
         let of_container = netlink.way(far, container, Some(bridge)).await.expect("a way");
         assert_eq!(of_container.link, wanted.link);
+        // cloud-init on Ubuntu 24.04 and ec2-net-utils on Amazon Linux install this, with a table without the bridge.
+        sh(
+            "ip route add default via 10.0.2.1 dev eni onlink table 101; ip rule add from 10.0.2.15 lookup 101 pref 101",
+        );
+        assert_eq!(apply(&netlink, &wanted).await.expect("ours come first"), []);
         let to_container = netlink.way(container, wanted.address, None).await.expect("a way");
         assert_eq!(to_container.link, bridge, "the instance's own connections find the container");
     }

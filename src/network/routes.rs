@@ -129,6 +129,13 @@ fn refuse_foreign(facts: &Facts, wanted: &Wanted) -> Result<(), NetworkError> {
         return Err(NetworkError::TableTaken { table, by });
     }
     for rule in &facts.rules {
+        if rule.priority < wanted.priority
+            && rule.from.is_some_and(|from| from.prefix > 0 && from.contains(wanted.address))
+        {
+            // It would be asked first, and its table does not know the bridge.
+            let by = "a rule from the ENI's address, which comes before ours".to_owned();
+            return Err(NetworkError::PriorityTaken { priority: rule.priority, by });
+        }
         if in_our_place(rule, wanted) {
             if rule.table != Some(table) {
                 let into =

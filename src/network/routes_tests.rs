@@ -121,7 +121,11 @@ fn an_old_route_of_ours_is_replaced() {
 #[test]
 fn others_in_our_table_or_priorities_are_refused_and_named() {
     type Drift = fn(&mut Facts);
-    let rows: [(Drift, &str); 4] = [
+    let rows: [(Drift, &str); 5] = [
+        (
+            |f| f.rules.push(Rule { from: Some(cidr("10.0.2.15/32")), ..rule(101, Some(101)) }),
+            "rule priority 101 is used by others: a rule from the ENI's address, which comes before ours",
+        ),
         (
             |f| f.routes.push(Route { table: 8080, destination: None, gateway: None, link: 5 }),
             "routing table 8080 is used by others: a route by docker0",
