@@ -11,6 +11,7 @@ use crate::disk::{self, DataVolume};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::network::AttachedEni;
+use crate::report::{Evidence, How};
 use crate::restore::Fresh;
 
 /// Conditional writes meet others for moments; an outage of S3 is the next run's matter.
@@ -25,6 +26,14 @@ pub struct Owned {
     restored: disk::Restored,
     /// Of the manifest as this instance wrote it: the condition of its next publication.
     etag: String,
+    /// An earlier run took it.
+    kept: bool,
+}
+
+impl Evidence for Owned {
+    fn how(&self) -> How {
+        if self.kept { How::Reused } else { How::Done }
+    }
 }
 
 impl Owned {
@@ -61,7 +70,7 @@ pub async fn take_over(
         }
         tracing::info!(step = "take over", generation, "it is ours already");
         let (running, volume) = fresh.into_running();
-        return Ok(Owned { eni, running, volume, restored, etag });
+        return Ok(Owned { eni, running, volume, restored, etag, kept: true });
     }
     let claim = Claim::new(me.instance_id());
     let next = next(host, &fresh, &claim);
@@ -82,7 +91,7 @@ pub async fn take_over(
     tracing::info!(step = "take over", claimed.generation, "owner");
     host.status.done("take over");
     let (running, volume) = fresh.into_running();
-    Ok(Owned { eni, running, volume, restored, etag: claimed.etag })
+    Ok(Owned { eni, running, volume, restored, etag: claimed.etag, kept: false })
 }
 
 fn unwritten(generation: u64, source: disk::DiskError) -> ManifestError {

@@ -375,5 +375,5 @@ pub async fn warm(host: &Host, owned: Owned, secrets: &Secrets) -> Result<Warm, 
         tracing::warn!(step = "warm", query, why, "a query of restore.warm failed");
     }
     host.status.done("warm");
-    Ok(Warm { eni, running, volume, restored })
+    Ok(Warm { eni, running, volume, restored, queries: host.settings.restore.warm.len() })
 }
