@@ -13,6 +13,7 @@
 //! To add a step: its function from evidence to evidence in its domain, a variant of [`Step`], one line here.
 
 mod deadline;
+mod evidence;
 mod settings;
 
 pub use deadline::allowed;
@@ -46,7 +47,8 @@ pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, F
     };
     let running = async {
         let (placed, volume, secrets, image) = try_join!(placed, volume.clone(), secrets.clone(), image)?;
-        t.step(Step::Start, container::start(host, &placed, &volume, &secrets, &image)).await
+        let plan = container::ServerPlan::default();
+        t.step(Step::Start, container::start(host, &placed, &volume, &secrets, &image, &plan)).await
     };
     let verified = async {
         let (staged, running, secrets) = try_join!(staged, running, secrets.clone())?;

@@ -11,7 +11,6 @@ use crate::disk::{self, DataVolume};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::network::AttachedEni;
-use crate::report::{Evidence, How};
 use crate::restore::Fresh;
 
 /// Conditional writes meet others for moments; an outage of S3 is the next run's matter.
@@ -26,19 +25,17 @@ pub struct Owned {
     restored: disk::Restored,
     /// Of the manifest as this instance wrote it: the condition of its next publication.
     etag: String,
-    /// An earlier run took it.
+    /// It was ours already.
     kept: bool,
-}
-
-impl Evidence for Owned {
-    fn how(&self) -> How {
-        if self.kept { How::Reused } else { How::Done }
-    }
 }
 
 impl Owned {
     pub const fn generation(&self) -> u64 {
         self.restored.generation
+    }
+    /// A second run, or a run after a reboot: no new generation was taken.
+    pub const fn was_kept(&self) -> bool {
+        self.kept
     }
     pub fn etag(&self) -> &str {
         &self.etag

@@ -18,6 +18,7 @@ use super::routes::{Bridge, Change, Facts, Wanted, decide};
 use super::{EniSelector, NetworkError, Publish, environment, networkd};
 use crate::host::Host;
 use crate::instance;
+use crate::restore::Warm;
 
 /// Docker makes the bridge before it starts the container, and the container runs.
 const BRIDGE_DEADLINE: Duration = Duration::from_secs(10);
@@ -55,18 +56,18 @@ impl PlacedAddress {
 }
 
 /// Evidence: the address, routes and rules are in place and the door is open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Exposed {
-    pub(super) eni: AttachedEni,
+    pub(super) warm: Warm,
     pub(super) bridge: Option<String>,
 }
 
 impl Exposed {
     pub const fn eni(&self) -> &AttachedEni {
-        &self.eni
+        self.warm.eni()
     }
     pub const fn address(&self) -> Ipv4Addr {
-        self.eni.address()
+        self.warm.eni().address()
     }
 }
 
@@ -134,7 +135,8 @@ async fn place(netlink: &Netlink, address: Ipv4Addr) -> Result<PlacedAddress, Ne
 }
 
 /// Puts address, routes and rules in their place, then opens the door.
-pub async fn expose(host: &Host, eni: &AttachedEni) -> Result<Exposed, NetworkError> {
+pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
+    let eni = warm.eni();
     host.status.say("expose", format!("puts {} and its routes on {}", eni.address(), eni.link()));
     let wanted = settle(host, eni).await?;
     host.status.say("expose", "opens the door");
@@ -143,7 +145,7 @@ pub async fn expose(host: &Host, eni: &AttachedEni) -> Result<Exposed, NetworkEr
     host.journal.write(|state| state.opened_in = Some(boot_id))?;
     tracing::info!(eni.address = %eni.address(), "opened the door");
     host.status.done("expose");
-    Ok(Exposed { eni: eni.clone(), bridge: wanted.bridge.map(|bridge| bridge.name) })
+    Ok(Exposed { warm, bridge: wanted.bridge.map(|bridge| bridge.name) })
 }
 
 /// Asserts address, routes and rules: at the exposure, and whenever somebody changed them. The door is not

@@ -6,7 +6,6 @@ use crate::container::Running;
 use crate::disk::DataVolume;
 use crate::manifest::{Held, Manifest};
 use crate::network::AttachedEni;
-use crate::report::{Evidence, How};
 use crate::store::Store;
 
 use super::choose::{Choice, Wish};
@@ -73,6 +72,10 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// Nothing was restored: the data on the volume is ours.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self.task.plan, Plan::Keep { .. })
+    }
     pub const fn running(&self) -> &Running {
         &self.running
     }
@@ -147,7 +150,6 @@ pub struct Warm {
     pub(super) running: Running,
     pub(super) volume: DataVolume,
     pub(super) restored: crate::disk::Restored,
-    pub(super) queries: usize,
 }
 
 impl Warm {
@@ -167,39 +169,5 @@ impl Warm {
     /// Where the data is mounted.
     pub fn mount(&self) -> &Path {
         self.volume.mount()
-    }
-}
-
-impl Evidence for ChosenBackup {}
-
-impl Evidence for StagedBackup {
-    fn how(&self) -> How {
-        self.task.how()
-    }
-}
-
-impl Evidence for Restored {
-    fn how(&self) -> How {
-        self.task.how()
-    }
-}
-
-impl Evidence for Verified {}
-
-impl Evidence for Fresh {}
-
-impl Evidence for Warm {
-    fn how(&self) -> How {
-        if self.queries == 0 { How::Skipped } else { How::Done }
-    }
-}
-
-impl Task {
-    fn how(&self) -> How {
-        match self.plan {
-            Plan::Keep { .. } => How::Reused,
-            Plan::Empty => How::Skipped,
-            Plan::Restore { .. } | Plan::Refuse => How::Done,
-        }
     }
 }
