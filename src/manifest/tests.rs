@@ -57,12 +57,7 @@ fn ours(mut manifest: Manifest) -> Manifest {
 }
 
 fn taken_by(owner: &str, generation: u64) -> Manifest {
-    Manifest {
-        owner: Some(owner.to_owned()),
-        nonce: Some(format!("of {owner}")),
-        generation,
-        ..full_1()
-    }
+    Manifest { owner: Some(owner.to_owned()), nonce: Some(format!("of {owner}")), generation, ..full_1() }
 }
 
 #[test]
@@ -204,7 +199,11 @@ async fn taking_over_survives_lost_answers_and_conflicts() {
 #[tokio::test]
 async fn who_loses_the_fence_does_not_write() {
     let rows: [(Manifest, fn(&ManifestError) -> bool, Class); 2] = [
-        (taken_by("i-thief", 5), |e| matches!(e, ManifestError::Lost { owner, .. } if owner == "i-thief"), Class::Final),
+        (
+            taken_by("i-thief", 5),
+            |e| matches!(e, ManifestError::Lost { owner, .. } if owner == "i-thief"),
+            Class::Final,
+        ),
         (
             Manifest { backup_id: Some("full-2".into()), chain: vec!["full-2".into()], ..full_1() },
             |e| matches!(e, ManifestError::Moved { backup, .. } if backup == "full-2"),

@@ -53,3 +53,6 @@ fn staging(volume: &DataVolume) -> Result<Tree, RestoreError> {
     let (uid, gid) = volume.owner();
     Ok(Tree::open(&volume.backups_dir(), Owner { uid, gid })?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,23 +85,25 @@ async fn meta_schema_tenants_and_aliases_are_read() {
 
 #[tokio::test]
 async fn counts_come_from_the_body_and_not_from_the_status() {
-    let client = client(&["28-restore-with-alias-and-inactive-tenants", "16-damaged-backups"], "admin-key").await;
+    let client =
+        client(&["28-restore-with-alias-and-inactive-tenants", "16-damaged-backups"], "admin-key").await;
     let alpha = client.count("Chunk", Some("alpha")).await.expect("counted");
     assert_eq!(alpha, Count::Objects(100));
     let beta = client.count("Chunk", Some("beta")).await.expect("an answer");
     assert_eq!(beta, Count::Uncounted("tenant not active: 'beta'".into()));
     // An empty server: 422, and a 200 with errors inside would be the same.
     let missing = client.count("Chunk", Some("alpha")).await.expect_err("no schema");
-    assert!(matches!(&missing, WeaviateError::Refused { status: 422, message, .. } if message.contains("no graphql provider")), "{missing:?}");
+    assert!(
+        matches!(&missing, WeaviateError::Refused { status: 422, message, .. } if message.contains("no graphql provider")),
+        "{missing:?}"
+    );
 }
 
 #[tokio::test]
 async fn both_shapes_of_an_error_are_read() {
-    let client = client(&["08-restore-on-fresh-server", "09-stale-status-and-node-mismatch"], "admin-key").await;
-    let answer = client
-        .start_restore(Backend::S3, "full-1", 81, None)
-        .await
-        .expect_err("81 is too much");
+    let client =
+        client(&["08-restore-on-fresh-server", "09-stale-status-and-node-mismatch"], "admin-key").await;
+    let answer = client.start_restore(Backend::S3, "full-1", 81, None).await.expect_err("81 is too much");
     assert!(answer.to_string().ends_with("should be less than or equal to 80"), "{answer}");
     let started = client.start_restore(Backend::S3, "full-1", 80, None).await.expect("accepted");
     assert_eq!((started.state, started.classes.len()), (State::Started, 3));
@@ -133,7 +135,12 @@ async fn who_may_is_told_by_the_status() {
 #[test]
 fn states_of_every_recording_are_known() {
     let mut seen = 0;
-    for name in ["05-create-success", "08-restore-on-fresh-server", "16-damaged-backups", "12-filesystem-only-server-without-s3-module"] {
+    for name in [
+        "05-create-success",
+        "08-restore-on-fresh-server",
+        "16-damaged-backups",
+        "12-filesystem-only-server-without-s3-module",
+    ] {
         for poll in recording(name).iter().filter(|e| e["event"] == "poll") {
             for answer in poll["seen"].as_array().expect("a list") {
                 if let Some(text) = answer["body"]["status"].as_str() {

@@ -1,0 +1,158 @@
+use axum::http::Method;
+
+use super::super::choose::{Plan, choose};
+use super::super::error::RestoreError;
+use super::*;
+use crate::explain::{Class, Explain as _};
+use crate::manifest::{Held, ManifestError};
+use crate::store::StoreError;
+use crate::store::fake::Trouble;
+
+fn allow_empty() -> Wish {
+    Wish { allow_empty: true, ..wish() }
+}
+
+fn allow_unverified() -> Wish {
+    Wish { unverified: Unverified::Allow, ..wish() }
+}
+
+#[tokio::test]
+async fn the_manifest_is_followed_and_nothing_else_is_looked_for() {
+    let fake = FakeS3::start().await;
+    let objects = upload(&fake, &["full-1"]);
+    publish(&fake, POINTER, &manifest(&["full-1"], objects));
+    let choice = choose(&fake.store("prod"), &wish()).await.expect("chosen");
+    assert_eq!(choice.plan, Plan::UsePointer);
+    assert!(matches!(&choice.held, Held::Pointer(p) if p.manifest.generation == 4));
+    assert_eq!(fake.calls(), [format!("GET {POINTER}")]);
+}
+
+#[tokio::test]
+async fn without_a_manifest_the_newest_copy_is_followed() {
+    let fake = FakeS3::start().await;
+    let objects = upload(&fake, &["full-1"]);
+    let newer = Manifest { owner: None, nonce: None, ..manifest(&["full-1"], objects.clone()) };
+    let mut older =
+        Manifest { generation: 9, completed: Some("2026-11-20T00:00:00Z".into()), ..newer.clone() };
+    older.other.insert("mark".into(), "older".into());
+    publish(&fake, "prod/manifests/a.json", &older);
+    publish(&fake, "prod/manifests/full-1.json", &newer);
+    let choice = choose(&fake.store("prod"), &wish()).await.expect("chosen");
+    assert_eq!((choice.plan, choice.held), (Plan::UseCopy, Held::Nothing));
+    assert_eq!(choice.manifest, newer);
+    // A copy that cannot be read is not passed over: the older one would lose data in silence.
+    fake.put("prod/manifests/full-1.json", b"{".to_vec());
+    let error = choose(&fake.store("prod"), &wish()).await.expect_err("half");
+    assert!(error.to_string().contains("prod/manifests/full-1.json is malformed"), "{error}");
+}
+
+#[tokio::test]
+async fn denied_unreachable_and_malformed_are_never_empty() {
+    type Expected = fn(&RestoreError) -> bool;
+    let denied: Expected = |e| match e {
+        RestoreError::Store(StoreError::Denied { .. }) => true,
+        RestoreError::Manifest(ManifestError::Store(StoreError::Denied { .. })) => true,
+        _ => false,
+    };
+    let rows: [(&str, Trouble, Expected, Class); 5] = [
+        ("manifest.json", Trouble::Refuse(403, "AccessDenied"), denied, Class::Final),
+        ("manifests", Trouble::Refuse(403, "AccessDenied"), denied, Class::Final),
+        ("delimiter", Trouble::Refuse(403, "AccessDenied"), denied, Class::Final),
+        (
+            "manifest.json",
+            Trouble::Refuse(503, "SlowDown"),
+            |e| matches!(e, RestoreError::Manifest(ManifestError::Store(StoreError::Unreachable { .. }))),
+            Class::Retry,
+        ),
+        (
+            "manifest.json",
+            Trouble::Refuse(404, "NoSuchBucket"),
+            |e| matches!(e, RestoreError::Manifest(ManifestError::Store(StoreError::NoBucket { .. }))),
+            Class::Final,
+        ),
+    ];
+    for (key, trouble, expected, class) in rows {
+        let fake = FakeS3::start().await;
+        fake.trouble(Method::GET, key, trouble.clone());
+        let error = choose(&fake.store("prod"), &allow_empty()).await.expect_err(key);
+        assert!(expected(&error), "{key} {trouble:?}: {error:?}");
+        assert_eq!(error.class(), class, "{key}");
+        assert!(error.to_string().contains("backups"), "the bucket is named: {error}");
+    }
+    let fake = FakeS3::start().await;
+    let choice = choose(&fake.store("prod"), &allow_empty()).await.expect("the control");
+    assert_eq!(choice.plan, Plan::StartEmpty { after: None });
+}
+
+#[tokio::test]
+async fn empty_needs_permission_and_an_interface_that_never_had_data() {
+    let fake = FakeS3::start().await;
+    let store = fake.store("prod");
+    let refused = choose(&store, &wish()).await.expect_err("not allowed");
+    assert!(matches!(refused, RestoreError::EmptyNotAllowed { .. }), "{refused:?}");
+    let tagged = Wish { initialized: true, ..allow_empty() };
+    let refused = choose(&store, &tagged).await.expect_err("there was one");
+    assert!(refused.to_string().contains("eni-1 is tagged weaviate:initialized"), "{refused}");
+    assert!(refused.remedy().contains("weaviate:initialized"));
+    // Its predecessor started empty too, and made no backup.
+    let mut before = manifest(&["full-1"], Vec::new());
+    before.backup_id = None;
+    before.collections.clear();
+    publish(&fake, POINTER, &before);
+    let choice = choose(&store, &allow_empty()).await.expect("allowed");
+    assert_eq!(choice.plan, Plan::StartEmpty { after: Some(4) });
+    // The refusal waits for the volume: this may be a reboot of that very node.
+    let choice = choose(&store, &wish()).await.expect("deferred");
+    assert!(matches!(choice.refusal, Some(RestoreError::EmptyNotAllowed { .. })));
+}
+
+#[tokio::test]
+async fn a_backup_without_checksums_needs_permission_and_must_be_whole() {
+    let fake = FakeS3::start().await;
+    upload(&fake, &["full-1", "incr-1"]);
+    fake.put("prod/full-1/restore_config.json", b"{}".to_vec());
+    let store = fake.store("prod");
+    let refused = choose(&store, &wish()).await.expect_err("refused");
+    assert!(refused.to_string().contains("prod/incr-1/backup_config.json has no manifest"), "{refused}");
+    let choice = choose(&store, &allow_unverified()).await.expect("allowed");
+    assert_eq!(choice.plan, Plan::UseUnverified);
+    assert_eq!(choice.manifest.chain, ["full-1", "incr-1"]);
+    assert!(choice.manifest.unverified && choice.manifest.objects.len() == 16);
+    choice.manifest.check("backups", "x", "acme", "weaviate-0").expect("what we make, we can read");
+    // A chunk of the newest is missing: the one before is whole.
+    fake.remove("prod/incr-1/weaviate-0/Article/chunk-1");
+    let choice = choose(&store, &allow_unverified()).await.expect("the older one");
+    assert_eq!(choice.manifest.backup_id.as_deref(), Some("full-1"));
+    // And a chunk of the base: none is.
+    fake.remove("prod/full-1/weaviate-0/Article/chunk-2");
+    let refused =
+        choose(&store, &Wish { allow_empty: true, ..allow_unverified() }).await.expect_err("broken");
+    assert!(matches!(&refused, RestoreError::NoneUsable { why, .. } if why.contains("chunk")), "{refused:?}");
+}
+
+#[tokio::test]
+async fn another_nodes_or_a_newer_servers_backup_is_refused() {
+    let fake = FakeS3::start().await;
+    let objects = upload(&fake, &["full-1"]);
+    let store = fake.store("prod");
+    let other = Wish { node: "weaviate-1".to_owned(), ..allow_unverified() };
+    let refused = choose(&store, &other).await.expect_err("of another node");
+    assert_eq!(refused.to_string(), "the backup full-1 is of node weaviate-0, not of \"weaviate-1\"");
+    let of_two = br#"{"id":"full-1","status":"SUCCESS","version":"2.1","completedAt":"2026-11-21T02:30:17Z",
+        "nodes":{"weaviate-0":{"status":"SUCCESS"},"weaviate-1":{"status":"SUCCESS"}}}"#;
+    fake.put("prod/full-1/backup_config.json", of_two.to_vec());
+    let refused = choose(&store, &allow_unverified()).await.expect_err("of two nodes");
+    assert!(refused.to_string().contains("of nodes weaviate-0, weaviate-1"), "{refused}");
+
+    publish(&fake, POINTER, &manifest(&["full-1"], objects));
+    for (image, allowed) in
+        [(Some("1.38.11"), false), (Some("1.39.7"), true), (Some("1.40.0"), true), (None, true)]
+    {
+        let wish = Wish { image: image.map(str::to_owned), ..wish() };
+        let choice = choose(&store, &wish).await;
+        assert_eq!(choice.is_ok(), allowed, "{image:?}");
+        if let Err(error) = choice {
+            assert_eq!(error.remedy(), "Set `weaviate.image` to 1.39.0 or later.");
+        }
+    }
+}

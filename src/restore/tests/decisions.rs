@@ -1,0 +1,199 @@
+use super::super::choose::{Described, Facts as Found, Plan as Choosing, decide as choosing};
+use super::super::descriptor::{release, tagged};
+use super::super::refresh::{Plan as Refreshing, decide as refreshing};
+use super::super::stage::{Facts, Plan, Remembered, decide};
+use super::super::verify::{Seen, compare, differences};
+use super::*;
+use crate::manifest::{Held, Pointer};
+use crate::weaviate::Alias;
+
+fn pointer(manifest: Manifest) -> Pointer {
+    let etag = etag(&serde_json::to_vec(&manifest).expect("json"));
+    Pointer { manifest, etag, key: POINTER.to_owned() }
+}
+
+fn some() -> Manifest {
+    manifest(&["full-1"], Vec::new())
+}
+
+fn none() -> Manifest {
+    Manifest { backup_id: None, ..some() }
+}
+
+#[test]
+fn every_choice_has_its_row() {
+    let facts = |pointer: Option<Manifest>, copy: bool, descriptor: Option<Described>| Found {
+        pointer: pointer.map(self::pointer),
+        copy: copy.then(|| self::pointer(some())),
+        descriptor,
+    };
+    let known = || Some(Described::Known("prod/full-1/backup_config.json".into()));
+    let whole = || Some(Described::Whole(Box::new(some())));
+    let broken = || Some(Described::Broken("x".into()));
+    let refuse = wish();
+    let allow = Wish { unverified: Unverified::Allow, ..wish() };
+    let empty = Wish { allow_empty: true, ..wish() };
+    let tagged = Wish { initialized: true, ..empty.clone() };
+    let marked = Manifest { unverified: true, ..some() };
+    let rows = [
+        (facts(Some(some()), false, None), &refuse, Choosing::UsePointer),
+        (facts(Some(marked.clone()), false, None), &refuse, Choosing::RefuseUnverified),
+        (facts(Some(marked), false, None), &allow, Choosing::UsePointer),
+        (facts(None, true, None), &refuse, Choosing::UseCopy),
+        (facts(Some(none()), true, None), &empty, Choosing::UseCopy),
+        (facts(None, false, known()), &refuse, Choosing::RefuseUnverified),
+        (facts(None, false, known()), &empty, Choosing::RefuseUnverified),
+        (facts(None, false, whole()), &allow, Choosing::UseUnverified),
+        (facts(None, false, broken()), &allow, Choosing::RefuseBroken),
+        (facts(None, false, None), &refuse, Choosing::RefuseEmpty),
+        (facts(None, false, None), &tagged, Choosing::RefuseInitialized),
+        (facts(None, false, None), &empty, Choosing::StartEmpty { after: None }),
+        (facts(Some(none()), false, None), &empty, Choosing::StartEmpty { after: Some(4) }),
+        (facts(Some(none()), false, None), &tagged, Choosing::RefuseInitialized),
+    ];
+    for (facts, wish, expected) in &rows {
+        assert_eq!(choosing(facts, wish), *expected, "{facts:?} {wish:?}");
+    }
+    let mut without: Vec<&str> = Vec::new();
+    for plan in [
+        Choosing::UsePointer,
+        Choosing::UseCopy,
+        Choosing::UseUnverified,
+        Choosing::StartEmpty { after: None },
+        Choosing::RefuseUnverified,
+        Choosing::RefuseBroken,
+        Choosing::RefuseInitialized,
+        Choosing::RefuseEmpty,
+    ] {
+        if !rows.iter().any(|(_, _, expected)| *expected == plan) {
+            without.push("a plan");
+        }
+        assert!(!plan.to_string().is_empty());
+    }
+    assert!(without.is_empty(), "{without:?}");
+}
+
+#[test]
+fn data_is_kept_only_while_owner_nonce_and_generation_are_ours() {
+    let remembered =
+        Remembered { backup_id: Some("full-1".into()), generation: 5, nonce: "ours".into(), verified: true };
+    let ours = Facts {
+        instance_id: "i-new".into(),
+        remembered: Some(remembered.clone()),
+        owner: Some("i-new".into()),
+        nonce: Some("ours".into()),
+        generation: 5,
+        backup_id: Some("full-1".into()),
+        refused: false,
+    };
+    let restore = Plan::Restore { backup: "full-1".into() };
+    let unverified = Remembered { verified: false, ..remembered };
+    let rows = [
+        (ours.clone(), Plan::Keep { generation: 5 }),
+        // A node that started empty, after its permission was withdrawn: its data is here.
+        (Facts { backup_id: None, refused: true, ..ours.clone() }, Plan::Keep { generation: 5 }),
+        (Facts { remembered: None, ..ours.clone() }, restore.clone()),
+        (Facts { remembered: Some(unverified), ..ours.clone() }, restore.clone()),
+        (Facts { owner: Some("i-other".into()), ..ours.clone() }, restore.clone()),
+        (Facts { owner: None, ..ours.clone() }, restore.clone()),
+        (Facts { nonce: Some("another".into()), ..ours.clone() }, restore.clone()),
+        (Facts { generation: 6, ..ours.clone() }, restore.clone()),
+        // The intent was written down, and the fence never taken.
+        (Facts { generation: 4, owner: Some("i-old".into()), ..ours.clone() }, restore),
+        (Facts { remembered: None, backup_id: None, ..ours.clone() }, Plan::Empty),
+        (Facts { remembered: None, backup_id: None, refused: true, ..ours }, Plan::Refuse),
+    ];
+    for (facts, expected) in rows {
+        assert_eq!(decide(&facts), expected, "{facts:?}");
+        assert!(!expected.to_string().is_empty());
+    }
+}
+
+#[test]
+fn what_moved_while_we_waited_is_restored_again() {
+    let held = || Held::Pointer(pointer(some()));
+    let restore = Plan::Restore { backup: "full-1".into() };
+    let keep = Plan::Keep { generation: 4 };
+    let newer = Manifest { backup_id: Some("full-2".into()), ..some() };
+    let taken = Manifest { generation: 5, owner: Some("i-mid".into()), ..some() };
+    let rows = [
+        (Held::Nothing, None, &restore, Refreshing::Unchanged),
+        (held(), Some(pointer(some())), &restore, Refreshing::Unchanged),
+        (held(), Some(pointer(some())), &keep, Refreshing::Unchanged),
+        (held(), Some(pointer(newer.clone())), &restore, Refreshing::Again),
+        (Held::Nothing, Some(pointer(newer)), &restore, Refreshing::Again),
+        // Somebody took it and wrote nothing new: the bytes are the same.
+        (held(), Some(pointer(taken.clone())), &restore, Refreshing::Follow),
+        // But kept data is no copy of any backup.
+        (held(), Some(pointer(taken)), &keep, Refreshing::Again),
+        (held(), None, &restore, Refreshing::Vanished),
+    ];
+    for (held, now, plan, expected) in rows {
+        assert_eq!(refreshing(&held, now.as_ref(), plan, &some()), expected, "{now:?}");
+    }
+}
+
+#[test]
+fn every_difference_is_a_sentence() {
+    type Change = fn(&mut Collections);
+    let rows: [(Change, &str); 9] = [
+        (|c| drop(c.remove("Empty")), "collection Empty is missing"),
+        (|c| drop(c.insert("New".into(), collection(&[]))), "there is a collection New besides"),
+        (
+            |c| c.get_mut("Article").unwrap().tenants.get_mut("").unwrap().objects = Some(2999),
+            "collection Article has 2999 objects, not 3000",
+        ),
+        (
+            |c| c.get_mut("Article").unwrap().tenants.get_mut("").unwrap().objects = None,
+            "collection Article cannot be counted, and has 3000 objects",
+        ),
+        (
+            |c| drop(c.get_mut("Chunk").unwrap().tenants.remove("beta")),
+            "tenant beta of collection Chunk is missing",
+        ),
+        (
+            |c| drop(c.get_mut("Chunk").unwrap().tenants.insert("x".into(), tenant(None, "COLD"))),
+            "there is a tenant x of collection Chunk besides",
+        ),
+        (
+            |c| c.get_mut("Chunk").unwrap().tenants.get_mut("alpha").unwrap().objects = Some(99),
+            "tenant alpha of collection Chunk has 99 objects, not 100",
+        ),
+        (
+            |c| c.get_mut("Chunk").unwrap().tenants.get_mut("cold").unwrap().status = Some("HOT".into()),
+            "tenant cold of collection Chunk is HOT, not COLD",
+        ),
+        (
+            |c| c.get_mut("Empty").unwrap().tenants.get_mut("").unwrap().objects = Some(1),
+            "collection Empty has 1 objects, not 0",
+        ),
+    ];
+    assert_eq!(differences(&collections(), &collections()), Vec::<String>::new());
+    for (change, expected) in rows {
+        let mut seen = collections();
+        change(&mut seen);
+        assert_eq!(differences(&collections(), &seen), [expected]);
+        let error = compare(&some(), &Seen { collections: seen, aliases: Vec::new() }).expect_err(expected);
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+    let alias = Alias { alias: "Current".into(), class: "Article".into() };
+    let seen = Seen { collections: collections(), aliases: vec![alias.clone()] };
+    let error = compare(&some(), &seen).expect_err("an alias too many");
+    assert!(error.to_string().contains("alias Current of collection Article is there besides"), "{error}");
+    compare(&Manifest { aliases: vec![alias], ..some() }, &seen).expect("the control");
+}
+
+#[test]
+fn versions_are_read_where_they_stand() {
+    assert_eq!(release("1.39.0-rc.1"), Some((1, 39)));
+    assert_eq!(release("latest"), None);
+    for (image, expected) in [
+        ("cr.weaviate.io/semitechnologies/weaviate:1.39.0", Some("1.39.0")),
+        ("weaviate:1.39.0@sha256:00", Some("1.39.0")),
+        ("weaviate@sha256:00", None),
+        ("10.0.8.10:5000/weaviate", None),
+        ("weaviate:latest", None),
+    ] {
+        assert_eq!(tagged(image), expected, "{image}");
+    }
+}

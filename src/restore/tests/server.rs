@@ -1,0 +1,171 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::{StatusCode, Uri};
+use axum::response::IntoResponse as _;
+
+use super::super::error::RestoreError;
+use super::super::serve::{Accepted, Order, Patience, occupied, order, wait};
+use super::super::verify::{Access, access, count, server};
+use super::*;
+use crate::report::Status;
+use crate::weaviate::{Backend, Client, Meta};
+
+/// A server that gives these answers in turn, the last one for ever.
+async fn scripted(answers: &[(u16, &str)]) -> Client {
+    let answers: VecDeque<(u16, String)> = answers.iter().map(|(s, b)| (*s, (*b).to_owned())).collect();
+    let answers = Arc::new(Mutex::new(answers));
+    let app = axum::Router::new().fallback(move |_: Uri| {
+        let answers = Arc::clone(&answers);
+        async move {
+            let mut answers = answers.lock().expect("nobody panicked");
+            let (status, body) = answers.front().cloned().expect("an answer");
+            if answers.len() > 1 {
+                answers.pop_front();
+            }
+            (StatusCode::from_u16(status).expect("a status"), body).into_response()
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Client::new(&base, Some("admin-key".into()))
+}
+
+const QUICK: Patience = Patience {
+    poll: Duration::from_millis(5),
+    quiet: Duration::from_millis(300),
+    silent: Duration::from_millis(100),
+};
+
+fn wanted(mount: &Path) -> Order<'_> {
+    Order { backend: Backend::Filesystem, backup: "full-1", cpu_percentage: 80, path: None, mount }
+}
+
+fn says(state: &str) -> String {
+    format!(r#"{{"backend":"filesystem","id":"full-1","path":"/b/full-1","status":"{state}","error":"why"}}"#)
+}
+
+#[tokio::test]
+async fn the_end_of_a_restore_is_told_from_its_middle() {
+    type Expected = fn(&Result<(), RestoreError>) -> bool;
+    let rows: [(&[&str], Expected); 6] = [
+        (&["STARTED", "TRANSFERRING", "FINALIZING", "SUCCESS"], |r| r.is_ok()),
+        (&["NEW", "TRANSFERRED", "SUCCESS"], |r| r.is_ok()),
+        (
+            &["TRANSFERRING", "FAILED"],
+            |r| matches!(r, Err(RestoreError::Ended { message, .. }) if message == "why"),
+        ),
+        (&["TRANSFERRING", "CANCELED"], |r| matches!(r, Err(RestoreError::Ended { .. }))),
+        (&["CANCELLING", "CANCELED"], |r| matches!(r, Err(RestoreError::Ended { .. }))),
+        (&["FINALIZING"], |r| matches!(r, Err(RestoreError::Stalled { .. }))),
+    ];
+    let mount = tempfile::tempdir().expect("a directory");
+    for (states, expected) in rows {
+        let bodies: Vec<String> = states.iter().map(|s| says(s)).collect();
+        let answers: Vec<(u16, &str)> = bodies.iter().map(|b| (200, b.as_str())).collect();
+        let client = scripted(&answers).await;
+        // A directory of its own on a busy file system: only the states may move here.
+        let patience = if states.len() == 1 { Patience { quiet: Duration::ZERO, ..QUICK } } else { QUICK };
+        let result = wait(&client, &wanted(mount.path()), patience, &Status::default()).await;
+        assert!(expected(&result), "{states:?}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_forgot_or_is_silent_is_noticed() {
+    let mount = tempfile::tempdir().expect("a directory");
+    let client = scripted(&[(200, &says("TRANSFERRING")), (404, r#"{"error":[{"message":"none"}]}"#)]).await;
+    let result = wait(&client, &wanted(mount.path()), QUICK, &Status::default()).await;
+    assert!(matches!(result, Err(RestoreError::Forgotten { .. })), "{result:?}");
+    let client = scripted(&[(500, "{}")]).await;
+    let result = wait(&client, &wanted(mount.path()), QUICK, &Status::default()).await;
+    assert!(matches!(result, Err(RestoreError::Server(_))), "{result:?}");
+    let client = scripted(&[(500, "{}"), (200, &says("SUCCESS"))]).await;
+    wait(&client, &wanted(mount.path()), QUICK, &Status::default()).await.expect("once is nothing");
+}
+
+#[tokio::test]
+async fn only_an_accepted_order_counts() {
+    let mount = tempfile::tempdir().expect("a directory");
+    let rows = [
+        (200, says("STARTED"), Some(Accepted::Yes)),
+        (
+            422,
+            r#"{"error":[{"message":"restoration full-1 already in progress"}]}"#.to_owned(),
+            Some(Accepted::Busy("restoration full-1 already in progress".to_owned())),
+        ),
+        (500, r#"{"error":[{"message":"cannot resolve hostname"}]}"#.to_owned(), None),
+    ];
+    for (status, body, expected) in rows {
+        let client = scripted(&[(status, &body)]).await;
+        let accepted = order(&client, &wanted(mount.path())).await;
+        match expected {
+            Some(expected) => assert_eq!(accepted.expect("taken"), expected),
+            None => assert!(matches!(accepted, Err(RestoreError::NotAccepted { .. })), "{accepted:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn leftovers_of_a_killed_restore_are_seen() {
+    let data = tempfile::tempdir().expect("a directory");
+    let empty = scripted(&[(200, r#"{"classes":[]}"#)]).await;
+    assert_eq!(occupied(&empty, data.path()).await.expect("looks"), None);
+    let full = scripted(&[(200, r#"{"classes":[{"class":"A"}]}"#)]).await;
+    assert_eq!(occupied(&full, data.path()).await.expect("looks"), Some("collection A".to_owned()));
+    std::fs::create_dir(data.path().join(".backup.tmp")).expect("makes");
+    assert!(occupied(&empty, data.path()).await.expect("looks").is_some());
+}
+
+#[tokio::test]
+async fn who_may_write_without_leave_is_found_out() {
+    type Expected = fn(&Result<(), RestoreError>) -> bool;
+    // Without a key; with the admin's; the reader's write.
+    let rows: [(&[(u16, &str)], bool, Expected); 6] = [
+        (&[(401, ""), (200, ""), (403, "")], false, |r| r.is_ok()),
+        (&[(200, ""), (200, ""), (403, "")], false, |r| matches!(r, Err(RestoreError::Open { status: 200 }))),
+        (&[(200, ""), (200, ""), (403, "")], true, |r| r.is_ok()),
+        (&[(401, ""), (401, "")], false, |r| matches!(r, Err(RestoreError::UnknownKey { role: "admin" }))),
+        (&[(401, ""), (200, ""), (401, "")], false, |r| {
+            matches!(r, Err(RestoreError::UnknownKey { role: "reader" }))
+        }),
+        (&[(401, ""), (200, ""), (422, "")], false, |r| {
+            matches!(r, Err(RestoreError::ReaderWrites { status: 422 }))
+        }),
+    ];
+    for (answers, anonymous, expected) in rows {
+        let client = scripted(answers).await;
+        let result = access(&client, &Access { anonymous, reader: Some("reader".into()) }).await;
+        assert!(expected(&result), "{answers:?}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_is_counted_tenant_by_tenant() {
+    let client = scripted(&[
+        (200, r#"{"classes":[{"class":"Chunk","multiTenancyConfig":{"enabled":true}}]}"#),
+        (200, r#"[{"name":"alpha","activityStatus":"HOT"},{"name":"cold","activityStatus":"COLD"}]"#),
+        (200, r#"{"data":{"Aggregate":{"Chunk":[{"meta":{"count":100}}]}}}"#),
+        (200, r#"{"aliases":[]}"#),
+    ])
+    .await;
+    let seen = count(&client).await.expect("counted");
+    let expected = collection(&[("alpha", Some(100), "HOT"), ("cold", None, "COLD")]);
+    assert_eq!(seen.collections, Collections::from([("Chunk".to_owned(), expected)]));
+}
+
+#[test]
+fn an_older_server_or_one_without_the_module_is_refused() {
+    let meta = |version: &str| Meta {
+        version: version.to_owned(),
+        modules: [("backup-filesystem".to_owned(), serde_json::Value::Null)].into(),
+    };
+    let made = manifest(&["full-1"], Vec::new());
+    server(&meta("1.39.0"), &made, &["backup-filesystem"]).expect("the control");
+    let older = server(&meta("1.38.11"), &made, &["backup-filesystem"]).expect_err("older");
+    assert!(matches!(older, RestoreError::NewerServer { .. }), "{older:?}");
+    let without = server(&meta("1.39.0"), &made, &["backup-s3"]).expect_err("no module");
+    assert!(matches!(without, RestoreError::NoModule { .. }), "{without:?}");
+}
