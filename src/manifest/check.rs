@@ -114,8 +114,9 @@ impl Manifest {
 
 /// A name that is one component of a path and nothing else.
 pub(crate) fn is_plain(name: &str) -> bool {
-    !(name.is_empty() || name == "." || name == ".." || name.contains('\\') || name.contains('\0'))
-        && !name.ends_with(".part")
+    // Names that end so are our own unfinished downloads.
+    let unfinished = std::path::Path::new(name).extension().is_some_and(|e| e == "part");
+    !matches!(name, "" | "." | "..") && !name.contains(['\\', '\0']) && !unfinished
 }
 
 /// What the server takes as an id (handler.go, `regExpID`), and none of our own names.

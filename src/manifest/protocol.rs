@@ -34,7 +34,7 @@ impl Claim {
 pub enum Held {
     /// There was no pointer.
     Nothing,
-    Pointer(Pointer),
+    Pointer(Box<Pointer>),
 }
 
 /// What to do next.

@@ -121,7 +121,7 @@ pub async fn choose(store: &Store, wish: &Wish) -> Result<Choice, RestoreError> 
     let facts = look(store, wish).await?;
     let plan = decide(&facts, wish);
     tracing::info!(%plan, "chosen");
-    let held = facts.pointer.clone().map_or(Held::Nothing, Held::Pointer);
+    let held = facts.pointer.clone().map_or(Held::Nothing, |pointer| Held::Pointer(Box::new(pointer)));
     let bucket = store.bucket().to_owned();
     let prefix = store.settings().prefix.clone();
     let refusal = match plan {
@@ -145,7 +145,6 @@ pub async fn choose(store: &Store, wish: &Wish) -> Result<Choice, RestoreError> 
         Plan::UsePointer | Plan::UseCopy | Plan::UseUnverified | Plan::StartEmpty { .. } => None,
     };
     let manifest = match (&plan, facts) {
-        (Plan::UsePointer | Plan::RefuseUnverified, Facts { pointer: Some(pointer), .. }) => pointer.manifest,
         (Plan::UseCopy, Facts { copy: Some(copy), .. }) => copy.manifest,
         (Plan::UseUnverified, Facts { descriptor: Some(Described::Whole(manifest)), .. }) => *manifest,
         (_, Facts { pointer: Some(pointer), .. }) => pointer.manifest,
@@ -182,7 +181,7 @@ async fn look(store: &Store, wish: &Wish) -> Result<Facts, RestoreError> {
 /// A copy that cannot be read or followed is an error: an older one in its place would lose data in silence.
 async fn newest_copy(store: &Store, wish: &Wish) -> Result<Option<Pointer>, RestoreError> {
     let mut listed = store.list(&format!("{}/", store.settings().key(manifest::COPIES))).await?;
-    listed.retain(|object| object.key.ends_with(".json"));
+    listed.retain(|object| std::path::Path::new(&object.key).extension().is_some_and(|e| e == "json"));
     listed.sort_by_key(|object| std::cmp::Reverse(object.modified));
     listed.truncate(COPIES);
     let mut copies: Vec<Pointer> = stream::iter(listed)

@@ -318,7 +318,7 @@ pub async fn refresh(
         match again::decide(&task.held, now.as_ref(), &task.plan, &task.manifest) {
             again::Plan::Unchanged => break,
             again::Plan::Follow => {
-                task.held = now.map_or(Held::Nothing, Held::Pointer);
+                task.held = now.map_or(Held::Nothing, |pointer| Held::Pointer(Box::new(pointer)));
                 break;
             }
             again::Plan::Again => {

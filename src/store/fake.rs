@@ -1,6 +1,7 @@
 //! An S3 on loopback for tests: objects in memory, and trouble by script.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -233,22 +234,20 @@ fn list(fake: &FakeS3, query: &str) -> Response {
             break;
         }
         count += 1;
-        match delimiter.as_ref().and_then(|_| key[prefix.len()..].split_once('/')) {
-            Some((folder, _)) => {
-                folders.insert(format!("{prefix}{folder}/"));
-            }
-            None => {
-                let (size, tag) = (object.len(), etag(object));
-                body.push_str(&format!(
-                    "<Contents><Key>{key}</Key><Size>{size}</Size><ETag>&quot;{tag}&quot;</ETag>\
-                     <LastModified>2026-11-21T00:00:{:02}Z</LastModified></Contents>",
-                    count % 60
-                ));
-            }
+        if let Some((folder, _)) = delimiter.as_ref().and_then(|_| key[prefix.len()..].split_once('/')) {
+            folders.insert(format!("{prefix}{folder}/"));
+            continue;
         }
+        let (size, tag, second) = (object.len(), etag(object), count % 60);
+        write!(
+            body,
+            "<Contents><Key>{key}</Key><Size>{size}</Size><ETag>&quot;{tag}&quot;</ETag>\
+             <LastModified>2026-11-21T00:00:{second:02}Z</LastModified></Contents>"
+        )
+        .expect("a text");
     }
     for folder in folders {
-        body.push_str(&format!("<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>"));
+        write!(body, "<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>").expect("a text");
     }
     let next = last.map_or_else(
         || "<IsTruncated>false</IsTruncated>".to_owned(),

@@ -98,11 +98,12 @@ async fn trouble_on_the_way_is_survived_and_a_cut_body_goes_on_at_its_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_had_is_told_apart_and_named() {
+    type Expected = fn(&StoreError) -> bool;
+    type Row = (&'static str, Vec<u8>, Option<Trouble>, Class, Expected);
     let bytes = noise(500_000);
     let mut flipped = bytes.clone();
     flipped[123_456] ^= 1;
-    type Expected = fn(&StoreError) -> bool;
-    let rows: [(&str, Vec<u8>, Option<Trouble>, Class, Expected); 6] = [
+    let rows: [Row; 6] = [
         ("denied", bytes.clone(), Some(Trouble::Refuse(403, "AccessDenied")), Class::Final, |e| {
             matches!(e, StoreError::Denied { .. })
         }),

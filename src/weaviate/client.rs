@@ -40,7 +40,7 @@ pub struct Client {
 }
 
 /// The server's own limit for writing an answer is 60 s (server.go, `--write-timeout`).
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 impl Client {
     /// `base_url` without a slash at its end: `http://10.0.2.15:8080`.

@@ -49,10 +49,12 @@ async fn without_a_manifest_the_newest_copy_is_followed() {
 #[tokio::test]
 async fn denied_unreachable_and_malformed_are_never_empty() {
     type Expected = fn(&RestoreError) -> bool;
-    let denied: Expected = |e| match e {
-        RestoreError::Store(StoreError::Denied { .. }) => true,
-        RestoreError::Manifest(ManifestError::Store(StoreError::Denied { .. })) => true,
-        _ => false,
+    let denied: Expected = |e| {
+        matches!(
+            e,
+            RestoreError::Store(StoreError::Denied { .. })
+                | RestoreError::Manifest(ManifestError::Store(StoreError::Denied { .. }))
+        )
     };
     let rows: [(&str, Trouble, Expected, Class); 5] = [
         ("manifest.json", Trouble::Refuse(403, "AccessDenied"), denied, Class::Final),

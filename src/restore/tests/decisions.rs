@@ -35,7 +35,7 @@ fn every_choice_has_its_row() {
     let empty = Wish { allow_empty: true, ..wish() };
     let tagged = Wish { initialized: true, ..empty.clone() };
     let marked = Manifest { unverified: true, ..some() };
-    let rows = [
+    let rows = vec![
         (facts(Some(some()), false, None), &refuse, Choosing::UsePointer),
         (facts(Some(marked.clone()), false, None), &refuse, Choosing::RefuseUnverified),
         (facts(Some(marked), false, None), &allow, Choosing::UsePointer),
@@ -111,7 +111,7 @@ fn data_is_kept_only_while_owner_nonce_and_generation_are_ours() {
 
 #[test]
 fn what_moved_while_we_waited_is_restored_again() {
-    let held = || Held::Pointer(pointer(some()));
+    let held = || Held::Pointer(Box::new(pointer(some())));
     let restore = Plan::Restore { backup: "full-1".into() };
     let keep = Plan::Keep { generation: 4 };
     let newer = Manifest { backup_id: Some("full-2".into()), ..some() };

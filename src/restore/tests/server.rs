@@ -122,8 +122,9 @@ async fn leftovers_of_a_killed_restore_are_seen() {
 #[tokio::test]
 async fn who_may_write_without_leave_is_found_out() {
     type Expected = fn(&Result<(), RestoreError>) -> bool;
+    type Row = (&'static [(u16, &'static str)], bool, Expected);
     // Without a key; with the admin's; the reader's write.
-    let rows: [(&[(u16, &str)], bool, Expected); 6] = [
+    let rows: [Row; 6] = [
         (&[(401, ""), (200, ""), (403, "")], false, |r| r.is_ok()),
         (&[(200, ""), (200, ""), (403, "")], false, |r| matches!(r, Err(RestoreError::Open { status: 200 }))),
         (&[(200, ""), (200, ""), (403, "")], true, |r| r.is_ok()),
