@@ -29,6 +29,8 @@ pub enum ContainerError {
     NotOurs { name: String },
     #[error("{address} cannot be published: {message}")]
     Address { address: String, message: String },
+    #[error("the engine may not give the server {limit} open files")]
+    OpenFiles { limit: u32, message: String },
     #[error("the container cannot be started: {message}")]
     Refused { message: String },
     #[error("the server exited with code {code} at its start{}", if *oom { " (out of memory)" } else { "" })]
@@ -74,6 +76,7 @@ impl Explain for ContainerError {
             | Self::Digest { .. }
             | Self::Bridge { .. }
             | Self::NotOurs { .. }
+            | Self::OpenFiles { .. }
             | Self::Refused { .. }
             | Self::Exited { .. }
             | Self::Leak
@@ -106,6 +109,9 @@ impl Explain for ContainerError {
             Self::Address { address, .. } => {
                 format!("Find what else listens on {address} (`ss -ltnp`); it is tried again.")
             }
+            Self::OpenFiles { .. } => {
+                "Lower weaviate.open_files, or raise LimitNOFILE of docker.service.".to_owned()
+            }
             Self::Refused { .. } => "Mend what Docker names.".to_owned(),
             Self::Exited { oom: true, .. } => "Give it more memory (weaviate.memory).".to_owned(),
             Self::Exited { oom: false, .. } | Self::NotReady { .. } => {
@@ -131,6 +137,7 @@ impl Explain for ContainerError {
     fn details(&self) -> Vec<String> {
         match self {
             Self::Exited { log, .. } | Self::NotReady { log, .. } => log.clone(),
+            Self::OpenFiles { message, .. } => vec![message.clone()],
             _ => Vec::new(),
         }
     }

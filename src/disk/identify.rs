@@ -19,7 +19,7 @@ pub fn label(deployment: &str, node: &str) -> String {
     format!("wv-{}", &hex[..9])
 }
 
-/// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+/// One line of `/proc/thread-self/mountinfo` (proc_pid_mountinfo(5)): a thread may have mounts of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mounted {
     pub device: (u64, u64),
@@ -28,7 +28,7 @@ pub struct Mounted {
 }
 
 pub fn mounts(proc: &Path) -> Result<Vec<Mounted>, DiskError> {
-    let text = std::fs::read_to_string(proc.join("self/mountinfo"))
+    let text = std::fs::read_to_string(proc.join("thread-self/mountinfo"))
         .map_err(|source| DiskError::Mounts { source })?;
     Ok(text.lines().filter_map(mounted).collect())
 }
