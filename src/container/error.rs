@@ -51,6 +51,10 @@ pub enum ContainerError {
     Specification { source: serde_json::Error },
     #[error("the credentials for the container cannot be served on {address}")]
     Vend { address: String, source: std::io::Error },
+    #[error("the role weaviate.s3_role_arn cannot be assumed")]
+    Assume { source: crate::aws::CallError },
+    #[error("the token for the container's credentials cannot be written")]
+    Token { source: Box<crate::secrets::SecretsError> },
     #[error("restore.mode is \"direct\", but weaviate.s3_role_arn is not set")]
     NoRole,
 }
@@ -82,6 +86,8 @@ impl Explain for ContainerError {
             | Self::Leak
             | Self::Specification { .. }
             | Self::NoRole => Class::Final,
+            Self::Assume { source } => source.class(),
+            Self::Token { source } => source.class(),
         }
     }
 
@@ -128,6 +134,10 @@ impl Explain for ContainerError {
             Self::Leak => "Take the secret out of weaviate.env and the image's name.".to_owned(),
             Self::Specification { .. } => "This is a bug: report it with the log.".to_owned(),
             Self::Vend { .. } => "Find what else listens there; it is tried again.".to_owned(),
+            Self::Assume { source } => {
+                format!("{} Let the role trust the instance's role.", source.remedy())
+            }
+            Self::Token { source } => source.remedy(),
             Self::NoRole => {
                 "Set weaviate.s3_role_arn to a role that may read the backup, or use \"staged\".".to_owned()
             }
