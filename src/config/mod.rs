@@ -14,7 +14,7 @@ mod values;
 
 pub use load::{load, merge};
 pub use section::{Problem, Section};
-pub use values::{ByteSize, Cidr, Name, SecretReference, Value};
+pub use values::{ByteSize, Cidr, Name, Prefix, SecretReference, Value};
 
 use crate::explain::{Class, Explain};
 
@@ -68,7 +68,13 @@ impl Settings {
     /// Checks a merged table. Every problem of every section is collected before anything is refused.
     pub fn check(table: toml::Table) -> Result<Self, ConfigError> {
         let problems = section::Problems::default();
-        let mut root = Section::new(String::new(), table, &problems);
+        let settings = Self::read(table, &problems);
+        let problems = problems.into_vec();
+        settings.filter(|_| problems.is_empty()).ok_or(ConfigError::Problems(problems))
+    }
+
+    fn read(table: toml::Table, problems: &section::Problems) -> Option<Self> {
+        let mut root = Section::new(String::new(), table, problems);
         let node = crate::instance::Settings::read(&mut root.section("node"));
         let network = crate::network::Settings::read(&mut root.section("network"));
         let storage = crate::disk::Settings::read(&mut root.section("storage"));
@@ -77,14 +83,16 @@ impl Settings {
         let restore = crate::restore::Settings::read(&mut root.section("restore"));
         let signal = crate::signal::Settings::read(&mut root.section("signal"));
         let boot = crate::boot::Settings::read(&mut root.section("boot"));
-        drop(root);
-        let problems = problems.into_vec();
-        match (node, network, weaviate, backup) {
-            (Some(node), Some(network), Some(weaviate), Some(backup)) if problems.is_empty() => {
-                Ok(Self { node, network, storage, weaviate, backup, restore, signal, boot })
-            }
-            _ => Err(ConfigError::Problems(problems)),
-        }
+        Some(Self {
+            node: node?,
+            network: network?,
+            storage,
+            weaviate: weaviate?,
+            backup: backup?,
+            restore,
+            signal,
+            boot,
+        })
     }
 }
 

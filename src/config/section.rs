@@ -1,6 +1,7 @@
 //! One table of the configuration while it is read: what is asked for is known, what is left is unknown.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use toml::{Table, Value as Toml};
@@ -22,11 +23,20 @@ impl fmt::Display for Problem {
 
 /// Where all sections put their problems.
 #[derive(Debug, Default)]
-pub struct Problems(RefCell<Vec<Problem>>);
+pub struct Problems {
+    found: RefCell<Vec<Problem>>,
+    /// Every key that was asked for, with its path: what the reference file must hold.
+    asked: RefCell<BTreeSet<String>>,
+}
 
 impl Problems {
     pub fn into_vec(self) -> Vec<Problem> {
-        self.0.into_inner()
+        self.found.into_inner()
+    }
+
+    #[cfg(test)]
+    pub fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
     }
 }
 
@@ -48,14 +58,19 @@ impl<'a> Section<'a> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
+    fn know(&mut self, key: &'static str) {
+        self.known.push(key);
+        self.problems.asked.borrow_mut().insert(self.key(key));
+    }
+
     /// Reports a problem with `key` of this section.
     pub fn problem(&self, key: &str, what: impl Into<String>) {
-        self.problems.0.borrow_mut().push(Problem { key: self.key(key), what: what.into() });
+        self.problems.found.borrow_mut().push(Problem { key: self.key(key), what: what.into() });
     }
 
     /// The value of `key`, if it is there and right.
     pub fn optional<T: Value>(&mut self, key: &'static str) -> Option<T> {
-        self.known.push(key);
+        self.know(key);
         let value = self.table.remove(key)?;
         match T::read(&value) {
             Ok(value) => Some(value),
@@ -76,7 +91,7 @@ impl<'a> Section<'a> {
         if self.table.contains_key(key) {
             return self.optional(key);
         }
-        self.known.push(key);
+        self.know(key);
         self.problem(key, format!("is missing: {}", T::EXPECTED));
         None
     }

@@ -77,3 +77,49 @@ fn all_problems_are_told_at_once() {
         assert!(error.contains(&format!("`{key}` is missing")), "{key}: {error}");
     }
 }
+
+/// The shipped reference: every key with its default, keys without one behind `#:`.
+const REFERENCE: &str = include_str!("../../packaging/config.toml");
+
+/// The reference with every key in use.
+fn reference_in_full() -> toml::Table {
+    REFERENCE.replace("#: ", "").parse().expect("the reference is TOML with its marks taken away")
+}
+
+#[test]
+fn the_reference_has_the_defaults() {
+    let reference =
+        Settings::check(REFERENCE.parse().expect("the reference is TOML")).expect("the reference is right");
+    let smallest = check("").expect("the smallest is right");
+    assert_eq!(format!("{reference:#?}"), format!("{smallest:#?}"));
+}
+
+#[test]
+fn the_reference_holds_every_key_and_no_other() {
+    let problems = super::section::Problems::default();
+    Settings::read(reference_in_full(), &problems).expect("the reference in full is right");
+    // Tables and tables of the user's own keys are not keys themselves.
+    let sections = [
+        "node",
+        "network",
+        "network.eni",
+        "storage",
+        "weaviate",
+        "weaviate.keys",
+        "weaviate.oidc",
+        "backup",
+        "backup.credentials",
+        "restore",
+        "signal",
+        "signal.asg",
+        "boot",
+    ];
+    let asked = problems.asked();
+    let words: std::collections::BTreeSet<&str> =
+        REFERENCE.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    for key in asked.iter().filter(|key| !sections.contains(&key.as_str())) {
+        let last = key.rsplit('.').next().expect("a key has a last part");
+        assert!(words.contains(last), "the reference says nothing about {key}");
+    }
+    assert_eq!(problems.into_vec(), []);
+}

@@ -136,6 +136,19 @@ impl Value for Name {
     }
 }
 
+/// A path inside a bucket, without slashes at its ends; empty for the bucket's root, as in the seeds' layout.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefix(pub String);
+
+impl Value for Prefix {
+    const EXPECTED: &'static str = "a path such as \"prod/weaviate\", or empty";
+    fn read(value: &Toml) -> Result<Self, String> {
+        let text = text::<Self>(value)?.trim_matches('/');
+        let parts = text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+        if text.is_empty() || parts { Ok(Self(text.to_owned())) } else { Err(wrong::<Self>(value)) }
+    }
+}
+
 /// Where a secret lies: never the secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SecretReference {

@@ -84,11 +84,7 @@ impl Identity {
 pub async fn identify(host: &Host) -> Result<Identity, InstanceError> {
     host.status.say("identify", "asks the instance metadata service");
     let metadata = Metadata::new(&host.roots.metadata)?;
-    let boot_id_file = host.roots.proc.join("sys/kernel/random/boot_id");
-    let boot_id = std::fs::read_to_string(&boot_id_file)
-        .map_err(|source| InstanceError::BootId { path: boot_id_file, source })?
-        .trim()
-        .to_owned();
+    let boot_id = boot_id(host)?;
     let identity = ask(&metadata, LIMITS, boot_id).await?;
     tracing::info!(
         instance.id = %identity.instance_id,
@@ -99,6 +95,15 @@ pub async fn identify(host: &Host) -> Result<Identity, InstanceError> {
     );
     host.status.done("identify");
     Ok(identity)
+}
+
+/// The kernel's id of this boot: known without the metadata service.
+pub fn boot_id(host: &Host) -> Result<String, InstanceError> {
+    let path = host.roots.proc.join("sys/kernel/random/boot_id");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(source) => Err(InstanceError::BootId { path, source }),
+    }
 }
 
 async fn ask(metadata: &Metadata, limits: Limits, boot_id: String) -> Result<Identity, InstanceError> {

@@ -22,9 +22,6 @@ pub async fn audit(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result
             warnings.extend(wider(id, permission, &host.settings.network.clients));
         }
     }
-    for warning in &warnings {
-        tracing::warn!(eni.id = eni.id(), "{warning}");
-    }
     Ok(warnings)
 }
 

@@ -185,13 +185,6 @@ impl LocatedEni {
             subnet: Cidr { network: Ipv4Addr::new(10, 0, 2, 0), prefix: 24 },
         }
     }
-
-    /// The same interface with or without the tag that forbids an empty start.
-    #[cfg(test)]
-    pub(crate) fn initialized_for_tests(mut self) -> Self {
-        self.sight.tags.insert(INITIALIZED_TAG.to_owned(), "true".to_owned());
-        self
-    }
 }
 
 /// Evidence: the interface is attached to this instance, outlives it, and its link is here.
@@ -237,10 +230,5 @@ impl AttachedEni {
     /// Whether it was attached before this run asked.
     pub const fn reused(&self) -> bool {
         self.reused
-    }
-
-    #[cfg(test)]
-    pub(crate) fn for_tests() -> Self {
-        Self::new(LocatedEni::for_tests(), "eni-attach-1".to_owned(), "ens34".to_owned(), 7, false)
     }
 }

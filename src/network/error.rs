@@ -9,6 +9,7 @@ use crate::config::Cidr;
 use crate::explain::{Class, Explain};
 use crate::instance::InstanceError;
 use crate::process::ProcessError;
+use crate::state::StateError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
@@ -16,6 +17,8 @@ pub enum NetworkError {
     Call(#[from] CallError),
     #[error(transparent)]
     Metadata(#[from] InstanceError),
+    #[error(transparent)]
+    State(#[from] StateError),
 
     // locate
     #[error("no network interface has {selector}")]
@@ -95,6 +98,7 @@ impl Explain for NetworkError {
         match self {
             Self::Call(call) => call.class(),
             Self::Metadata(metadata) => metadata.class(),
+            Self::State(state) => state.class(),
             Self::EniNotFound { .. }
             | Self::EniAmbiguous { .. }
             | Self::WrongZone { .. }
@@ -132,6 +136,7 @@ impl Explain for NetworkError {
         match self {
             Self::Call(call) => call.remedy(),
             Self::Metadata(metadata) => metadata.remedy(),
+            Self::State(state) => state.remedy(),
             Self::EniNotFound { .. } => {
                 "Create the interface in this VPC, or mend `network.eni`.".to_owned()
             }
@@ -173,7 +178,7 @@ impl Explain for NetworkError {
             }
             Self::TableTaken { .. } => "Set `network.table` to a table that nobody uses.".to_owned(),
             Self::PriorityTaken { .. } => {
-                "Set `network.priority` so that it and the next one are free.".to_owned()
+                "Set `network.priority` so that it and the next one are free, and lower than those of others.".to_owned()
             }
             Self::Unwritable { path, .. } => format!("Make {} writable for root.", path.display()),
             Self::Reload { .. } => "Look at `systemctl status systemd-networkd`.".to_owned(),

@@ -17,6 +17,8 @@ use super::netlink::{Link, Netlink};
 use super::routes::{Bridge, Change, Facts, Wanted, decide};
 use super::{EniSelector, NetworkError, Publish, environment, networkd};
 use crate::host::Host;
+use crate::instance;
+use crate::restore::Warm;
 
 /// Docker makes the bridge before it starts the container, and the container runs.
 const BRIDGE_DEADLINE: Duration = Duration::from_secs(10);
@@ -54,18 +56,18 @@ impl PlacedAddress {
 }
 
 /// Evidence: the address, routes and rules are in place and the door is open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Exposed {
-    pub(super) eni: AttachedEni,
+    pub(super) warm: Warm,
     pub(super) bridge: Option<String>,
 }
 
 impl Exposed {
     pub const fn eni(&self) -> &AttachedEni {
-        &self.eni
+        self.warm.eni()
     }
     pub const fn address(&self) -> Ipv4Addr {
-        self.eni.address()
+        self.warm.eni().address()
     }
 }
 
@@ -95,6 +97,8 @@ pub async fn close(host: &Host) -> Result<Closed, NetworkError> {
 /// Closes the door again: the node no longer serves, or is no longer the owner.
 pub async fn withdraw(host: &Host) -> Result<Closed, NetworkError> {
     host.status.say("withdraw", "closes the door");
+    // First: a run that is killed between the two closes the door once more.
+    host.journal.write(|state| state.opened_in = None)?;
     let closed = close(host).await?;
     host.status.done("withdraw");
     Ok(closed)
@@ -111,20 +115,17 @@ pub async fn place_address(host: &Host, eni: &LocatedEni) -> Result<PlacedAddres
 
 async fn place(netlink: &Netlink, address: Ipv4Addr) -> Result<PlacedAddress, NetworkError> {
     let links = netlink.links().await?;
-    let there = netlink.addresses().await?.into_iter().find(|found| found.address == address);
+    let there = netlink.addresses().await?.into_iter().find(|found| found.ip == address);
     if let Some(there) = there {
         let link = links.into_iter().find(|link| link.index == there.link).map(|link| link.name);
         return Ok(PlacedAddress { address, link: link.unwrap_or_default() });
     }
     // Every network namespace has it, as its first link.
-    let Link { index, name, up, .. } = match links.into_iter().find(|link| link.loopback) {
-        Some(lo) => lo,
-        None => {
-            return Err(NetworkError::Misunderstood {
-                what: "the links".to_owned(),
-                found: "no lo".to_owned(),
-            });
-        }
+    let Some(Link { index, name, up, .. }) = links.into_iter().find(|link| link.loopback) else {
+        return Err(NetworkError::Misunderstood {
+            what: "the kernel's links".to_owned(),
+            found: "no lo".to_owned(),
+        });
     };
     if !up {
         netlink.set_up(index).await?;
@@ -134,14 +135,17 @@ async fn place(netlink: &Netlink, address: Ipv4Addr) -> Result<PlacedAddress, Ne
 }
 
 /// Puts address, routes and rules in their place, then opens the door.
-pub async fn expose(host: &Host, eni: &AttachedEni) -> Result<Exposed, NetworkError> {
+pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
+    let eni = warm.eni();
     host.status.say("expose", format!("puts {} and its routes on {}", eni.address(), eni.link()));
     let wanted = settle(host, eni).await?;
     host.status.say("expose", "opens the door");
     door(host, Some(eni.address())).open().await?;
+    let boot_id = instance::boot_id(host)?;
+    host.journal.write(|state| state.opened_in = Some(boot_id))?;
     tracing::info!(eni.address = %eni.address(), "opened the door");
     host.status.done("expose");
-    Ok(Exposed { eni: eni.clone(), bridge: wanted.bridge.map(|bridge| bridge.name) })
+    Ok(Exposed { warm, bridge: wanted.bridge.map(|bridge| bridge.name) })
 }
 
 /// Asserts address, routes and rules: at the exposure, and whenever somebody changed them. The door is not

@@ -21,14 +21,14 @@ fn sight() -> Sight {
     }
 }
 
-fn held(instance: Option<&str>, device_index: i32) -> Option<Attachment> {
-    Some(Attachment {
+fn held(instance: Option<&str>, device_index: i32) -> Attachment {
+    Attachment {
         id: "eni-attach-1".to_owned(),
         instance: instance.map(str::to_owned),
         status: AttachmentStatus::Attached,
         device_index,
         delete_on_termination: false,
-    })
+    }
 }
 
 fn choice(found: Vec<Sight>) -> Result<Sight, NetworkError> {
@@ -47,7 +47,7 @@ fn choice(found: Vec<Sight>) -> Result<Sight, NetworkError> {
 #[test]
 fn the_one_that_fits_is_chosen() {
     let elsewhere = Sight { vpc_id: "vpc-2".to_owned(), id: "eni-2".to_owned(), ..sight() };
-    let of_another = Sight { attachment: held(Some("i-0old"), 1), ..sight() };
+    let of_another = Sight { attachment: Some(held(Some("i-0old"), 1)), ..sight() };
     for found in [vec![sight()], vec![elsewhere, sight()], vec![of_another]] {
         assert_eq!(choice(found).expect("fits").id, "eni-1");
     }
@@ -83,7 +83,7 @@ fn every_refusal_names_its_cause() {
             "eni-1 cannot be claimed: it is kept by amazon-elb",
         ),
         (
-            vec![Sight { attachment: held(Some("i-0old"), 0), ..sight() }],
+            vec![Sight { attachment: Some(held(Some("i-0old"), 0)), ..sight() }],
             "eni-1 cannot be claimed: it is the primary interface of i-0old",
         ),
         (tagged(DEPLOYMENT_TAG, None), "eni-1 lacks the tag weaviate:deployment=\"acme\""),

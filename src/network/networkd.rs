@@ -4,6 +4,7 @@
 //! The bridge's route stays with netlink: a `[Route]` belongs to the link of its file, and a file for the
 //! bridge would make networkd the owner of Docker's interface.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -60,11 +61,12 @@ pub(super) fn render(wanted: &Wanted, mac: &str) -> String {
          Priority={priority}\n"
     );
     if let Some(bridge) = bridge {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n[RoutingPolicyRule]\nIncomingInterface={}\nTable={table}\nPriority={}\n",
             bridge.name,
             priority + 1
-        ));
+        );
     }
     text
 }

@@ -17,6 +17,7 @@ use super::expose::Exposed;
 use super::netlink::Netlink;
 use super::{NetworkError, environment};
 use crate::host::Host;
+use crate::restore::Warm;
 use crate::retry::{Limits, retry};
 
 /// Published ports answer at once; the rest is for a server that is busy.
@@ -27,22 +28,21 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// Evidence: the node answers on its address as a client would see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Serving {
-    eni: AttachedEni,
+    warm: Warm,
 }
 
 impl Serving {
     pub const fn eni(&self) -> &AttachedEni {
-        &self.eni
+        self.warm.eni()
     }
     pub const fn address(&self) -> Ipv4Addr {
-        self.eni.address()
+        self.warm.eni().address()
     }
-
-    #[cfg(test)]
-    pub(crate) fn for_tests() -> Self {
-        Self { eni: AttachedEni::for_tests() }
+    /// What it serves, as it was counted.
+    pub const fn restored(&self) -> &crate::disk::Restored {
+        self.warm.restored()
     }
 }
 
@@ -71,8 +71,8 @@ pub async fn probe(host: &Host, exposed: Exposed) -> Result<Serving, NetworkErro
     environment::write(&host.roots.run, address, weaviate.grpc)?;
     tracing::info!(eni.address = %address, "serves");
     host.status.done("probe");
-    let Exposed { eni, bridge: _ } = exposed;
-    Ok(Serving { eni })
+    let Exposed { warm, bridge: _ } = exposed;
+    Ok(Serving { warm })
 }
 
 async fn ask(question: Question) -> Result<(), NetworkError> {

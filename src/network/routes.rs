@@ -93,7 +93,7 @@ pub(super) fn decide(facts: &Facts, wanted: &Wanted) -> Result<Vec<Change>, Netw
     if facts.links.iter().any(|link| link.index == wanted.link && !link.up) {
         changes.push(Change::SetUp { link: wanted.link });
     }
-    let ours = |address: &&Address| address.address == wanted.address;
+    let ours = |address: &&Address| address.ip == wanted.address;
     if !facts.addresses.iter().filter(ours).any(|a| a.link == wanted.link && a.permanent) {
         changes.push(Change::AddAddress { link: wanted.link, address: wanted.address });
     }
@@ -129,6 +129,13 @@ fn refuse_foreign(facts: &Facts, wanted: &Wanted) -> Result<(), NetworkError> {
         return Err(NetworkError::TableTaken { table, by });
     }
     for rule in &facts.rules {
+        if rule.priority < wanted.priority
+            && rule.from.is_some_and(|from| from.prefix > 0 && from.contains(wanted.address))
+        {
+            // It would be asked first, and its table does not know the bridge.
+            let by = "a rule from the ENI's address, which comes before ours".to_owned();
+            return Err(NetworkError::PriorityTaken { priority: rule.priority, by });
+        }
         if in_our_place(rule, wanted) {
             if rule.table != Some(table) {
                 let into =

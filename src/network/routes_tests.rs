@@ -22,7 +22,7 @@ fn wanted() -> Wanted {
 }
 
 fn on(link: u32, prefix: u8, permanent: bool) -> Address {
-    Address { link, address: wanted().address, prefix, permanent }
+    Address { link, ip: wanted().address, prefix, permanent }
 }
 
 fn rule(priority: u32, table: Option<u32>) -> Rule {
@@ -89,12 +89,8 @@ fn each_single_drift_is_mended_by_one_change() {
             vec![Change::AddAddress { link: 3, address: wanted().address }],
         ),
         ("the OS gave it for good", |f| f.addresses = vec![on(3, 24, true)], vec![]),
-        (
-            "a route is gone",
-            |f| drop(f.routes.remove(2)),
-            vec![Change::PutRoute(wanted().routes().remove(2))],
-        ),
-        ("a rule is gone", |f| drop(f.rules.pop()), vec![Change::AddRule(wanted().rules().remove(1))]),
+        ("a route is gone", |f| f.routes.truncate(2), vec![Change::PutRoute(wanted().routes().remove(2))]),
+        ("a rule is gone", |f| f.rules.truncate(4), vec![Change::AddRule(wanted().rules().remove(1))]),
         (
             "the address is on lo too",
             |f| f.addresses.push(on(1, 32, true)),
@@ -125,7 +121,11 @@ fn an_old_route_of_ours_is_replaced() {
 #[test]
 fn others_in_our_table_or_priorities_are_refused_and_named() {
     type Drift = fn(&mut Facts);
-    let rows: [(Drift, &str); 4] = [
+    let rows: [(Drift, &str); 5] = [
+        (
+            |f| f.rules.push(Rule { from: Some(cidr("10.0.2.15/32")), ..rule(101, Some(101)) }),
+            "rule priority 101 is used by others: a rule from the ENI's address, which comes before ours",
+        ),
         (
             |f| f.routes.push(Route { table: 8080, destination: None, gateway: None, link: 5 }),
             "routing table 8080 is used by others: a route by docker0",

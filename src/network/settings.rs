@@ -69,10 +69,11 @@ impl Settings {
             publish,
             bridge,
             bridge_subnet,
-            // Free on every AMI that we know: cloud-init takes 100 and up, ec2-net-utils 10000 and up, both
-            // with rules of the same priority as their tables (aws-and-crates C7).
+            // Free on every AMI that we know: cloud-init takes tables from 100 up, ec2-net-utils from 10000 up,
+            // both with rules of the same priority, from the very address of the ENI (aws-and-crates C7). Ours
+            // must come before theirs: their tables do not know the bridge.
             table: section.or("table", 8080),
-            priority: section.or("priority", 8080),
+            priority: section.or("priority", 80),
             // "will free up after a minute or two" is what users see; EC2 itself forces a stuck instance only
             // after hours. The hook's timeout bounds the boot as a whole.
             claim_deadline: section.or("claim_deadline", Duration::from_mins(30)),

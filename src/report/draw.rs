@@ -32,8 +32,8 @@ pub fn text(entries: &[Entry]) -> String {
         format!("{:<10} {:>8} {:>8}  {:<8} 0 s {:>44.1} s\n", "step", "start", "took", "", seconds(whole));
     for Entry { name, start_ms, end_ms, status } in entries {
         let stop = end_ms.unwrap_or(whole);
-        let from = start_ms * WIDTH / whole;
-        let to = (stop * WIDTH).div_ceil(whole).max(from + 1).min(WIDTH.max(from + 1));
+        let from = (start_ms * WIDTH / whole).min(WIDTH - 1);
+        let to = (stop * WIDTH).div_ceil(whole).max(from + 1);
         let bar: String = (0..WIDTH).map(|i| if (from..to).contains(&i) { '█' } else { '·' }).collect();
         let _ = writeln!(
             out,

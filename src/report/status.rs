@@ -14,6 +14,8 @@ struct Inner {
     lines: Vec<(String, String)>,
     /// Grows with each sign of life.
     progress: u64,
+    /// What the operator accepted and should not forget.
+    warnings: Vec<String>,
 }
 
 impl Status {
@@ -45,6 +47,20 @@ impl Status {
         let mut inner = self.inner();
         inner.progress += 1;
         inner.lines.retain(|(known, _)| known != step);
+    }
+
+    /// Something that is allowed but should not be forgotten; kept for the report.
+    pub fn warn(&self, what: impl Into<String>) {
+        let what = what.into();
+        let mut inner = self.inner();
+        if !inner.warnings.contains(&what) {
+            tracing::warn!("{what}");
+            inner.warnings.push(what);
+        }
+    }
+
+    pub fn warnings(&self) -> Vec<String> {
+        self.inner().warnings.clone()
     }
 
     /// All lines as one, and how often anything moved.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,11 +48,25 @@ pub struct State {
     pub schema: u32,
     pub instance_id: String,
     pub boot_id: String,
+    /// When the first run of this boot began: all runs of one boot share one deadline.
+    #[serde(default)]
+    pub began: Option<Timestamp>,
+    /// The boot in which the data was verified and the door opened: a second run of the same boot leaves the
+    /// door as it is.
+    #[serde(default)]
+    pub opened_in: Option<String>,
     /// Serials of the disks that this program may have formatted: named before the first byte is changed.
     pub disks: Vec<String>,
     /// Answers to hooks belong to an instance: another one starts with none.
     pub provisioning: Provisioning,
     pub signal: SignalOutcome,
+}
+
+impl State {
+    /// How long the runs of this boot have gone on. A clock that was set back counts as no time at all.
+    pub fn running_for(&self, now: Timestamp) -> Duration {
+        self.began.and_then(|began| Duration::try_from(now.duration_since(began)).ok()).unwrap_or_default()
+    }
 }
 
 /// Why the journal cannot be used.
@@ -148,6 +163,14 @@ impl Journal {
         self.write(|state| {
             if state.instance_id != instance_id {
                 *state = State::default();
+            }
+            let unfinished = match &state.provisioning {
+                Provisioning::Running => true,
+                Provisioning::Failed { failure } => failure.class == Class::Retry,
+                Provisioning::Serving { .. } => false,
+            };
+            if state.boot_id != boot_id || state.began.is_none() || !unfinished {
+                state.began = Some(Timestamp::now());
             }
             state.provisioning = Provisioning::Running;
             instance_id.clone_into(&mut state.instance_id);

@@ -1,6 +1,6 @@
 //! `[backup]`: the bucket that holds the backups and the manifest.
 
-use crate::config::{SecretReference, Section};
+use crate::config::{Prefix, SecretReference, Section};
 
 /// Keys for a store that is not AWS, where the instance role means nothing.
 #[derive(Clone, Debug)]
@@ -29,13 +29,7 @@ pub struct Settings {
 impl Settings {
     pub fn read(section: &mut Section<'_>) -> Option<Self> {
         let bucket = section.required("bucket");
-        // An empty prefix is the seeds' own layout, so it cannot be refused as an empty text.
-        let prefix = if section.contains("prefix") {
-            section.optional("prefix")
-        } else {
-            section.optional("prefix").or(Some(String::new()))
-        };
-        let prefix: Option<String> = prefix.map(|p: String| p.trim_matches('/').to_owned());
+        let Prefix(prefix) = section.or("prefix", Prefix::default());
         let credentials = section.optional_section("credentials").and_then(|mut keys| {
             let access_key = keys.required("access_key");
             let secret_key = keys.required("secret_key");
@@ -50,7 +44,7 @@ impl Settings {
         }
         Some(Self {
             bucket: bucket?,
-            prefix: prefix?,
+            prefix,
             endpoint,
             region: section.optional("region"),
             path_style: section.or("path_style", false),

@@ -1,7 +1,7 @@
 //! The calls to EC2 that claiming needs, and what their refusals mean.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::{InstanceStateName, NetworkInterfaceAttachmentChanges};
+use aws_sdk_ec2::types::{Instance, InstanceStateName, NetworkInterfaceAttachmentChanges, Reservation};
 
 use super::decide::{Facts, OwnerState, free_index};
 use crate::aws::{CallError, Kind, failed};
@@ -50,7 +50,7 @@ impl Calls<'_> {
         let state = answer
             .reservations()
             .iter()
-            .flat_map(|reservation| reservation.instances())
+            .flat_map(Reservation::instances)
             .find(|found| found.instance_id() == Some(instance))
             .and_then(|found| found.state()?.name().cloned());
         Ok(match state {
@@ -95,9 +95,9 @@ impl Calls<'_> {
         let used: Vec<i32> = answer
             .reservations()
             .iter()
-            .flat_map(|reservation| reservation.instances())
+            .flat_map(Reservation::instances)
             .filter(|found| found.instance_id() == Some(self.me))
-            .flat_map(|found| found.network_interfaces())
+            .flat_map(Instance::network_interfaces)
             .filter_map(|eni| eni.attachment()?.device_index())
             .collect();
         Ok(free_index(&used))
@@ -111,11 +111,11 @@ impl Calls<'_> {
         }
         let taken = source.message.contains("in use") || source.message.contains("already has an interface");
         match source.code.as_str() {
-            // Somebody was faster, or an answer was lost, or the index was taken meanwhile: the next look tells.
-            "InvalidNetworkInterface.InUse" => Ok(()),
+            // Somebody was faster, an answer was lost, or the index was taken meanwhile …
             "InvalidParameterValue" if taken => Ok(()),
-            // Not propagated, or in the middle of a change.
-            "InvalidInstanceID.NotFound"
+            "InvalidNetworkInterface.InUse"
+            // … or it is not propagated, or in the middle of a change: the next look tells.
+            | "InvalidInstanceID.NotFound"
             | "InvalidNetworkInterfaceID.NotFound"
             | "InvalidNetworkInterface.NotFound"
             | "IncorrectState"

@@ -137,7 +137,8 @@ fn decide_own(held: &Attachment) -> Plan {
 
 /// The smallest free device index; 0 is the primary interface.
 pub fn free_index(used: &[i32]) -> i32 {
-    (1..).find(|index| !used.contains(index)).unwrap_or(1)
+    // 15 is the most that any c8gd has; EC2 refuses a number too high.
+    (1..64).find(|index| !used.contains(index)).unwrap_or(64)
 }
 
 #[cfg(test)]

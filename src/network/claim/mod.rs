@@ -28,7 +28,7 @@ use self::calls::Calls;
 use self::decide::decide;
 use super::eni::{AttachedEni, LocatedEni};
 use super::netlink::Netlink;
-use super::{NetworkError, locate};
+use super::{NetworkError, audit, locate};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::report::Status;
@@ -47,12 +47,22 @@ pub async fn claim(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result
     let ec2 = &host.aws(identity.region()).await.ec2;
     let patience = Patience { owner: settings.claim_deadline, link: settings.link_deadline };
     let machine = Machine { ec2, status: &host.status, me: identity.instance_id(), eni, patience };
-    let (attachment_id, reused) = machine.run().await?;
+    // Beside the claim, which takes longer; what it finds is a warning and never an error.
+    let (claimed, ()) = tokio::join!(machine.run(), warn_of_wide_groups(host, identity, eni));
+    let (attachment_id, reused) = claimed?;
     let netlink = Netlink::connect()?;
     let link = netlink.await_link(&host.status, eni.id(), eni.mac(), settings.link_deadline).await?;
     tracing::info!(eni.id = eni.id(), eni.link = %link.name, eni.reused = reused, "claimed the interface");
     host.status.done("claim");
     Ok(AttachedEni::new(eni.clone(), attachment_id, link.name, link.index, reused))
+}
+
+/// Tells who else the ENI's security groups let in.
+async fn warn_of_wide_groups(host: &Host, identity: &Identity, eni: &LocatedEni) {
+    match audit::audit(host, identity, eni).await {
+        Ok(warnings) => warnings.into_iter().for_each(|warning| host.status.warn(warning)),
+        Err(error) => host.status.warn(format!("the security groups could not be looked at: {error}")),
+    }
 }
 
 /// What `claim` would do now: for the command `plan`. Nothing is changed.
@@ -201,8 +211,7 @@ fn pace(plan: &Plan, waited: Duration) -> Duration {
     );
     match (near, waited.as_secs()) {
         (true, 0..=60) => Duration::from_millis(200),
-        (true, 61..=300) => Duration::from_secs(1),
-        (false, 0..=60) => Duration::from_secs(1),
+        (true, 61..=300) | (false, 0..=60) => Duration::from_secs(1),
         _ => Duration::from_secs(5),
     }
 }

@@ -39,11 +39,11 @@ impl Netlink {
         let same = messages.into_iter().find(|message| {
             message.header.index == gone.link
                 && message.header.prefix_len == gone.prefix
-                && message.attributes.contains(&AddressAttribute::Local(IpAddr::V4(gone.address)))
+                && message.attributes.contains(&AddressAttribute::Local(IpAddr::V4(gone.ip)))
         });
         let Some(message) = same else { return Ok(()) };
         absent_is_done(self.handle.address().del(message).execute().await)
-            .map_err(failed(format!("take {} off link {}", gone.address, gone.link)))
+            .map_err(failed(format!("take {} off link {}", gone.ip, gone.link)))
     }
 
     /// Adds the route, in place of one to the same destination in the same table.

@@ -34,7 +34,7 @@ pub(super) struct Link {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) link: u32,
-    pub(super) address: Ipv4Addr,
+    pub(super) ip: Ipv4Addr,
     pub(super) prefix: u8,
     /// Not on a lease that the kernel will end (cloud-init #6967).
     pub(super) permanent: bool,

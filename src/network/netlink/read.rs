@@ -34,13 +34,13 @@ impl Netlink {
         let read = messages.iter().filter(|message| message.header.family == AddressFamily::Inet);
         Ok(read
             .filter_map(|message| {
-                let address = message.attributes.iter().find_map(|attribute| match attribute {
+                let ip = message.attributes.iter().find_map(|attribute| match attribute {
                     AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
                     _ => None,
                 })?;
                 Some(Address {
                     link: message.header.index,
-                    address,
+                    ip,
                     prefix: message.header.prefix_len,
                     permanent: message.header.flags.contains(AddressHeaderFlags::Permanent),
                 })

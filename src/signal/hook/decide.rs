@@ -49,7 +49,6 @@ impl Stage {
             }
             "Pending:Wait" | "Warmed:Pending:Wait" => Self::Waiting(word),
             _ if state.starts_with("Terminat") || state.starts_with("Warmed:Terminat") => Self::Ending(word),
-            "Detaching" | "Detached" | "Quarantined" => Self::After(word),
             _ => Self::After(word),
         }
     }

@@ -1,5 +1,7 @@
 //! Telling the hook that the boot is still at work.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -12,63 +14,74 @@ use crate::explain::{Class, Explain as _};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::report::Status;
+use crate::retry::{Limits, retry};
 
 /// How often the group is asked whether its hook has begun to wait, and how soon a failed call is repeated.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Which beats are sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    /// Only when something moved since the last one: a boot that hangs must time out.
-    Progress,
-    /// Always: a person is to find the instance as it is.
-    Hold,
-}
+/// How long the start of a boot waits to learn what the hook allows.
+const LEARN: Limits = Limits::new(Duration::from_secs(30), Duration::from_millis(500), LOOK);
 
 /// Sends heartbeats for as long as it lives. Dropping it ends them.
 #[derive(Debug)]
-pub struct Heartbeat(Option<JoinHandle<()>>);
+pub struct Heartbeat {
+    task: Option<JoinHandle<()>>,
+    timeouts: Option<Timeouts>,
+    held: Arc<AtomicBool>,
+}
 
 impl Drop for Heartbeat {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
+        if let Some(task) = &self.task {
             task.abort();
         }
     }
 }
 
 impl Heartbeat {
-    /// Starts heartbeats at a third of the hook's timeout, while the boot makes progress. Without
-    /// `[signal.asg]` it does nothing.
+    /// Starts heartbeats at a third of the hook's timeout, while the boot makes progress: one that hangs must
+    /// time out. Without `[signal.asg]`, or in no group, it does nothing.
     pub async fn start(host: &Host, identity: &Identity) -> Self {
-        Self::spawn(host, identity, Reason::Progress).await
+        let mut heartbeat = Self { task: None, timeouts: None, held: Arc::default() };
+        let Some(group) = super::group(host, identity).await else { return heartbeat };
+        let note = |error: &SignalError| tracing::debug!(%error, "asks the group again");
+        match retry(LEARN, note, || learn(&group)).await {
+            Ok(Some(timeouts)) => heartbeat.timeouts = Some(timeouts),
+            Ok(None) => return heartbeat,
+            // The boot goes on: the answer at its end is tried for longer, and says what is wrong.
+            Err(error) => tracing::warn!(%error, "what the lifecycle hook allows is not known"),
+        }
+        let (status, known, held) = (host.status.clone(), heartbeat.timeouts, Arc::clone(&heartbeat.held));
+        heartbeat.task = Some(tokio::spawn(async move { beat(&group, &status, known, &held).await }));
+        heartbeat
     }
 
-    /// Keeps the instance as it is, for a person to look at: `signal.on_final = "hold"`. The service ends it
-    /// at the hook's global timeout; the caller ends it earlier by dropping this.
-    pub async fn hold(host: &Host, identity: &Identity) -> Self {
-        Self::spawn(host, identity, Reason::Hold).await
+    /// From now on beats are sent whether something moves or not: `signal.on_final = "hold"` keeps the
+    /// instance as it is for a person to look at. The service ends it at the hook's global timeout, the caller
+    /// by dropping this.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::Relaxed);
     }
 
-    async fn spawn(host: &Host, identity: &Identity, reason: Reason) -> Self {
-        let Some(asg) = &host.settings.signal.asg else { return Self(None) };
-        let group = Group {
-            client: host.aws(identity.region()).await.autoscaling.clone(),
-            instance: identity.instance_id().to_owned(),
-            hook: asg.launch_hook.clone(),
-        };
-        let status = host.status.clone();
-        Self(Some(tokio::spawn(async move { beat(&group, &status, reason).await })))
+    /// The end of the hook's patience, whatever is sent. `None`: no hook.
+    pub fn global_timeout(&self) -> Option<Duration> {
+        self.timeouts.map(|timeouts| timeouts.global)
+    }
+}
+
+async fn learn(group: &Group) -> Result<Option<Timeouts>, SignalError> {
+    match group.member().await? {
+        Some(member) => group.timeouts(&member.group).await.map(Some),
+        None => Ok(None),
     }
 }
 
 /// Until there is nothing to beat for. Trouble is looked over: the answer itself is what must arrive.
-async fn beat(group: &Group, status: &Status, reason: Reason) {
-    let mut known: Option<Timeouts> = None;
+pub(super) async fn beat(group: &Group, status: &Status, mut known: Option<Timeouts>, held: &AtomicBool) {
     let mut seen = None;
     let started = Instant::now();
     loop {
-        let pause = match one(group, status, reason, &mut known, &mut seen).await {
+        let pause = match one(group, status, held, &mut known, &mut seen).await {
             Ok(Some(pause)) => pause,
             Ok(None) => return,
             Err(error) => {
@@ -76,7 +89,8 @@ async fn beat(group: &Group, status: &Status, reason: Reason) {
                 if error.class() == Class::Final {
                     return;
                 }
-                LOOK
+                // A short hook must not run out while its trouble is slept over.
+                known.map_or(LOOK, |timeouts| LOOK.min(timeouts.heartbeat / 6))
             }
         };
         // Beats after the global timeout are refused; the instance is decided on by then.
@@ -92,7 +106,7 @@ async fn beat(group: &Group, status: &Status, reason: Reason) {
 async fn one(
     group: &Group,
     status: &Status,
-    reason: Reason,
+    held: &AtomicBool,
     known: &mut Option<Timeouts>,
     seen: &mut Option<u64>,
 ) -> Result<Option<Duration>, SignalError> {
@@ -107,17 +121,12 @@ async fn one(
         None => *known.insert(group.timeouts(&member.group).await?),
     };
     let progress = status.read().1;
-    if reason == Reason::Progress && *seen == Some(progress) {
+    if *seen == Some(progress) && !held.load(Ordering::Relaxed) {
         tracing::warn!("nothing has moved since the last heartbeat; none is sent");
     } else {
-        *seen = Some(progress);
         let taken = group.beat(&member.group).await?;
+        *seen = Some(progress);
         tracing::debug!(asg.group = %member.group, asg.hook = %group.hook, ?taken, "sent a heartbeat");
     }
     Ok(Some(timeouts.heartbeat / 3))
-}
-
-#[cfg(test)]
-pub(super) async fn beat_for_tests(group: &Group, status: &Status) {
-    beat(group, status, Reason::Progress).await;
 }
