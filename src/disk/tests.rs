@@ -130,10 +130,7 @@ fn every_plan_has_its_facts() {
         (free(inside(Found::Absent, true)), mounts()),
         (free(inside(Found::Absent, false)), mounts()),
         (mounted(here(|_| {})), uses),
-        (
-            mounted(inside(Found::Absent, true)),
-            Plan::Complete { disk: one.clone(), uuid: "u".into() },
-        ),
+        (mounted(inside(Found::Absent, true)), Plan::Complete { disk: one.clone(), uuid: "u".into() }),
         (mounted(inside(Found::Absent, false)), refused("holds data but no identity.json")),
         (
             mounted(inside(Found::Corrupt("x".into()), false)),
@@ -164,10 +161,7 @@ fn every_plan_has_its_facts() {
             free(here(|r| r.instance_id = "i-2".into())),
             refused("says that it belongs to the instance i-2, not i-1"),
         ),
-        (
-            free(here(|r| r.uuid = "v".into())),
-            refused("says that it belongs to the file system v, not u"),
-        ),
+        (free(here(|r| r.uuid = "v".into())), refused("says that it belongs to the file system v, not u")),
         (
             free(here(|r| r.serials = vec!["AWS9".into()])),
             refused("says that it was made on the disk AWS9, not AWS1"),
@@ -220,7 +214,8 @@ impl Machine {
     pub fn disk(&mut self, index: usize, model: &str, serial: &str) -> PathBuf {
         let backing = self.root.path().join(format!("disk{index}"));
         std::fs::File::create(&backing).and_then(|f| f.set_len(320 << 20)).expect("a sparse file");
-        let shown = Command::new("losetup").args(["--find", "--show"]).arg(&backing).output().expect("losetup");
+        let shown =
+            Command::new("losetup").args(["--find", "--show"]).arg(&backing).output().expect("losetup");
         let device = String::from_utf8(shown.stdout).expect("text").trim().to_owned();
         assert!(device.starts_with("/dev/loop"), "{}", String::from_utf8_lossy(&shown.stderr));
         let handle = std::fs::File::open(&device).expect("opens");
@@ -272,7 +267,10 @@ fn a_blank_disk_is_formatted_once_and_then_recognised() {
         let untouched = machine.bytes(0);
         let host = host(&root, "");
         let planned = plan(&host, &me()).await.expect("plans");
-        assert!(matches!(&planned, Plan::Format { disk, again: false } if disk.serial == "AWS1"), "{planned}");
+        assert!(
+            matches!(&planned, Plan::Format { disk, again: false } if disk.serial == "AWS1"),
+            "{planned}"
+        );
         assert!(host.journal.read().disks.is_empty(), "a plan changes nothing");
 
         let first = prepare(&host, &me()).await.expect("prepares");
@@ -313,7 +311,11 @@ fn a_blank_disk_is_formatted_once_and_then_recognised() {
         assert!(root.join("precious").exists());
         let left: Vec<_> = std::fs::read_dir(third.data_dir()).expect("opens").flatten().collect();
         assert_eq!(left.len(), 1, "only the proof is left: {left:?}");
-        assert_eq!(third.reread().expect("reads").restored, None, "the record no longer says that it was restored");
+        assert_eq!(
+            third.reread().expect("reads").restored,
+            None,
+            "the record no longer says that it was restored"
+        );
         assert_eq!(machine.bytes(0), untouched, "another disk was changed");
         run("umount", &[&root.join("mount").display().to_string()]);
     });
@@ -366,14 +368,24 @@ fn a_strangers_disk_is_refused_and_not_a_byte_of_it_is_changed() {
         type Case<'a> = (&'a str, Vec<&'a str>, Option<String>, &'a str);
         let cases: [Case<'_>; 5] = [
             ("mkfs.ext4", vec!["-q", "-F"], None, "carries ext4"),
-            ("mkfs.xfs", vec!["-q", "-f", "-L", "other"], None, "carries an XFS file system labelled \"other\""),
+            (
+                "mkfs.xfs",
+                vec!["-q", "-f", "-L", "other"],
+                None,
+                "carries an XFS file system labelled \"other\"",
+            ),
             (
                 "mkfs.xfs",
                 vec!["-q", "-f", "-L", &ours],
                 Some(identity(|r| r.deployment = "else".into())),
                 "belongs to the deployment else",
             ),
-            ("mkfs.xfs", vec!["-q", "-f", "-L", &ours], Some(identity(|_| {})), "belongs to the file system u"),
+            (
+                "mkfs.xfs",
+                vec!["-q", "-f", "-L", &ours],
+                Some(identity(|_| {})),
+                "belongs to the file system u",
+            ),
             ("mkfs.xfs", vec!["-q", "-f", "-L", &ours], Some("{".into()), "nobody of us wrote"),
         ];
         for (program, mut arguments, text, expected) in cases {

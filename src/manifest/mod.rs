@@ -13,11 +13,13 @@
 mod check;
 mod error;
 mod protocol;
+mod take_over;
 mod types;
 
 pub use check::{RESERVED_IDS, checksum, hex};
 pub use error::ManifestError;
 pub use protocol::{Claim, Claimed, Decision, Held, decide, publish};
+pub use take_over::{Owned, take_over};
 pub use types::{Collection, Collections, Manifest, Object, Server, Tenant};
 
 use crate::store::{Store, StoreError};

@@ -18,6 +18,7 @@ use super::routes::{Bridge, Change, Facts, Wanted, decide};
 use super::{EniSelector, NetworkError, Publish, environment, networkd};
 use crate::host::Host;
 use crate::instance;
+use crate::restore::Warm;
 
 /// Docker makes the bridge before it starts the container, and the container runs.
 const BRIDGE_DEADLINE: Duration = Duration::from_secs(10);
@@ -55,18 +56,17 @@ impl PlacedAddress {
 }
 
 /// Evidence: the address, routes and rules are in place and the door is open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Exposed {
-    pub(super) eni: AttachedEni,
-    pub(super) bridge: Option<String>,
+    pub(super) warm: Warm,
 }
 
 impl Exposed {
     pub const fn eni(&self) -> &AttachedEni {
-        &self.eni
+        self.warm.eni()
     }
     pub const fn address(&self) -> Ipv4Addr {
-        self.eni.address()
+        self.warm.eni().address()
     }
 }
 
@@ -134,25 +134,26 @@ async fn place(netlink: &Netlink, address: Ipv4Addr) -> Result<PlacedAddress, Ne
 }
 
 /// Puts address, routes and rules in their place, then opens the door.
-pub async fn expose(host: &Host, eni: &AttachedEni) -> Result<Exposed, NetworkError> {
+pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
+    let eni = warm.eni();
     host.status.say("expose", format!("puts {} and its routes on {}", eni.address(), eni.link()));
-    let wanted = settle(host, eni).await?;
+    settle(host, eni).await?;
     host.status.say("expose", "opens the door");
     door(host, Some(eni.address())).open().await?;
     let boot_id = instance::boot_id(host)?;
     host.journal.write(|state| state.opened_in = Some(boot_id))?;
     tracing::info!(eni.address = %eni.address(), "opened the door");
     host.status.done("expose");
-    Ok(Exposed { eni: eni.clone(), bridge: wanted.bridge.map(|bridge| bridge.name) })
+    Ok(Exposed { warm })
 }
 
 /// Asserts address, routes and rules: at the exposure, and whenever somebody changed them. The door is not
 /// touched.
 pub async fn assert_routes(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
-    settle(host, eni).await.map(drop)
+    settle(host, eni).await
 }
 
-async fn settle(host: &Host, eni: &AttachedEni) -> Result<Wanted, NetworkError> {
+async fn settle(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
     let settings = &host.settings.network;
     let netlink = Netlink::connect()?;
     // By MAC again: a link that left and came back has another index.
@@ -181,8 +182,7 @@ async fn settle(host: &Host, eni: &AttachedEni) -> Result<Wanted, NetworkError> 
             await_networkd(&netlink, &wanted).await?;
         }
     }
-    apply(&netlink, &wanted).await?;
-    Ok(wanted)
+    apply(&netlink, &wanted).await.map(drop)
 }
 
 /// networkd does its part by itself; what it did not do in time is done by [`apply`].

@@ -16,7 +16,10 @@ use super::eni::AttachedEni;
 use super::expose::Exposed;
 use super::netlink::Netlink;
 use super::{NetworkError, environment};
+use crate::container::Running;
+use crate::disk::{self, DataVolume};
 use crate::host::Host;
+use crate::restore::Warm;
 use crate::retry::{Limits, retry};
 
 /// Published ports answer at once; the rest is for a server that is busy.
@@ -27,17 +30,34 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// Evidence: the node answers on its address as a client would see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Serving {
-    eni: AttachedEni,
+    warm: Warm,
+}
+
+impl std::fmt::Display for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let backup = self.restored().backup_id.as_deref().unwrap_or("no backup");
+        write!(f, "serves {backup} on {}", self.address())
+    }
 }
 
 impl Serving {
     pub const fn eni(&self) -> &AttachedEni {
-        &self.eni
+        self.warm.eni()
     }
     pub const fn address(&self) -> Ipv4Addr {
-        self.eni.address()
+        self.warm.eni().address()
+    }
+    pub const fn running(&self) -> &Running {
+        self.warm.running()
+    }
+    pub const fn volume(&self) -> &DataVolume {
+        self.warm.volume()
+    }
+    /// What was restored, as it was counted.
+    pub const fn restored(&self) -> &disk::Restored {
+        self.warm.restored()
     }
 }
 
@@ -66,8 +86,8 @@ pub async fn probe(host: &Host, exposed: Exposed) -> Result<Serving, NetworkErro
     environment::write(&host.roots.run, address, weaviate.grpc)?;
     tracing::info!(eni.address = %address, "serves");
     host.status.done("probe");
-    let Exposed { eni, bridge: _ } = exposed;
-    Ok(Serving { eni })
+    let Exposed { warm } = exposed;
+    Ok(Serving { warm })
 }
 
 async fn ask(question: Question) -> Result<(), NetworkError> {

@@ -2,8 +2,11 @@
 
 use thiserror::Error;
 
+use crate::container::ContainerError;
+use crate::disk::DiskError;
 use crate::explain::{Class, Explain};
 use crate::manifest::ManifestError;
+use crate::secrets::SecretsError;
 use crate::store::StoreError;
 use crate::weaviate::{State, WeaviateError};
 
@@ -15,6 +18,12 @@ pub enum RestoreError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Server(#[from] WeaviateError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    #[error(transparent)]
+    Container(#[from] ContainerError),
 
     // Choosing.
     #[error("s3://{bucket}/{prefix} holds no backup, and `restore.allow_empty` is not set")]
@@ -86,6 +95,9 @@ impl Explain for RestoreError {
             Self::Store(error) => error.class(),
             Self::Manifest(error) => error.class(),
             Self::Server(error) => error.class(),
+            Self::Disk(error) => error.class(),
+            Self::Secrets(error) => error.class(),
+            Self::Container(error) => error.class(),
             Self::Space { .. }
             | Self::Forgotten { .. }
             | Self::Stalled { .. }
@@ -115,6 +127,9 @@ impl Explain for RestoreError {
             Self::Store(error) => error.remedy(),
             Self::Manifest(error) => error.remedy(),
             Self::Server(error) => error.remedy(),
+            Self::Disk(error) => error.remedy(),
+            Self::Secrets(error) => error.remedy(),
+            Self::Container(error) => error.remedy(),
             Self::EmptyNotAllowed { .. } => {
                 "Check `backup.bucket` and `backup.prefix`; for a deployment that \
                                              has no data yet set `restore.allow_empty = true`."
@@ -177,6 +192,7 @@ impl Explain for RestoreError {
     fn details(&self) -> Vec<String> {
         match self {
             Self::Differs { differences, .. } => differences.iter().take(100).cloned().collect(),
+            Self::Container(error) => error.details(),
             _ => Vec::new(),
         }
     }

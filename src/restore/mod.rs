@@ -15,15 +15,25 @@
 mod choose;
 mod descriptor;
 mod error;
+mod evidence;
+mod refresh;
 mod serve;
 mod settings;
 mod stage;
+mod steps;
 mod unverified;
 mod verify;
 
+pub use choose::Plan as ChoosePlan;
 pub use error::RestoreError;
+pub use evidence::{ChosenBackup, Fresh, Restored, StagedBackup, Verified, Warm};
 pub use settings::{Mode, Settings, Unverified};
+pub use stage::Plan as StagePlan;
+pub use steps::{choose, connect, refresh, restore, stage, verify, warm};
+pub use verify::Seen;
 
+use crate::disk::DataVolume;
+use crate::store::{Owner, Tree};
 use descriptor::Global;
 
 /// A backup belongs to nodes by name: one, and this one.
@@ -36,4 +46,10 @@ fn check_nodes(id: &str, global: &Global, node: &str) -> Result<(), RestoreError
         nodes: global.nodes.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
         node: node.to_owned(),
     })
+}
+
+/// The staging tree of a volume: `backups/`, which the container sees.
+fn staging(volume: &DataVolume) -> Result<Tree, RestoreError> {
+    let (uid, gid) = volume.owner();
+    Ok(Tree::open(&volume.backups_dir(), Owner { uid, gid })?)
 }

@@ -11,6 +11,15 @@ pub enum Mode {
     Direct,
 }
 
+impl Mode {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Staged => "staged",
+            Self::Direct => "direct",
+        }
+    }
+}
+
 /// What to do with a backup that has no checksums of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unverified {

@@ -24,4 +24,6 @@ pub use objects::{Condition, Listed, Object, Store};
 pub use settings::{Settings, StaticCredentials};
 
 #[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
 mod tests;
