@@ -7,6 +7,7 @@ mod close;
 mod context;
 mod exit;
 mod logging;
+mod run;
 mod status;
 mod timeline;
 mod validate;
@@ -43,6 +44,12 @@ pub struct Globals {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Boot: make this machine into the node, then stay.
+    Run {
+        /// Stop after the lifecycle hook was answered.
+        #[arg(long)]
+        once: bool,
+    },
     /// Close the door: no client reaches the server until `run` has verified the data.
     Close,
     /// Check the configuration; nothing else is looked at.
@@ -70,6 +77,7 @@ pub fn main() -> ExitCode {
     };
     let Line { globals, command } = line;
     match command {
+        Command::Run { once } => context::block_on(run::run(&globals, once)),
         Command::Close => context::block_on(close::close(&globals)),
         Command::Validate => validate::validate(&globals),
         Command::Status => status::status(&globals),

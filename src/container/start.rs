@@ -17,24 +17,24 @@ use super::spec::{self, Published, Specification};
 use super::{ContainerError, Image, NAME, Running, ServerPlan, bridge, docker, proof, ready};
 use crate::disk::DataVolume;
 use crate::host::Host;
-use crate::network::LocatedEni;
+use crate::network::{self, PlacedAddress};
 use crate::secrets::Secrets;
 
 /// Starts the server on the interface's address, which lies on `lo` by now, behind the closed door.
 pub async fn start(
     host: &Host,
-    eni: &LocatedEni,
+    placed: &PlacedAddress,
     volume: &DataVolume,
     secrets: &Secrets,
     image: &Image,
     plan: &ServerPlan,
 ) -> Result<Running, ContainerError> {
-    match crate::network::metadata_closed().await {
+    match network::metadata_closed().await {
         Ok(true) => {}
         Ok(false) => return Err(ContainerError::MetadataOpen),
         Err(source) => return Err(ContainerError::Door { source: Box::new(source) }),
     }
-    start_at(host, eni.address(), volume, secrets, image, plan).await
+    start_at(host, placed.address(), volume, secrets, image, plan).await
 }
 
 /// As [`start`], on any address.
@@ -95,7 +95,10 @@ async fn settle(
         match plan {
             Plan::Adopt { id } => return Ok((id, true)),
             Plan::RefuseNotOurs => return Err(ContainerError::NotOurs { name: NAME.to_owned() }),
-            Plan::Replace { id, .. } => running::remove(engine, &id).await?,
+            Plan::Replace { id, .. } => {
+                close(host).await?;
+                running::remove(engine, &id).await?;
+            }
             Plan::Create => match create(engine, specification, &hash).await {
                 // Somebody was faster, or a removal has not ended: look again.
                 Err(error) if matches!(docker::status(&error), Some((409, _))) => {
@@ -104,12 +107,21 @@ async fn settle(
                 other => drop(other?),
             },
             Plan::Start { id } => {
+                close(host).await?;
                 launch(engine, &id, specification).await?;
                 return Ok((id, false));
             }
         }
     }
     Err(ContainerError::Refused { message: format!("the container does not settle; last: {last}") })
+}
+
+/// Whoever was let in by an earlier run of this boot came to another server than the one that starts now.
+async fn close(host: &Host) -> Result<(), ContainerError> {
+    match network::withdraw(host).await {
+        Ok(_) => Ok(()),
+        Err(source) => Err(ContainerError::Door { source: Box::new(source) }),
+    }
 }
 
 async fn see(engine: &Docker) -> Result<Seen, ContainerError> {

@@ -25,11 +25,17 @@ pub struct Owned {
     restored: disk::Restored,
     /// Of the manifest as this instance wrote it: the condition of its next publication.
     etag: String,
+    /// It was ours already.
+    kept: bool,
 }
 
 impl Owned {
     pub const fn generation(&self) -> u64 {
         self.restored.generation
+    }
+    /// A second run, or a run after a reboot: no new generation was taken.
+    pub const fn was_kept(&self) -> bool {
+        self.kept
     }
     pub fn etag(&self) -> &str {
         &self.etag
@@ -61,7 +67,7 @@ pub async fn take_over(
         }
         tracing::info!(step = "take over", generation, "it is ours already");
         let (running, volume) = fresh.into_running();
-        return Ok(Owned { eni, running, volume, restored, etag });
+        return Ok(Owned { eni, running, volume, restored, etag, kept: true });
     }
     let claim = Claim::new(me.instance_id());
     let next = next(host, &fresh, &claim);
@@ -82,7 +88,7 @@ pub async fn take_over(
     tracing::info!(step = "take over", claimed.generation, "owner");
     host.status.done("take over");
     let (running, volume) = fresh.into_running();
-    Ok(Owned { eni, running, volume, restored, etag: claimed.etag })
+    Ok(Owned { eni, running, volume, restored, etag: claimed.etag, kept: false })
 }
 
 fn unwritten(generation: u64, source: disk::DiskError) -> ManifestError {

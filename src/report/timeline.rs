@@ -28,6 +28,7 @@ pub enum Step {
     Identify,
     Locate,
     Claim,
+    Place,
     Prepare,
     Fetch,
     Image,
@@ -45,11 +46,12 @@ pub enum Step {
 }
 
 impl Step {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Close,
         Self::Identify,
         Self::Locate,
         Self::Claim,
+        Self::Place,
         Self::Prepare,
         Self::Fetch,
         Self::Image,
@@ -72,6 +74,7 @@ impl Step {
             Self::Identify => "identify",
             Self::Locate => "locate",
             Self::Claim => "claim",
+            Self::Place => "place",
             Self::Prepare => "prepare",
             Self::Fetch => "fetch",
             Self::Image => "image",
@@ -93,7 +96,7 @@ impl Step {
     /// themselves by lack of progress or by a setting; for them this is the boot's own deadline.
     const fn deadline(self) -> Option<Duration> {
         match self {
-            Self::Close | Self::Expose => Some(Duration::from_mins(1)),
+            Self::Close | Self::Place | Self::Expose => Some(Duration::from_mins(1)),
             Self::Identify | Self::Locate | Self::Fetch | Self::TakeOver | Self::Probe => {
                 Some(Duration::from_mins(3))
             }

@@ -6,6 +6,7 @@ use crate::container::ContainerError;
 use crate::disk::DiskError;
 use crate::explain::{Class, Explain};
 use crate::manifest::ManifestError;
+use crate::network::NetworkError;
 use crate::secrets::SecretsError;
 use crate::store::StoreError;
 use crate::weaviate::{State, WeaviateError};
@@ -24,6 +25,8 @@ pub enum RestoreError {
     Secrets(#[from] SecretsError),
     #[error(transparent)]
     Container(#[from] ContainerError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
 
     // Choosing.
     #[error("s3://{bucket}/{prefix} holds no backup, and `restore.allow_empty` is not set")]
@@ -94,6 +97,7 @@ impl Explain for RestoreError {
         match self {
             Self::Store(error) => error.class(),
             Self::Manifest(error) => error.class(),
+            Self::Network(error) => error.class(),
             Self::Server(error) => error.class(),
             Self::Disk(error) => error.class(),
             Self::Secrets(error) => error.class(),
@@ -126,6 +130,7 @@ impl Explain for RestoreError {
         match self {
             Self::Store(error) => error.remedy(),
             Self::Manifest(error) => error.remedy(),
+            Self::Network(error) => error.remedy(),
             Self::Server(error) => error.remedy(),
             Self::Disk(error) => error.remedy(),
             Self::Secrets(error) => error.remedy(),

@@ -72,6 +72,10 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// Nothing was restored: the data on the volume is ours.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self.task.plan, Plan::Keep { .. })
+    }
     pub const fn running(&self) -> &Running {
         &self.running
     }

@@ -20,7 +20,7 @@ use crate::disk::{self, DataVolume};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::manifest::{self, Collections, Held, Owned, Pointer};
-use crate::network::{AttachedEni, LocatedEni};
+use crate::network::{self, AttachedEni, LocatedEni};
 use crate::secrets::{self, Secrets};
 use crate::store::Store;
 use crate::weaviate::{Backend, Client};
@@ -153,6 +153,8 @@ async fn restore_with(
     if let Plan::Keep { .. } = task.plan {
         return Ok(running);
     }
+    // An earlier run of this boot may have opened it, for the data that goes now.
+    network::withdraw(host).await?;
     let data = task.volume.data_dir();
     // The record counts too: data that it calls restored may be of collections that were deleted since.
     let recorded = task.volume.reread()?.restored.is_some();

@@ -170,7 +170,7 @@ mod tests {
     fn what_is_packed_is_unpacked_in_every_compression_and_a_cut_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("a/s")).unwrap();
-        let content: Vec<u8> = (0..200_000_u32).map(|n| u8::try_from(n * n % 251).unwrap()).collect();
+        let content: Vec<u8> = (0..200_000_u64).map(|n| u8::try_from(n * n % 251).unwrap()).collect();
         std::fs::write(dir.path().join("a/s/big"), &content).unwrap();
         let files = ["a/s/big".to_owned()];
         for compression in [Compression::Zstd(1), Compression::Gzip(6), Compression::None] {

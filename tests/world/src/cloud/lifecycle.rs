@@ -64,7 +64,7 @@ impl Cloud {
         let Some(state) = self.lifecycle(id) else { return };
         match state {
             Lifecycle::PendingWait | Lifecycle::TerminatingWait | Lifecycle::WarmedPendingWait => {
-                self.begin_wait(id)
+                self.begin_wait(id);
             }
             Lifecycle::TerminatingProceed => {
                 self.after_step(id, state, |cloud, id| {
@@ -157,7 +157,7 @@ impl Cloud {
     pub(super) fn left_group(&self, id: &str) {
         self.overtake(id);
         let left = self.change(|r| {
-            r.groups.values_mut().filter_map(|g| g.members.remove(id).map(|_| g.spec.name.clone())).next()
+            r.groups.values_mut().find_map(|g| g.members.remove(id).map(|_| g.spec.name.clone()))
         });
         if let Some(group) = left {
             self.ledger()
@@ -217,7 +217,7 @@ impl Cloud {
             });
             if due {
                 let by = if beats.is_some() { Answered::HeartbeatTimeout } else { Answered::GlobalTimeout };
-                cloud.answer(&id, &token, result, by);
+                cloud.answer(&id, &token, result, &by);
             }
         });
     }
@@ -232,7 +232,7 @@ impl Cloud {
         by: &str,
     ) -> bool {
         let Some((id, token)) = self.open_action(group, hook, key) else { return false };
-        self.answer(&id, &token, verdict, Answered::Call { by: by.to_owned() });
+        self.answer(&id, &token, verdict, &Answered::Call { by: by.to_owned() });
         true
     }
 
@@ -271,7 +271,7 @@ impl Cloud {
         })
     }
 
-    fn answer(&self, id: &str, token: &str, verdict: Verdict, by: Answered) {
+    fn answer(&self, id: &str, token: &str, verdict: Verdict, by: &Answered) {
         let done = self.change(|r| {
             let member = member_mut(r, id)?;
             member.open.retain(|a| a.token != token);

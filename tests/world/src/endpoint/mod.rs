@@ -28,6 +28,7 @@ use http_body_util::BodyExt;
 
 pub use answer::{Answer, Refusal};
 pub use call::Call;
+pub(crate) use signature::hex;
 pub use signature::Signed;
 pub use xml::Xml;
 

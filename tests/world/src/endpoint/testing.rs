@@ -77,8 +77,8 @@ impl Client {
         parameters: &[(&str, &str)],
     ) -> (u16, String) {
         let pairs = parameters.iter().map(|(name, value)| {
-            let value: String = value.bytes().map(|b| format!("%{b:02X}")).collect();
-            format!("&{name}={value}")
+            let value: Vec<String> = value.bytes().map(|b| format!("%{b:02X}")).collect();
+            format!("&{name}={}", value.concat())
         });
         self.send(service, None, format!("Action={action}&Version=1{}", pairs.collect::<String>())).await
     }

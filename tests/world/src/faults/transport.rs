@@ -219,7 +219,7 @@ mod tests {
         let start = tokio::time::Instant::now();
         wait(&[Effect::Latency { ms: 40 }, Effect::Latency { ms: 2 }]).await;
         assert_eq!(start.elapsed(), Duration::from_millis(42));
-        let silent = tokio::time::timeout(Duration::from_secs(3600), wait(&[Effect::Silent])).await;
+        let silent = tokio::time::timeout(Duration::from_hours(1), wait(&[Effect::Silent])).await;
         assert!(silent.is_err());
     }
 }

@@ -42,7 +42,7 @@ pub fn too_early(events: &[Seen]) -> Vec<String> {
                         .is_some_and(|key| key.ends_with("latest_weaviate_backup.manifest.json")) =>
             {
                 if operation == "PutObject" {
-                    proof.owner = parameters.get("owner").cloned();
+                    proof.owner = parameters.get("Owner").cloned();
                 }
                 proof.consulted |= caller.is_some();
             }
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn put(owner: &str) -> Event {
-        let parameters = [("Key", "prod/latest_weaviate_backup.manifest.json"), ("owner", owner)];
+        let parameters = [("Key", "prod/latest_weaviate_backup.manifest.json"), ("Owner", owner)];
         Event::Call {
             service: "s3".to_owned(),
             operation: "PutObject".to_owned(),

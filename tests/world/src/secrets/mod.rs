@@ -93,7 +93,7 @@ fn version_id(name: &str, number: usize) -> String {
 }
 
 fn hex(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::endpoint::hex(&Sha256::digest(text))
 }
 
 impl Cloud {

@@ -9,12 +9,19 @@
 //!
 //! A list replaces the default list; within an entry, what is left out keeps its default.
 
+mod group;
+mod network;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
 
-use super::resources::{InstanceState, Lifecycle};
+pub use group::{GroupSpec, Hook, MemberSpec, Transition, Verdict, WarmPool};
+pub use network::{Route, RouteTable, Rule, SecurityGroup, Subnet, Vpc};
+
+use super::resources::InstanceState;
+use network::{default_security_groups, default_subnets};
 
 /// The instance in which the agent runs, by default.
 pub const NEW: &str = "i-0aaaaaaaaaaaaaa02";
@@ -76,109 +83,6 @@ impl Default for CloudSpec {
             in_use_code: "InvalidNetworkInterface.InUse".into(),
         }
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Vpc {
-    pub id: String,
-    pub cidr: String,
-}
-
-impl Default for Vpc {
-    fn default() -> Self {
-        Self { id: "vpc-0aaaaaaaaaaaaaa00".into(), cidr: "10.0.0.0/16".into() }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Subnet {
-    pub id: String,
-    pub cidr: String,
-    #[serde(default = "default_zone")]
-    pub zone: String,
-}
-
-fn default_zone() -> String {
-    ZONE.into()
-}
-
-fn default_subnets() -> Vec<Subnet> {
-    [("1", "10.0.1.0/24"), ("2", "10.0.2.0/24"), ("3", "10.0.3.0/24"), ("4", "10.0.4.0/24")]
-        .map(|(n, cidr)| Subnet {
-            id: format!("subnet-0aaaaaaaaaaaaaa0{n}"),
-            cidr: cidr.into(),
-            zone: ZONE.into(),
-        })
-        .into()
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RouteTable {
-    pub id: String,
-    pub main: bool,
-    /// Subnets that are associated by name; the others use the main table.
-    pub subnets: Vec<String>,
-    pub routes: Vec<Route>,
-}
-
-impl Default for RouteTable {
-    fn default() -> Self {
-        let local = Route { destination: "10.0.0.0/16".into(), target: "local".into() };
-        Self { id: "rtb-0aaaaaaaaaaaaaa00".into(), main: true, subnets: Vec::new(), routes: vec![local] }
-    }
-}
-
-/// The target is `local`, a gateway (`igw-`, `vpce-`, `nat-`) or an ENI.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Route {
-    pub destination: String,
-    pub target: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SecurityGroup {
-    pub id: String,
-    pub name: String,
-    #[serde(default)]
-    pub ingress: Vec<Rule>,
-}
-
-/// One ingress rule; the protocol `-1` means all, without ports.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    pub protocol: String,
-    pub from: Option<u16>,
-    pub to: Option<u16>,
-    #[serde(default)]
-    pub groups: Vec<String>,
-    #[serde(default)]
-    pub cidrs: Vec<String>,
-}
-
-fn default_security_groups() -> Vec<SecurityGroup> {
-    let port = |port| Rule {
-        protocol: "tcp".into(),
-        from: Some(port),
-        to: Some(port),
-        groups: vec!["sg-0aaaaaaaaaaaaaa03".into()],
-        cidrs: Vec::new(),
-    };
-    let group = |n: u8, name: &str, ingress| SecurityGroup {
-        id: format!("sg-0aaaaaaaaaaaaaa0{n}"),
-        name: name.into(),
-        ingress,
-    };
-    vec![
-        group(1, "instances", Vec::new()),
-        group(2, "weaviate", vec![port(8080), port(50051)]),
-        group(3, "ray", Vec::new()),
-    ]
 }
 
 pub(super) fn node_tags() -> BTreeMap<String, String> {
@@ -258,126 +162,6 @@ impl Default for InstanceSpec {
             user_data: None,
             metadata_tags: true,
         }
-    }
-}
-
-/// An Auto Scaling group. `hooks` and `members` decide what a case sees.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GroupSpec {
-    pub name: String,
-    pub hooks: Vec<Hook>,
-    pub members: Vec<MemberSpec>,
-    pub subnets: Vec<String>,
-    pub min: u32,
-    pub max: u32,
-    pub desired: u32,
-    /// `InstanceMaintenancePolicy`; 0/100 is terminate first. Absent: no policy.
-    pub min_healthy: Option<u32>,
-    pub max_healthy: Option<u32>,
-    pub suspended: Vec<String>,
-    /// The state in which instances rest in the warm pool; absent: no pool.
-    pub warm_pool: Option<WarmPool>,
-    /// So many Complete- and Heartbeat calls after each `:Wait` still find no action, though Describe shows it.
-    pub race: u32,
-}
-
-impl Default for GroupSpec {
-    fn default() -> Self {
-        Self {
-            name: GROUP.into(),
-            hooks: vec![Hook::default()],
-            members: vec![MemberSpec::default()],
-            subnets: vec!["subnet-0aaaaaaaaaaaaaa01".into()],
-            min: 1,
-            max: 1,
-            desired: 1,
-            min_healthy: Some(0),
-            max_healthy: Some(100),
-            suspended: vec!["AZRebalance".into()],
-            warm_pool: None,
-            race: 0,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WarmPool {
-    Stopped,
-    Running,
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MemberSpec {
-    pub instance: String,
-    pub state: Lifecycle,
-}
-
-impl Default for MemberSpec {
-    fn default() -> Self {
-        Self { instance: NEW.into(), state: Lifecycle::PendingWait }
-    }
-}
-
-/// When a hook holds an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Transition {
-    Launching,
-    Terminating,
-}
-
-/// What a hook, or its timeout, says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Verdict {
-    Continue,
-    Abandon,
-}
-
-impl Verdict {
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::Continue => "CONTINUE",
-            Self::Abandon => "ABANDON",
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Hook {
-    pub name: String,
-    pub transition: Transition,
-    /// Seconds; the real range is 30 to 7200, here any.
-    pub heartbeat: f64,
-    /// Seconds; absent: 100 heartbeats or 48 hours, whichever is less.
-    pub global: Option<f64>,
-    pub default_result: Verdict,
-}
-
-impl Default for Hook {
-    fn default() -> Self {
-        Self {
-            name: HOOK.into(),
-            transition: Transition::Launching,
-            heartbeat: 300.0,
-            global: None,
-            default_result: Verdict::Abandon,
-        }
-    }
-}
-
-impl Hook {
-    pub fn heartbeat(&self) -> Duration {
-        Duration::from_secs_f64(self.heartbeat)
-    }
-
-    pub fn global(&self) -> Duration {
-        let longest = (self.heartbeat * 100.0).min(172_800.0);
-        Duration::from_secs_f64(self.global.unwrap_or(longest))
     }
 }
 
@@ -480,7 +264,7 @@ pub struct CredentialSpec {
 
 impl Default for CredentialSpec {
     fn default() -> Self {
-        Self { lifetime: Duration::from_secs(6 * 3600), rotate_before: Duration::from_secs(300) }
+        Self { lifetime: Duration::from_hours(6), rotate_before: Duration::from_mins(5) }
     }
 }
 
