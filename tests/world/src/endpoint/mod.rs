@@ -14,6 +14,8 @@ mod call;
 mod signature;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod xml;
 
 use std::fmt;
@@ -28,8 +30,8 @@ use http_body_util::BodyExt;
 
 pub use answer::{Answer, Refusal};
 pub use call::Call;
-pub(crate) use signature::hex;
 pub use signature::Signed;
+pub(crate) use signature::hex;
 pub use xml::Xml;
 
 use crate::assumptions::{Behaviour, Known};

@@ -5,6 +5,9 @@
 pub mod manager;
 pub mod parameters;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
