@@ -36,8 +36,8 @@ impl fmt::Display for Behaviour {
     }
 }
 
-/// All that the doubles of the cloud claim, service by service.
-pub fn cloud() -> impl Iterator<Item = &'static Behaviour> {
+/// All that the doubles claim, service by service.
+pub fn all() -> impl Iterator<Item = &'static Behaviour> {
     let tables = [
         crate::endpoint::BEHAVIOURS,
         crate::iam::BEHAVIOURS,
@@ -47,6 +47,10 @@ pub fn cloud() -> impl Iterator<Item = &'static Behaviour> {
         crate::imds::BEHAVIOURS,
         crate::secrets::BEHAVIOURS,
         crate::sts::BEHAVIOURS,
+        crate::s3::BEHAVIOURS,
+        crate::registry::BEHAVIOURS,
+        crate::vpc::BEHAVIOURS,
+        crate::machine::BEHAVIOURS,
     ];
     tables.into_iter().flatten()
 }
@@ -58,7 +62,7 @@ mod tests {
     #[test]
     fn names_are_unique_and_every_source_is_named() {
         let mut names = BTreeSet::new();
-        for behaviour in super::cloud() {
+        for behaviour in super::all() {
             assert!(names.insert(behaviour.name), "{} stands twice", behaviour.name);
             assert!(!behaviour.to_string().contains("[]"), "{} has no source", behaviour.name);
         }

@@ -1,0 +1,404 @@
+//! The stage of a session: directories, a bucket, a server, and the recorded steps played on it.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+use serde_json::{Value, json};
+
+use crate::bucket::{Bucket, SECRET};
+use crate::normal::normal;
+use crate::server::{Server, Started};
+
+const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../recordings/weaviate-1.39.0");
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Other names and counts than the recorded ones, put into the recording before it is played.
+#[derive(Clone, Debug)]
+pub struct Variation {
+    names: Vec<(String, String)>,
+    pub articles: u64,
+    pub chunks: u64,
+    pub real_backups: bool,
+}
+
+impl Variation {
+    pub fn as_recorded() -> Self {
+        Self { names: Vec::new(), articles: 3000, chunks: 100, real_backups: true }
+    }
+
+    pub fn random() -> Self {
+        let mut rng = rand::rng();
+        let mut word = |first: char| format!("{first}x{:05}", rng.random_range(0..100_000_u32));
+        let mut names = Vec::new();
+        for (old, new) in [("Article", 'R'), ("Chunk", 'P'), ("Empty", 'N')] {
+            let new = word(new);
+            // In small letters a class is an index; a bare "chunk" is the name of a file as well.
+            for before in ["index ", "shard "] {
+                names.push((format!("{before}{}", old.to_lowercase()), format!("{before}{}", new.to_lowercase())));
+            }
+            names.push((old.to_owned(), new));
+        }
+        for (old, new) in [("alpha", 'q'), ("beta", 'w'), ("full-1", 'f'), ("incr-1", 'i'), ("st-1", 's')] {
+            names.push((old.to_owned(), word(new)));
+        }
+        let articles = rng.random_range(1500..4000);
+        Self { names, articles, chunks: rng.random_range(5..300), real_backups: false }
+    }
+
+    pub fn name(&self, recorded: &str) -> String {
+        self.names.iter().fold(recorded.to_owned(), |text, (old, new)| text.replace(old.as_str(), new))
+    }
+}
+
+pub struct Stage {
+    pub variation: Variation,
+    pub root: tempfile::TempDir,
+    pub bucket: Bucket,
+    endpoint: String,
+    pub server: Option<Server>,
+    pub http: reqwest::Client,
+    recording: String,
+    /// Whether the next start keeps the data of the one before.
+    pub keep_data: bool,
+}
+
+impl Stage {
+    pub async fn new(variation: Variation) -> Self {
+        let (bucket, address) = Bucket::serve().await;
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("backups")).unwrap();
+        Self {
+            variation,
+            root,
+            bucket,
+            endpoint: address.to_string(),
+            server: None,
+            http: reqwest::Client::new(),
+            recording: String::new(),
+            keep_data: false,
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    pub fn real_backup(id: &str) -> PathBuf {
+        PathBuf::from(RECORDINGS).join("backups").join(id)
+    }
+
+    pub async fn replay(&mut self, name: &str) {
+        self.recording = name[..2].to_owned();
+        let text = std::fs::read_to_string(format!("{RECORDINGS}/{name}.json")).unwrap();
+        let steps: Vec<Value> = serde_json::from_str(&self.varied(&text)).unwrap();
+        // The first recordings stand on one server that 01 starts.
+        for (index, step) in steps.iter().enumerate() {
+            let at = format!("{name} step {index}");
+            self.before(&self.recording.clone(), index).await;
+            if step.get("request").is_some() {
+                self.request(step, &at).await;
+            } else {
+                self.event(step, &at).await;
+            }
+        }
+    }
+
+    fn varied(&self, text: &str) -> String {
+        let counts = [(3000, self.variation.articles), (3050, self.variation.articles + 50), (100, self.variation.chunks)];
+        let mut text = self.variation.name(text);
+        for (old, new) in counts {
+            for word in ["count", "objectCount"] {
+                text = text.replace(&format!("\"{word}\": {old}\n"), &format!("\"{word}\": {new}\n"));
+                text = text.replace(&format!("\"{word}\": {old},"), &format!("\"{word}\": {new},"));
+            }
+        }
+        let sum = self.variation.articles + 2 * self.variation.chunks;
+        text.replace("\"objectCount\": 3200", &format!("\"objectCount\": {sum}"))
+    }
+
+    /// The stage's own directory and endpoint under the names that the recorder had.
+    fn renamed(&self, text: &str) -> String {
+        text.replace(&self.path("backups").display().to_string(), "/var/lib/weaviate-backups")
+            .replace(&self.endpoint, "127.0.0.1:8014")
+    }
+
+    /// Only a backup that the real server made has the bytes that the real server counted.
+    fn sizes_count(&self) -> bool {
+        self.variation.real_backups && matches!(self.recording.as_str(), "08" | "09" | "11" | "12")
+    }
+
+    pub fn compare(&self, recorded: &Value, got: &Value, at: &str) {
+        let got: Value = serde_json::from_str(&self.renamed(&got.to_string())).unwrap();
+        let (recorded, got) = (normal(recorded, self.sizes_count()), normal(&got, self.sizes_count()));
+        assert!(recorded == got, "{at}\nrecorded: {recorded}\n     got: {got}");
+    }
+
+    pub async fn send(&self, method: &str, path: &str, key: Option<&str>, body: Option<String>) -> (u16, Option<String>, Value) {
+        let url = format!("{}{path}", self.server.as_ref().expect("a server").url);
+        let mut request = self.http.request(method.parse().unwrap(), url);
+        if let Some(key) = key {
+            request = request.bearer_auth(key);
+        }
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await.unwrap();
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        let text = response.text().await.unwrap();
+        (status, kind, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    async fn request(&mut self, step: &Value, at: &str) {
+        let (request, response) = (&step["request"], &step["response"]);
+        let (method, path) = (request["method"].as_str().unwrap(), request["path"].as_str().unwrap());
+        if self.skipped(path) {
+            return;
+        }
+        let body = match &request["body"] {
+            Value::Null => None,
+            Value::String(raw) => Some(raw.clone()),
+            json => Some(json.to_string()),
+        };
+        let (status, kind, got) = self.send(method, path, request["key"].as_str(), body).await;
+        let at = format!("{at}: {method} {path}");
+        assert_eq!(u64::from(status), response["status"].as_u64().unwrap(), "{at}: {got}");
+        if let Some(recorded) = response.get("content_type") {
+            assert_eq!(kind.as_deref(), recorded.as_str(), "{at}: content type");
+        }
+        self.compare(&self.expected(path, &response["body"], &got), &got, &at);
+    }
+
+    /// Some answers hold what the recording does not tell; these parts are taken from what came.
+    fn expected(&self, path: &str, recorded: &Value, got: &Value) -> Value {
+        let mut recorded = recorded.clone();
+        if self.recording == "27" && path == "/v1/graphql" {
+            // Which objects are nearest depends on the forty vectors that were loaded off the record.
+            if recorded["data"]["Get"].as_object().is_some_and(|get| get.values().any(|rows| rows[0].get("_additional").is_some())) {
+                let class = self.variation.name("Article");
+                assert_eq!(got["data"]["Get"][&class].as_array().map(Vec::len), Some(2));
+                recorded = got.clone();
+            }
+        }
+        if path == "/v1/batch/objects" {
+            // An id that the server drew.
+            for (recorded, got) in recorded.as_array_mut().into_iter().flatten().zip(got.as_array().into_iter().flatten()) {
+                recorded["id"] = got["id"].clone();
+            }
+        }
+        recorded
+    }
+
+    /// Answers about backups that the recorder made elsewhere.
+    fn skipped(&self, path: &str) -> bool {
+        self.recording == "21" && path == "/v1/backups/s3"
+    }
+
+    async fn event(&mut self, step: &Value, at: &str) {
+        match step["event"].as_str().unwrap() {
+            "server" => self.start(step, at).await,
+            "poll" => self.poll(step, at).await,
+            "stopped" => {
+                let signal = i32::try_from(step["signal"].as_i64().unwrap()).unwrap();
+                let server = self.server.take().expect("a server to stop");
+                self.check_log(&server);
+                let code = server.stop(signal).await;
+                assert_eq!(i64::from(code), step["exit"].as_i64().unwrap(), "{at}: exit code");
+            }
+            "files" => self.files(step, at),
+            "s3" => self.keys(step, at),
+            "s3-object" => self.object(step, at),
+            _ => self.special(step, at).await,
+        }
+    }
+
+    /// One line per request, and no key in any of them.
+    fn check_log(&self, server: &Server) {
+        let lines = server.out.lock().unwrap().join("\n") + &server.log.lock().unwrap().join("\n");
+        for key in ["admin-key", "reader-key", "file-admin", "file-reader", SECRET] {
+            assert!(!lines.contains(key), "{}: a key in the log", self.recording);
+        }
+        assert!(lines.contains("\"stand_in\":\"request\""), "{}: no request in the log", self.recording);
+    }
+
+    async fn start(&mut self, step: &Value, at: &str) {
+        if let Some(old) = self.server.take() {
+            assert_eq!(old.stop(15).await, 0);
+        }
+        if !std::mem::take(&mut self.keep_data) && self.path("data").exists() {
+            std::fs::remove_dir_all(self.path("data")).unwrap();
+        }
+        let mut environment = self.environment(step["node"].as_str().unwrap());
+        environment.retain(|(name, _)| !step["dropped"].as_array().unwrap().iter().any(|dropped| dropped == name));
+        for (name, value) in step["env"].as_object().unwrap() {
+            environment.retain(|(known, _)| known != name);
+            environment.push((name.clone(), self.own_path(value.as_str().unwrap())));
+        }
+        let arguments: Vec<_> =
+            step["args"].as_array().unwrap().iter().map(|word| self.own_path(word.as_str().unwrap())).collect();
+        match (Server::start(&environment, &arguments).await, step["exited"].as_i64()) {
+            (Started::Serving(server), None) => self.server = Some(server),
+            (Started::Exited { code, log }, Some(recorded)) => {
+                assert_eq!(code.map(i64::from), Some(recorded), "{at}: {log:?}");
+                // The recorded log follows as an event of its own.
+                std::fs::write(self.path("last.log"), log.join("\n")).unwrap();
+            }
+            (other, recorded) => panic!("{at}: {other:?}, recorded exit {recorded:?}"),
+        }
+    }
+
+    fn own_path(&self, recorded: &str) -> String {
+        recorded.replace("/etc/weaviate", &self.path("etc").display().to_string())
+    }
+
+    /// The recorder's environment, with the stage's directories and shortened delays.
+    fn environment(&self, node: &str) -> Vec<(String, String)> {
+        let (data, backups) = (self.path("data").display().to_string(), self.path("backups").display().to_string());
+        [
+            ("CLUSTER_HOSTNAME", node),
+            ("PERSISTENCE_DATA_PATH", &data),
+            ("ENABLE_MODULES", "backup-s3,backup-filesystem"),
+            ("BACKUP_FILESYSTEM_PATH", &backups),
+            ("BACKUP_S3_BUCKET", "backups"),
+            ("BACKUP_S3_PATH", "weaviate"),
+            ("BACKUP_S3_ENDPOINT", &self.endpoint),
+            ("BACKUP_S3_USE_SSL", "false"),
+            ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
+            ("AWS_SECRET_ACCESS_KEY", SECRET),
+            ("AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED", "false"),
+            ("AUTHENTICATION_APIKEY_ENABLED", "true"),
+            ("AUTHENTICATION_APIKEY_ALLOWED_KEYS", "admin-key,reader-key"),
+            ("AUTHENTICATION_APIKEY_USERS", "admin,reader"),
+            ("AUTHORIZATION_ADMINLIST_ENABLED", "true"),
+            ("AUTHORIZATION_ADMINLIST_USERS", "admin"),
+            ("AUTHORIZATION_ADMINLIST_READONLY_USERS", "reader"),
+            ("GRPC_PORT", "0"),
+            ("STAND_IN_START_MS", "10"),
+            ("STAND_IN_READY_MS", "10"),
+            ("STAND_IN_TIME_SCALE", "0.1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    /// Polls until the recorded last status; the states on the way must be the recorded ones.
+    pub async fn poll(&mut self, step: &Value, at: &str) {
+        let path = step["path"].as_str().unwrap();
+        let seen = step["seen"].as_array().unwrap();
+        let states = |answers: &[Value]| {
+            let mut states: Vec<_> = answers.iter().map(|answer| answer["status"].clone()).collect();
+            states.dedup();
+            states
+        };
+        let recorded: Vec<Value> = seen.iter().map(|answer| answer["body"].clone()).collect();
+        let deadline = Instant::now() + PATIENCE;
+        let mut answers = Vec::new();
+        loop {
+            let (status, _, body) = self.send("GET", path, Some("admin-key"), None).await;
+            assert_eq!(status, 200, "{at}: {body}");
+            let running = matches!(body["status"].as_str(), Some("STARTED" | "TRANSFERRING" | "FINALIZING"));
+            answers.push(body);
+            if !running {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{at}: still {answers:?}");
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        // The first recorded answer to a finished backup says it is finished: the recorder came late.
+        let got = if recorded.len() == 1 { answers[answers.len() - 1..].to_vec() } else { answers };
+        assert_eq!(states(&got), states(&recorded), "{at}: states, {:?}", got.last());
+        self.compare(recorded.last().unwrap(), got.last().unwrap(), at);
+        // The slot is free a moment after the last word is written.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
+    fn files(&self, step: &Value, at: &str) {
+        let recorded: Vec<_> = step["after"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        if self.recording == "18" {
+            // How far the transfer came is chance; nothing but it and an empty server's files may be there.
+            let found = list(&self.path("data"));
+            let empty = |name: &String| name.starts_with(".backup.tmp/") || recorded.contains(&name.as_str());
+            assert!(found.iter().all(empty), "{at}: {found:?}");
+            let missing = recorded.iter().find(|name| !name.starts_with(".backup") && !found.iter().any(|f| f == *name));
+            assert_eq!(missing, None, "{at}");
+            return;
+        }
+        let id = recorded[0].split('/').next().unwrap();
+        let found = list(&self.path("backups").join(id));
+        let found: Vec<_> = found.iter().map(|name| format!("{id}/{name}")).collect();
+        if self.recording == "20" {
+            // Segments of other sizes fall into other chunks: every file of the layout must be one of a kind.
+            let shape = |name: &str| name.split("chunk-").next().unwrap().to_owned();
+            let shapes = |names: &[String]| names.iter().map(|n| shape(n)).collect::<std::collections::BTreeSet<_>>();
+            let recorded: Vec<_> = recorded.iter().map(ToString::to_string).collect();
+            assert_eq!(shapes(&found), shapes(&recorded), "{at}");
+            return;
+        }
+        let mut recorded: Vec<_> = recorded.iter().map(ToString::to_string).collect();
+        recorded.sort();
+        assert_eq!(found, recorded, "{at}");
+    }
+
+    fn keys(&self, step: &Value, at: &str) {
+        // Sizes and numbers of chunks depend on segments; folders and descriptors do not.
+        let shape = |key: &str| key.split("chunk-").next().unwrap().to_owned();
+        let prefix = format!("backups/{}", step["prefix"].as_str().unwrap());
+        let found: std::collections::BTreeSet<_> =
+            self.bucket.keys().iter().filter(|key| key.starts_with(&prefix)).map(|key| shape(&key["backups/".len()..])).collect();
+        let objects = step["objects"].as_array().unwrap();
+        let recorded: std::collections::BTreeSet<_> = objects.iter().map(|object| shape(object["key"].as_str().unwrap())).collect();
+        let strange: Vec<_> = recorded.symmetric_difference(&found).collect();
+        // A canceled backup leaves what it had written so far, and that is chance.
+        let strange: Vec<_> = strange.into_iter().filter(|key| !key.contains("cancel-me")).collect();
+        assert!(strange.is_empty(), "{at}: {strange:?}");
+    }
+
+    fn object(&self, step: &Value, at: &str) {
+        let key = step["key"].as_str().unwrap();
+        let got = self.bucket.get(&format!("backups/{key}")).unwrap_or_else(|| panic!("{at}: {key}"));
+        let got: Value = serde_json::from_slice(&got).unwrap();
+        if key.ends_with("/weaviate-0/backup.json") {
+            let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+            let by_name = |value: &Value, name: &str| {
+                value["classes"].as_array().unwrap().iter().find(|class| class["name"] == name).unwrap().clone()
+            };
+            assert_eq!(fields(&got), fields(&step["body"]), "{at}");
+            for name in ["Article", "Chunk", "Empty"].map(|name| self.variation.name(name)) {
+                let (got, recorded) = (by_name(&got, &name), by_name(&step["body"], &name));
+                assert_eq!(fields(&got), fields(&recorded), "{at}");
+                let mut shard = fields(&recorded["shards"][0]);
+                // The real server writes 4 MiB of vector index even for a hundred objects; the stand-in none.
+                if name == self.variation.name("Chunk") {
+                    shard.remove("bigFilesChunk");
+                }
+                assert_eq!(fields(&got["shards"][0]), shard, "{at}: {name}");
+            }
+        } else {
+            self.compare(&step["body"], &got, at);
+        }
+    }
+
+    pub async fn create_backup(&mut self, id: &str, base: &str) {
+        let body = json!({"id": id, "incremental_base_backup_id": base, "config": {"CompressionLevel": "ZstdBestSpeed"}});
+        let (status, _, answer) = self.send("POST", "/v1/backups/filesystem", Some("admin-key"), Some(body.to_string())).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+}
+
+/// All files below, relative and sorted.
+pub fn list(root: &std::path::Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut todo = vec![root.to_owned()];
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(dir).unwrap().flatten() {
+            if entry.path().is_dir() {
+                todo.push(entry.path());
+            } else {
+                found.push(entry.path().strip_prefix(root).unwrap().display().to_string());
+            }
+        }
+    }
+    found.sort();
+    found
+}
