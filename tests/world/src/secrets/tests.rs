@@ -73,6 +73,11 @@ async fn a_rotated_secret_keeps_its_previous_value() {
         let (_, body) = ask(&cloud, SecretsManager, "GetSecretValue", asked).await;
         assert_eq!(body["SecretString"], expected, "{stage}");
     }
+    let confidential = cloud.confidential();
+    for text in ["new", "s3cret", "p4ram", &Client::instance(&cloud, NEW).credential.secret] {
+        assert!(confidential.iter().any(|one| one == text), "{text}");
+    }
+    assert!(!confidential.iter().any(|one| one == "text"), "a plain parameter is no secret");
 }
 
 #[tokio::test]
