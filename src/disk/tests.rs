@@ -198,6 +198,19 @@ pub(crate) struct Machine {
     loops: Vec<std::fs::File>,
 }
 
+impl Drop for Machine {
+    fn drop(&mut self) {
+        detach(self.root.path(), &["mount", "dev", "run"]);
+    }
+}
+
+/// So that the directory can be removed: what is mounted in it would stay until the thread's end.
+pub(crate) fn detach(root: &Path, names: &[&str]) {
+    for name in names {
+        let _ = nix::mount::umount2(&root.join(name), nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
 impl Machine {
     pub fn new() -> Self {
         let root = tempfile::tempdir().expect("a directory");
