@@ -37,11 +37,6 @@ impl Image {
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
     }
-
-    #[cfg(test)]
-    pub(crate) fn for_tests(reference: &str, id: &str) -> Self {
-        Self { reference: reference.to_owned(), id: id.to_owned(), digest: None }
-    }
 }
 
 /// Has the image ready: what is there is used, then the file, then the registry.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -69,6 +69,7 @@ fn disk(serial: &str) -> Disk {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // A table: one row per case.
 fn every_plan_has_its_facts() {
     let (one, at) = (disk("AWS1"), PathBuf::from("/mnt"));
     let device = one.device();
@@ -180,8 +181,8 @@ fn every_plan_has_its_facts() {
 pub(crate) fn in_private_mounts<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) {
     let thread = std::thread::spawn(move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("root may unshare");
-        const NONE: Option<&str> = None;
-        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("mounts become private");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+            .expect("mounts become private");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(work());
     });
@@ -193,7 +194,21 @@ pub(crate) fn in_private_mounts<F: Future<Output = ()>>(work: impl FnOnce() -> F
 /// A machine with NVMe disks made of loop devices, which end when the last handle is closed.
 pub(crate) struct Machine {
     pub root: tempfile::TempDir,
-    _loops: Vec<std::fs::File>,
+    /// Held open: the last close frees the device.
+    loops: Vec<std::fs::File>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        detach(self.root.path(), &["mount", "dev", "run"]);
+    }
+}
+
+/// So that the directory can be removed: what is mounted in it would stay until the thread's end.
+pub(crate) fn detach(root: &Path, names: &[&str]) {
+    for name in names {
+        let _ = nix::mount::umount2(&root.join(name), nix::mount::MntFlags::MNT_DETACH);
+    }
 }
 
 impl Machine {
@@ -207,7 +222,7 @@ impl Machine {
             mount(Some("tmpfs"), &root.path().join(name), Some("tmpfs"), MsFlags::empty(), None::<&str>)
                 .expect("a tmpfs");
         }
-        Self { root, _loops: Vec::new() }
+        Self { root, loops: Vec::new() }
     }
 
     /// Adds a disk of 320 MiB (mkfs.xfs refuses less than 300) and returns its node.
@@ -223,7 +238,7 @@ impl Machine {
         let marked = Command::new("losetup").args(["-d", &device]).status().expect("losetup");
         assert!(marked.success());
         let number = handle.metadata().expect("is there").rdev();
-        self._loops.push(handle);
+        self.loops.push(handle);
         let node = self.root.path().join(format!("dev/nvme{index}n1"));
         let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
         nix::sys::stat::mknod(&node, nix::sys::stat::SFlag::S_IFBLK, mode, number).expect("mknod");
@@ -353,7 +368,6 @@ fn what_a_killed_run_leaves_is_finished() {
         assert!(volume.staging_dir().is_dir());
         unmount(Path::new(&mount));
         // Killed inside mkfs: the superblock says so.
-        use std::os::unix::fs::FileExt as _;
         let disk = std::fs::OpenOptions::new().write(true).open(&node).expect("opens");
         disk.write_all_at(&[1], 126).expect("writes");
         disk.sync_all().expect("syncs");
@@ -362,6 +376,9 @@ fn what_a_killed_run_leaves_is_finished() {
         unmount(Path::new(&mount));
     });
 }
+
+/// Program, arguments, identity, words of the refusal.
+type Case<'a> = (&'a str, Vec<&'a str>, Option<String>, &'a str);
 
 #[test]
 fn a_strangers_disk_is_refused_and_not_a_byte_of_it_is_changed() {
@@ -378,7 +395,6 @@ fn a_strangers_disk_is_refused_and_not_a_byte_of_it_is_changed() {
             change(&mut record);
             serde_json::to_string(&record).expect("JSON")
         };
-        type Case<'a> = (&'a str, Vec<&'a str>, Option<String>, &'a str);
         let cases: [Case<'_>; 5] = [
             ("mkfs.ext4", vec!["-q", "-F"], None, "carries ext4"),
             (

@@ -23,6 +23,7 @@ impl Drop for Engine {
         // Its first process ends the whole process namespace: containerd, shims and containers.
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
+        crate::disk::tests::detach(self.root.path(), &["mount", "run", "docker"]);
     }
 }
 
