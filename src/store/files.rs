@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
-use nix::fcntl::OFlag;
-use nix::unistd::{Whence, lseek};
+use nix::fcntl::{AtFlags, OFlag};
+use nix::unistd::{Gid, Uid, Whence, fchownat, lseek};
 
 use super::error::StoreError;
 
@@ -86,16 +86,17 @@ impl Tree {
         Ok(file)
     }
 
+    /// Each directory is opened from the one above it, so that none but a plain one is ever given away.
     fn directories(&self, path: &Path) -> io::Result<()> {
-        let mut so_far = PathBuf::new();
+        let mut at = self.dir.try_clone()?;
         for part in path.components() {
-            so_far.push(part);
-            match self.dir.create_dir(&so_far) {
+            match at.create_dir(part) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            let made = self.dir.open_dir(&so_far)?.into_std_file();
-            fchown(&made, Some(self.owner.uid), Some(self.owner.gid))?;
+            let (uid, gid) = (Uid::from_raw(self.owner.uid), Gid::from_raw(self.owner.gid));
+            fchownat(&at, part.as_os_str(), Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+            at = at.open_dir(part)?;
         }
         Ok(())
     }
