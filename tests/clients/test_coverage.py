@@ -1,12 +1,14 @@
 """No call without a real client: neither one that the policy allows, nor one that the judge has seen.
 
-WORLD_CALLS names a file of `service:Operation` lines that the judge wrote in earlier runs.
+WORLD_LEDGERS names the ledgers of earlier runs (`:` between them): one JSON event per line, as the world
+writes them.
 """
 
 import json
 import os
 import pathlib
 
+import pytest
 from calls import CALLS
 from conftest import ROOT
 
@@ -14,8 +16,9 @@ from conftest import ROOT
 ELSEWHERE = {"s3", "kms", "imds", "registry"}
 
 
-def covered():
-    return {f"{service}:{operation}" for service, operation, _, _ in CALLS}
+def uncovered(calls):
+    covered = {f"{service}:{operation}" for service, operation, _, _ in CALLS}
+    return sorted({call for call in calls if call.split(":")[0] not in ELSEWHERE} - covered)
 
 
 def allowed():
@@ -25,13 +28,29 @@ def allowed():
         yield from [actions] if isinstance(actions, str) else actions
 
 
+def seen(lines):
+    events = (json.loads(line) for line in lines if line.strip())
+    return [f"{event['service']}:{event['operation']}" for event in events if event["event"] == "call"]
+
+
 def test_every_allowed_action_has_a_client():
-    wanted = {action for action in allowed() if action.split(":")[0] not in ELSEWHERE}
-    assert wanted and wanted <= covered(), sorted(wanted - covered())
+    assert len(list(allowed())) > 10
+    assert uncovered(allowed()) == []
 
 
+def test_a_call_without_a_client_is_found_in_a_ledger():
+    lines = [
+        '{"at":"2026-11-21T07:00:00Z","event":"mark","what":"start"}',
+        '{"at":"2026-11-21T07:00:00Z","event":"call","service":"ec2","operation":"DescribeInstances"}',
+        '{"at":"2026-11-21T07:00:00Z","event":"call","service":"ec2","operation":"TerminateInstances"}',
+        '{"at":"2026-11-21T07:00:00Z","event":"call","service":"s3","operation":"GetObject"}',
+    ]
+    assert uncovered(seen(lines)) == ["ec2:TerminateInstances"]
+
+
+@pytest.mark.skipif("WORLD_LEDGERS" not in os.environ, reason="no ledger of an earlier run is named")
 def test_every_call_that_the_judge_saw_has_a_client():
-    named = os.environ.get("WORLD_CALLS")
-    seen = pathlib.Path(named).read_text().split() if named else []
-    wanted = {call for call in seen if call.split(":")[0] not in ELSEWHERE}
-    assert wanted <= covered(), sorted(wanted - covered())
+    for name in os.environ["WORLD_LEDGERS"].split(":"):
+        calls = seen(pathlib.Path(name).read_text().splitlines())
+        assert calls, f"{name} holds no call"
+        assert uncovered(calls) == [], name

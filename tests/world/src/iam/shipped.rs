@@ -14,6 +14,8 @@ const KEY: &str = "arn:aws:kms:eu-central-1:123456789012:key/1";
 const ROLE: &str = "arn:aws:iam::123456789012:role/backup";
 const BUCKET: &str = "arn:aws:s3:::acme-weaviate";
 
+type Pairs = &'static [(&'static str, &'static str)];
+
 fn allowed(action: &str, arn: &str, tags: &[(&str, &str)], context: &[(&str, &str)]) -> bool {
     let tags: BTreeMap<String, String> =
         tags.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -24,14 +26,14 @@ fn allowed(action: &str, arn: &str, tags: &[(&str, &str)], context: &[(&str, &st
 
 #[test]
 fn each_allowance_ends_where_it_should() {
-    let ours: &[(&str, &str)] = &[("weaviate:deployment", "acme-prod"), ("weaviate:node", "weaviate-0")];
+    let ours: Pairs = &[("weaviate:deployment", "acme-prod"), ("weaviate:node", "weaviate-0")];
     let other_node: &[(&str, &str)] =
         &[("weaviate:deployment", "acme-prod"), ("weaviate:node", "weaviate-1")];
-    let initialized: &[(&str, &str)] = &[("aws:TagKeys", "weaviate:initialized")];
+    let initialized: Pairs = &[("aws:TagKeys", "weaviate:initialized")];
     let bucket = |key: &str| format!("{BUCKET}/{key}");
     let manifest = bucket("prod/latest_weaviate_backup.manifest.json");
     let temporary = bucket("prod/latest_weaviate_backup.manifest.json.tmp");
-    let rows: Vec<(&str, String, &[(&str, &str)], &[(&str, &str)], bool)> = vec![
+    let rows: Vec<(&str, String, Pairs, Pairs, bool)> = vec![
         ("ec2:DescribeInstances", "*".into(), &[], &[], true),
         ("ec2:DescribeInstances", "*".into(), &[], &[("aws:RequestedRegion", "us-east-1")], false),
         ("ec2:DescribeImages", "*".into(), &[], &[], false),
