@@ -218,6 +218,9 @@ fn conclude(
         println!("{}", serde_json::json!(report));
     } else if let Some(failure) = failure {
         eprintln!("{failure}");
+        for line in &failure.details {
+            eprintln!("  {line}");
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub enum ContainerError {
     NotOurs { name: String },
     #[error("{address} cannot be published: {message}")]
     Address { address: String, message: String },
+    #[error("the engine may not give the server {limit} open files")]
+    OpenFiles { limit: u32, message: String },
     #[error("the container cannot be started: {message}")]
     Refused { message: String },
     #[error("the server exited with code {code} at its start{}", if *oom { " (out of memory)" } else { "" })]
@@ -49,6 +51,10 @@ pub enum ContainerError {
     Specification { source: serde_json::Error },
     #[error("the credentials for the container cannot be served on {address}")]
     Vend { address: String, source: std::io::Error },
+    #[error("the role weaviate.s3_role_arn cannot be assumed")]
+    Assume { source: crate::aws::CallError },
+    #[error("the token for the container's credentials cannot be written")]
+    Token { source: Box<crate::secrets::SecretsError> },
     #[error("restore.mode is \"direct\", but weaviate.s3_role_arn is not set")]
     NoRole,
 }
@@ -74,11 +80,14 @@ impl Explain for ContainerError {
             | Self::Digest { .. }
             | Self::Bridge { .. }
             | Self::NotOurs { .. }
+            | Self::OpenFiles { .. }
             | Self::Refused { .. }
             | Self::Exited { .. }
             | Self::Leak
             | Self::Specification { .. }
             | Self::NoRole => Class::Final,
+            Self::Assume { source } => source.class(),
+            Self::Token { source } => source.class(),
         }
     }
 
@@ -106,6 +115,9 @@ impl Explain for ContainerError {
             Self::Address { address, .. } => {
                 format!("Find what else listens on {address} (`ss -ltnp`); it is tried again.")
             }
+            Self::OpenFiles { .. } => {
+                "Lower weaviate.open_files, or raise LimitNOFILE of docker.service.".to_owned()
+            }
             Self::Refused { .. } => "Mend what Docker names.".to_owned(),
             Self::Exited { oom: true, .. } => "Give it more memory (weaviate.memory).".to_owned(),
             Self::Exited { oom: false, .. } | Self::NotReady { .. } => {
@@ -122,6 +134,10 @@ impl Explain for ContainerError {
             Self::Leak => "Take the secret out of weaviate.env and the image's name.".to_owned(),
             Self::Specification { .. } => "This is a bug: report it with the log.".to_owned(),
             Self::Vend { .. } => "Find what else listens there; it is tried again.".to_owned(),
+            Self::Assume { source } => {
+                format!("{} Let the role trust the instance's role.", source.remedy())
+            }
+            Self::Token { source } => source.remedy(),
             Self::NoRole => {
                 "Set weaviate.s3_role_arn to a role that may read the backup, or use \"staged\".".to_owned()
             }
@@ -131,6 +147,7 @@ impl Explain for ContainerError {
     fn details(&self) -> Vec<String> {
         match self {
             Self::Exited { log, .. } | Self::NotReady { log, .. } => log.clone(),
+            Self::OpenFiles { message, .. } => vec![message.clone()],
             _ => Vec::new(),
         }
     }

@@ -37,11 +37,6 @@ impl Image {
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
     }
-
-    #[cfg(test)]
-    pub(crate) fn for_tests(reference: &str, id: &str) -> Self {
-        Self { reference: reference.to_owned(), id: id.to_owned(), digest: None }
-    }
 }
 
 /// Has the image ready: what is there is used, then the file, then the registry.
@@ -52,21 +47,18 @@ pub async fn ready_image(host: &Host) -> Result<Image, ContainerError> {
         tracing::info!(step = "pull", image = reference, id = image.id, "is there already");
         return Ok(image);
     }
-    let image = match &host.settings.weaviate.image_file {
-        Some(path) => {
-            host.status.say("pull", format!("loads {}", path.display()));
-            let names = load(host, &engine, path).await?;
-            find_loaded(&engine, reference, path, &names).await?
-        }
-        None => {
-            let note = |error: &ContainerError| host.status.say("pull", format!("tries again: {error}"));
-            retry(PULL, note, || pull(host, &engine, reference)).await?;
-            find(&engine, reference).await?.ok_or_else(|| ContainerError::Pull {
-                image: reference.clone(),
-                message: "it is not there after the pull".to_owned(),
-                again: true,
-            })?
-        }
+    let image = if let Some(path) = &host.settings.weaviate.image_file {
+        host.status.say("pull", format!("loads {}", path.display()));
+        let names = load(host, &engine, path).await?;
+        find_loaded(&engine, reference, path, &names).await?
+    } else {
+        let note = |error: &ContainerError| host.status.say("pull", format!("tries again: {error}"));
+        retry(PULL, note, || pull(host, &engine, reference)).await?;
+        find(&engine, reference).await?.ok_or_else(|| ContainerError::Pull {
+            image: reference.clone(),
+            message: "it is not there after the pull".to_owned(),
+            again: true,
+        })?
     };
     host.status.done("pull");
     tracing::info!(step = "pull", image = reference, id = image.id, digest = image.digest, "is ready");

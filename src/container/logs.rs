@@ -22,7 +22,9 @@ pub async fn last(engine: &Docker, id: &str, secrets: &Secrets) -> Vec<String> {
             match part {
                 Ok(part) => text.push_str(&part.to_string()),
                 Err(error) => {
-                    text.push_str(&format!("\n(the log cannot be read: {error})"));
+                    text.push_str("\n(the log cannot be read: ");
+                    text.push_str(&error.to_string());
+                    text.push(')');
                     break;
                 }
             }

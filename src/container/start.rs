@@ -178,6 +178,9 @@ async fn launch(engine: &Docker, id: &str, specification: &Specification) -> Res
         {
             Err(ContainerError::Address { address: address.to_string(), message: message.to_owned() })
         }
+        Some((_, message)) if message.contains("error setting rlimit") => {
+            Err(ContainerError::OpenFiles { limit: specification.open_files, message: message.to_owned() })
+        }
         Some((400, message)) => Err(ContainerError::Refused { message: message.to_owned() }),
         // The program is not in the image, or may not be run.
         Some((_, message))

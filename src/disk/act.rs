@@ -74,7 +74,11 @@ async fn mount_here(disk: &Disk, target: &Path) -> Result<(), DiskError> {
 /// The unit lives in `/run`: after a reboot the disk is looked at before anything mounts it.
 async fn mount_by_systemd(disk: &Disk, target: &Path) -> Result<(), DiskError> {
     const SOON: Duration = Duration::from_secs(30);
-    let failed = |source| DiskError::MountUnit { node: disk.node.clone(), mount: target.to_owned(), source };
+    let failed = |source| DiskError::MountUnit {
+        node: disk.node.clone(),
+        mount: target.to_owned(),
+        source: Box::new(source),
+    };
     let (node, at) = (disk.node.to_string_lossy(), target.to_string_lossy());
     let unit = process::run("systemd-escape", &["--path", "--suffix=mount", &at], None, SOON)
         .await

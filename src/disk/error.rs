@@ -31,7 +31,7 @@ pub enum DiskError {
     #[error("mounting {} on {} failed", node.display(), mount.display())]
     Mount { node: PathBuf, mount: PathBuf, source: std::io::Error },
     #[error("systemd did not mount {} on {}", node.display(), mount.display())]
-    MountUnit { node: PathBuf, mount: PathBuf, source: ProcessError },
+    MountUnit { node: PathBuf, mount: PathBuf, source: Box<ProcessError> },
     #[error("{} on the data volume cannot be {operation}", path.display())]
     Volume { path: PathBuf, operation: &'static str, source: std::io::Error },
     #[error("{} carries another file system than the one that was prepared", mount.display())]

@@ -15,11 +15,11 @@ use crate::process;
 /// inside is read. XFS takes 12 letters (mkfs.xfs(8)).
 pub fn label(deployment: &str, node: &str) -> String {
     let digest = Sha256::digest(format!("{deployment}/{node}"));
-    let hex: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
-    format!("wv-{}", &hex[..9])
+    let number = digest.iter().take(5).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    format!("wv-{:09x}", number >> 4)
 }
 
-/// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+/// One line of `/proc/thread-self/mountinfo` (proc_pid_mountinfo(5)): a thread may have mounts of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mounted {
     pub device: (u64, u64),
@@ -28,7 +28,7 @@ pub struct Mounted {
 }
 
 pub fn mounts(proc: &Path) -> Result<Vec<Mounted>, DiskError> {
-    let text = std::fs::read_to_string(proc.join("self/mountinfo"))
+    let text = std::fs::read_to_string(proc.join("thread-self/mountinfo"))
         .map_err(|source| DiskError::Mounts { source })?;
     Ok(text.lines().filter_map(mounted).collect())
 }

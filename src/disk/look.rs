@@ -24,7 +24,7 @@ pub async fn wait_for_disk(host: &Host) -> Result<(), DiskError> {
             // A node that is not there yet is waited for as well.
             match identify::held(&mounts, disk) {
                 Ok(Some(holder)) if !ours => {
-                    waits = Some(format!("waits until {holder} lets go of {}", disk.serial))
+                    waits = Some(format!("waits until {holder} lets go of {}", disk.serial));
                 }
                 Err(_) if !disk.node.exists() => waits = Some(format!("waits for {}", disk.node.display())),
                 Ok(_) => {}

@@ -26,7 +26,7 @@ mod look;
 mod record;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod volume;
 
 pub use decide::{Content, Facts, Mountpoint, Peek, Plan, decide};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -69,6 +69,7 @@ fn disk(serial: &str) -> Disk {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // A table: one row per case.
 fn every_plan_has_its_facts() {
     let (one, at) = (disk("AWS1"), PathBuf::from("/mnt"));
     let device = one.device();
@@ -180,8 +181,8 @@ fn every_plan_has_its_facts() {
 pub(crate) fn in_private_mounts<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) {
     let thread = std::thread::spawn(move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("root may unshare");
-        const NONE: Option<&str> = None;
-        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE).expect("mounts become private");
+        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+            .expect("mounts become private");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(work());
     });
@@ -193,7 +194,21 @@ pub(crate) fn in_private_mounts<F: Future<Output = ()>>(work: impl FnOnce() -> F
 /// A machine with NVMe disks made of loop devices, which end when the last handle is closed.
 pub(crate) struct Machine {
     pub root: tempfile::TempDir,
-    _loops: Vec<std::fs::File>,
+    /// Held open: the last close frees the device.
+    loops: Vec<std::fs::File>,
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        detach(self.root.path(), &["mount", "dev", "run"]);
+    }
+}
+
+/// So that the directory can be removed: what is mounted in it would stay until the thread's end.
+pub(crate) fn detach(root: &Path, names: &[&str]) {
+    for name in names {
+        let _ = nix::mount::umount2(&root.join(name), nix::mount::MntFlags::MNT_DETACH);
+    }
 }
 
 impl Machine {
@@ -207,7 +222,7 @@ impl Machine {
             mount(Some("tmpfs"), &root.path().join(name), Some("tmpfs"), MsFlags::empty(), None::<&str>)
                 .expect("a tmpfs");
         }
-        Self { root, _loops: Vec::new() }
+        Self { root, loops: Vec::new() }
     }
 
     /// Adds a disk of 320 MiB (mkfs.xfs refuses less than 300) and returns its node.
@@ -223,7 +238,7 @@ impl Machine {
         let marked = Command::new("losetup").args(["-d", &device]).status().expect("losetup");
         assert!(marked.success());
         let number = handle.metadata().expect("is there").rdev();
-        self._loops.push(handle);
+        self.loops.push(handle);
         let node = self.root.path().join(format!("dev/nvme{index}n1"));
         let mode = nix::sys::stat::Mode::from_bits_truncate(0o600);
         nix::sys::stat::mknod(&node, nix::sys::stat::SFlag::S_IFBLK, mode, number).expect("mknod");
@@ -251,6 +266,15 @@ impl Machine {
 fn run(program: &str, arguments: &[&str]) {
     let output = Command::new(program).args(arguments).output().expect("starts");
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A child of another test, between fork and exec, may hold a file for a moment.
+fn unmount(path: &Path) {
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while let Err(error) = nix::mount::umount(path) {
+        assert!(std::time::Instant::now() < end, "{}: {error}", path.display());
+        std::thread::yield_now();
+    }
 }
 
 fn me() -> crate::instance::Identity {
@@ -298,7 +322,7 @@ fn a_blank_disk_is_formatted_once_and_then_recognised() {
         first.write_record(&done).expect("writes");
         let second = prepare(&host, &me()).await.expect("prepares");
         assert_eq!(second.record(), Some(&done));
-        run("umount", &[&root.join("mount").display().to_string()]);
+        unmount(&root.join("mount"));
         let third = prepare(&host, &me()).await.expect("prepares");
         assert_eq!((third.record(), third.uuid()), (Some(&done), first.uuid()));
         assert_eq!(std::fs::read_to_string(third.data_dir().join("segment")).expect("reads"), "data");
@@ -309,7 +333,11 @@ fn a_blank_disk_is_formatted_once_and_then_recognised() {
         std::os::unix::fs::symlink(&root, third.data_dir().join("class/out")).expect("links");
         empty_data(&host, &third).await.expect("empties");
         assert!(root.join("precious").exists());
-        let left: Vec<_> = std::fs::read_dir(third.data_dir()).expect("opens").flatten().collect();
+        let left: Vec<_> = std::fs::read_dir(third.data_dir())
+            .expect("opens")
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect();
         assert_eq!(left.len(), 1, "only the proof is left: {left:?}");
         assert_eq!(
             third.reread().expect("reads").restored,
@@ -317,7 +345,7 @@ fn a_blank_disk_is_formatted_once_and_then_recognised() {
             "the record no longer says that it was restored"
         );
         assert_eq!(machine.bytes(0), untouched, "another disk was changed");
-        run("umount", &[&root.join("mount").display().to_string()]);
+        unmount(&root.join("mount"));
     });
 }
 
@@ -338,17 +366,19 @@ fn what_a_killed_run_leaves_is_finished() {
         std::fs::remove_dir(volume.staging_dir()).expect("removes");
         assert_eq!(prepare(&host, &me()).await.expect("uses").nonce(), nonce);
         assert!(volume.staging_dir().is_dir());
-        run("umount", &[&mount]);
+        unmount(Path::new(&mount));
         // Killed inside mkfs: the superblock says so.
-        use std::os::unix::fs::FileExt as _;
         let disk = std::fs::OpenOptions::new().write(true).open(&node).expect("opens");
         disk.write_all_at(&[1], 126).expect("writes");
         disk.sync_all().expect("syncs");
         assert!(matches!(plan(&host, &me()).await, Ok(Plan::Format { again: true, .. })));
         assert_ne!(prepare(&host, &me()).await.expect("formats").nonce(), nonce);
-        run("umount", &[&mount]);
+        unmount(Path::new(&mount));
     });
 }
+
+/// Program, arguments, identity, words of the refusal.
+type Case<'a> = (&'a str, Vec<&'a str>, Option<String>, &'a str);
 
 #[test]
 fn a_strangers_disk_is_refused_and_not_a_byte_of_it_is_changed() {
@@ -365,7 +395,6 @@ fn a_strangers_disk_is_refused_and_not_a_byte_of_it_is_changed() {
             change(&mut record);
             serde_json::to_string(&record).expect("JSON")
         };
-        type Case<'a> = (&'a str, Vec<&'a str>, Option<String>, &'a str);
         let cases: [Case<'_>; 5] = [
             ("mkfs.ext4", vec!["-q", "-F"], None, "carries ext4"),
             (
@@ -394,9 +423,9 @@ fn a_strangers_disk_is_refused_and_not_a_byte_of_it_is_changed() {
             if let Some(text) = text {
                 run("mount", &[&node, &inner.display().to_string()]);
                 std::fs::write(inner.join("identity.json"), text).expect("writes");
-                run("umount", &[&inner.display().to_string()]);
+                unmount(&inner);
             }
-            run("sync", &[]);
+            run("sync", &[&node]);
             let before = machine.bytes(1);
             let error = prepare(&host, &me()).await.expect_err(expected);
             assert!(error.to_string().contains(expected), "{error} does not say {expected}");
@@ -406,7 +435,7 @@ fn a_strangers_disk_is_refused_and_not_a_byte_of_it_is_changed() {
         // The control: the same disk, blank, is taken.
         run("wipefs", &["--all", "--force", &node]);
         prepare(&host, &me()).await.expect("a blank disk is taken");
-        run("umount", &[&root.join("mount").display().to_string()]);
+        unmount(&root.join("mount"));
     });
 }
 
@@ -428,8 +457,8 @@ fn a_directory_with_files_and_a_held_disk_are_refused() {
         std::fs::create_dir(&elsewhere).expect("makes");
         run("mount", &[&node, &elsewhere.display().to_string()]);
         assert!(matches!(plan(&host, &me()).await, Ok(Plan::RefuseBusy { .. })));
-        run("umount", &[&elsewhere.display().to_string()]);
+        unmount(&elsewhere);
         prepare(&host, &me()).await.expect("the control");
-        run("umount", &[&mount.display().to_string()]);
+        unmount(&mount);
     });
 }

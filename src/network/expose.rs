@@ -59,7 +59,6 @@ impl PlacedAddress {
 #[derive(Debug)]
 pub struct Exposed {
     pub(super) warm: Warm,
-    pub(super) bridge: Option<String>,
 }
 
 impl Exposed {
@@ -138,23 +137,23 @@ async fn place(netlink: &Netlink, address: Ipv4Addr) -> Result<PlacedAddress, Ne
 pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
     let eni = warm.eni();
     host.status.say("expose", format!("puts {} and its routes on {}", eni.address(), eni.link()));
-    let wanted = settle(host, eni).await?;
+    settle(host, eni).await?;
     host.status.say("expose", "opens the door");
     door(host, Some(eni.address())).open().await?;
     let boot_id = instance::boot_id(host)?;
     host.journal.write(|state| state.opened_in = Some(boot_id))?;
     tracing::info!(eni.address = %eni.address(), "opened the door");
     host.status.done("expose");
-    Ok(Exposed { warm, bridge: wanted.bridge.map(|bridge| bridge.name) })
+    Ok(Exposed { warm })
 }
 
 /// Asserts address, routes and rules: at the exposure, and whenever somebody changed them. The door is not
 /// touched.
 pub async fn assert_routes(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
-    settle(host, eni).await.map(drop)
+    settle(host, eni).await
 }
 
-async fn settle(host: &Host, eni: &AttachedEni) -> Result<Wanted, NetworkError> {
+async fn settle(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
     let settings = &host.settings.network;
     let netlink = Netlink::connect()?;
     // By MAC again: a link that left and came back has another index.
@@ -183,8 +182,7 @@ async fn settle(host: &Host, eni: &AttachedEni) -> Result<Wanted, NetworkError> 
             await_networkd(&netlink, &wanted).await?;
         }
     }
-    apply(&netlink, &wanted).await?;
-    Ok(wanted)
+    apply(&netlink, &wanted).await.map(drop)
 }
 
 /// networkd does its part by itself; what it did not do in time is done by [`apply`].

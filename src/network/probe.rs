@@ -16,6 +16,8 @@ use super::eni::AttachedEni;
 use super::expose::Exposed;
 use super::netlink::Netlink;
 use super::{NetworkError, environment};
+use crate::container::Running;
+use crate::disk::{self, DataVolume};
 use crate::host::Host;
 use crate::restore::Warm;
 use crate::retry::{Limits, retry};
@@ -33,6 +35,13 @@ pub struct Serving {
     warm: Warm,
 }
 
+impl std::fmt::Display for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let backup = self.restored().backup_id.as_deref().unwrap_or("no backup");
+        write!(f, "serves {backup} on {}", self.address())
+    }
+}
+
 impl Serving {
     pub const fn eni(&self) -> &AttachedEni {
         self.warm.eni()
@@ -40,8 +49,14 @@ impl Serving {
     pub const fn address(&self) -> Ipv4Addr {
         self.warm.eni().address()
     }
-    /// What it serves, as it was counted.
-    pub const fn restored(&self) -> &crate::disk::Restored {
+    pub const fn running(&self) -> &Running {
+        self.warm.running()
+    }
+    pub const fn volume(&self) -> &DataVolume {
+        self.warm.volume()
+    }
+    /// What was restored, as it was counted.
+    pub const fn restored(&self) -> &disk::Restored {
         self.warm.restored()
     }
 }
@@ -71,7 +86,7 @@ pub async fn probe(host: &Host, exposed: Exposed) -> Result<Serving, NetworkErro
     environment::write(&host.roots.run, address, weaviate.grpc)?;
     tracing::info!(eni.address = %address, "serves");
     host.status.done("probe");
-    let Exposed { warm, bridge: _ } = exposed;
+    let Exposed { warm } = exposed;
     Ok(Serving { warm })
 }
 

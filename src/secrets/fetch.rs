@@ -48,7 +48,7 @@ async fn call(host: &Host, me: &Identity, reference: &SecretReference) -> Result
                 .await
                 .map_err(|error| refused(reference, aws::failed("ssm:GetParameter", &error)))?;
             let parameter = answer.parameter();
-            tracing::info!(step = "fetch", %reference, version = parameter.map(|p| p.version()), "fetched");
+            tracing::info!(step = "fetch", %reference, version = parameter.map(aws_sdk_ssm::types::Parameter::version), "fetched");
             parameter.and_then(|parameter| parameter.value()).map(Into::into).ok_or_else(not_text)
         }
     }

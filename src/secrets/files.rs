@@ -28,7 +28,7 @@ pub fn prepare(host: &Host) -> Result<(PathBuf, PathBuf), SecretsError> {
     Ok((config, overrides))
 }
 
-fn check_tmpfs(path: &Path) -> Result<(), SecretsError> {
+pub fn check_tmpfs(path: &Path) -> Result<(), SecretsError> {
     let kind = statfs::statfs(path).map_err(|errno| failed(path, "looked at")(errno.into()))?;
     if kind.filesystem_type() == statfs::TMPFS_MAGIC {
         Ok(())
@@ -37,7 +37,8 @@ fn check_tmpfs(path: &Path) -> Result<(), SecretsError> {
     }
 }
 
-fn make(directory: &Path, (uid, gid): (u32, u32)) -> Result<(), SecretsError> {
+/// Makes a directory that only the server's user may enter; on a tmpfs, where `check_tmpfs` says so.
+pub fn make(directory: &Path, (uid, gid): (u32, u32)) -> Result<(), SecretsError> {
     std::fs::create_dir_all(directory).map_err(failed(directory, "made"))?;
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o500))
         .map_err(failed(directory, "given its mode"))?;

@@ -12,7 +12,7 @@
 
 mod error;
 mod fetch;
-mod files;
+pub(crate) mod files;
 mod render;
 
 use std::path::{Path, PathBuf};

@@ -11,9 +11,18 @@ use crate::store::class::{Class, remove_dir};
 pub fn list(call: &Call<'_>) -> Result<Answer, Answer> {
     call.allow(Verb::Read, "schema/collections/*/shards/#")?;
     let state = call.app.store.read();
-    let classes: Vec<_> = state.classes.values().map(|class| class.schema.clone()).collect();
+    let classes: Vec<_> = state.classes.values().map(shown).collect();
     let names: Vec<_> = state.classes.keys().cloned().collect();
     Ok(Answer::ok(json!({"classes": classes})).with_details(json!({"classes": names})))
+}
+
+/// A backup leaves out what is false here, the API says it (recording 10).
+fn shown(class: &Class) -> Value {
+    let mut schema = class.schema.clone();
+    if let Some(replication) = schema["replicationConfig"].as_object_mut() {
+        replication.entry("asyncEnabled").or_insert(false.into());
+    }
+    schema
 }
 
 pub fn create(call: &Call<'_>) -> Result<Answer, Answer> {
@@ -43,7 +52,7 @@ fn capitalised(name: &str) -> String {
 pub fn get(call: &Call<'_>, class: &str) -> Result<Answer, Answer> {
     call.allow(Verb::Read, &format!("schema/collections/{class}/shards/#"))?;
     let state = call.app.store.read();
-    state.resolve(class).map_or(Err(Answer::empty(404)), |class| Ok(Answer::ok(class.schema.clone())))
+    state.resolve(class).map_or(Err(Answer::empty(404)), |class| Ok(Answer::ok(shown(class))))
 }
 
 pub fn delete(call: &Call<'_>, class: &str) -> Result<Answer, Answer> {

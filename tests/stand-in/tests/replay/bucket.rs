@@ -79,7 +79,8 @@ async fn handle(State(bucket): State<Bucket>, request: Request) -> Response {
             let folders = found.iter().map(|folder| {
                 format!("<CommonPrefixes><Prefix>{}{folder}/</Prefix></CommonPrefixes>", parameters["prefix"])
             });
-            format!("<ListBucketResult>{}</ListBucketResult>", folders.collect::<Vec<_>>().concat()).into_response()
+            format!("<ListBucketResult>{}</ListBucketResult>", folders.collect::<Vec<_>>().concat())
+                .into_response()
         }
         ("GET", _) => objects.get(&key).cloned().map_or_else(
             || error(StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist."),
@@ -98,7 +99,8 @@ async fn handle(State(bucket): State<Bucket>, request: Request) -> Response {
         ("POST", Some(upload)) => {
             let prefix = format!("!{upload}/");
             let parts: Vec<_> = objects.keys().filter(|key| key.starts_with(&prefix)).cloned().collect();
-            let whole: Vec<u8> = parts.iter().flat_map(|part| objects.remove(part).unwrap().to_vec()).collect();
+            let whole: Vec<u8> =
+                parts.iter().flat_map(|part| objects.remove(part).unwrap().to_vec()).collect();
             objects.insert(key, whole.into());
             "<CompleteMultipartUploadResult/>".into_response()
         }

@@ -40,7 +40,8 @@ impl Stage {
     async fn load(&self, objects: Vec<Value>) {
         for part in objects.chunks(500) {
             let body = json!({"objects": part}).to_string();
-            let (status, _, answer) = self.send("POST", "/v1/batch/objects", Some("admin-key"), Some(body)).await;
+            let (status, _, answer) =
+                self.send("POST", "/v1/batch/objects", Some("admin-key"), Some(body)).await;
             assert_eq!(status, 200, "{answer}");
             let failed = answer.as_array().unwrap().iter().find(|item| item["result"]["status"] != "SUCCESS");
             assert_eq!(failed, None);
@@ -50,7 +51,9 @@ impl Stage {
     async fn load_articles(&self, first: u64, count: u64) {
         let class = self.variation.name("Article");
         let object = |n: u64| {
-            let vector: Vec<f64> = (0..64_u64).map(|d| f64::from(u32::try_from((n * 31 + d * 7) % 251).unwrap()) / 251.0).collect();
+            let vector: Vec<f64> = (0..64_u64)
+                .map(|d| f64::from(u32::try_from((n * 31 + d * 7) % 251).unwrap()) / 251.0)
+                .collect();
             json!({"class": class, "id": format!("00000000-0000-4000-8000-{n:012}"),
                    "properties": {"title": format!("title {n}"), "source": "seed"}, "vector": vector})
         };
@@ -61,16 +64,22 @@ impl Stage {
         let class = self.variation.name("Chunk");
         for tenant in tenants {
             let tenant = self.variation.name(tenant);
-            let object = |n: u64| json!({"class": class, "tenant": tenant, "properties": {"text": format!("{tenant} {n}")},
-                                         "vector": [0.5, 0.25, 0.125]});
+            let object = |n: u64| {
+                json!({"class": class, "tenant": tenant, "properties": {"text": format!("{tenant} {n}")},
+                                         "vector": [0.5, 0.25, 0.125]})
+            };
             self.load((0..count).map(object).collect()).await;
         }
     }
 
     /// Recording 27: the objects that its answers show, and others behind them in the order of ids.
     async fn load_seen(&self) {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../recordings/weaviate-1.39.0/27-objects-queries-aliases-tenants.json");
-        let steps: Vec<Value> = serde_json::from_str(&self.variation.name(&std::fs::read_to_string(path).unwrap())).unwrap();
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../recordings/weaviate-1.39.0/27-objects-queries-aliases-tenants.json"
+        );
+        let steps: Vec<Value> =
+            serde_json::from_str(&self.variation.name(&std::fs::read_to_string(path).unwrap())).unwrap();
         let mut articles: Vec<Value> = Vec::new();
         let mut alphas: Vec<Value> = Vec::new();
         for index in [5, 8, 10] {
@@ -81,7 +90,10 @@ impl Stage {
                 }
             }
         }
-        let titles: Vec<String> = articles.iter().map(|object| object["properties"]["title"].as_str().unwrap().to_owned()).collect();
+        let titles: Vec<String> = articles
+            .iter()
+            .map(|object| object["properties"]["title"].as_str().unwrap().to_owned())
+            .collect();
         let (class, chunk) = (self.variation.name("Article"), self.variation.name("Chunk"));
         let mut rest: Vec<Value> = Vec::new();
         for n in (1..).map(|n| format!("title {n}")).filter(|title| !titles.contains(title)).take(36) {
@@ -113,12 +125,18 @@ impl Stage {
     fn put_real_into_bucket(&self) {
         for id in ["full-1", "incr-1"] {
             let keep = format!("backups/weaviate/{id}/restore_config.json");
-            for key in self.bucket.keys().iter().filter(|key| key.starts_with(&format!("backups/weaviate/{id}/")) && **key != keep) {
+            for key in self
+                .bucket
+                .keys()
+                .iter()
+                .filter(|key| key.starts_with(&format!("backups/weaviate/{id}/")) && **key != keep)
+            {
                 self.bucket.remove(key);
             }
             let home = Self::real_backup(id);
             for file in list(&home) {
-                self.bucket.put(&format!("backups/weaviate/{id}/{file}"), std::fs::read(home.join(&file)).unwrap());
+                self.bucket
+                    .put(&format!("backups/weaviate/{id}/{file}"), std::fs::read(home.join(&file)).unwrap());
             }
         }
     }
@@ -137,7 +155,12 @@ impl Stage {
         std::fs::remove_dir_all(&backups).unwrap();
         let id = self.variation.name(id);
         let prefix = format!("backups/weaviate/{id}/");
-        for key in self.bucket.keys().iter().filter(|key| key.starts_with(&prefix) && !key.ends_with("restore_config.json")) {
+        for key in self
+            .bucket
+            .keys()
+            .iter()
+            .filter(|key| key.starts_with(&prefix) && !key.ends_with("restore_config.json"))
+        {
             let target = backups.join(&id).join(&key[prefix.len()..]);
             std::fs::create_dir_all(target.parent().unwrap()).unwrap();
             std::fs::write(target, self.bucket.get(key).unwrap()).unwrap();
@@ -235,7 +258,8 @@ impl Stage {
             "size" => {
                 let id = step["id"].as_str().unwrap();
                 let home = self.path("backups").join(id);
-                let bytes: u64 = list(&home).iter().map(|file| std::fs::metadata(home.join(file)).unwrap().len()).sum();
+                let bytes: u64 =
+                    list(&home).iter().map(|file| std::fs::metadata(home.join(file)).unwrap().len()).sum();
                 // As large as a full one before, next to nothing after.
                 assert_eq!(bytes > 7 << 20, id == "inc-a", "{at}: {id} has {bytes} bytes");
                 assert_eq!(bytes < 1 << 20, id == "inc-b", "{at}: {id} has {bytes} bytes");
@@ -247,7 +271,9 @@ impl Stage {
     fn put_times_back(&self) {
         let text = std::fs::read(self.path("backups/bench-zstd/weaviate-0/backup.json")).unwrap();
         let own: Value = serde_json::from_slice(&text).unwrap();
-        for shard in own["classes"].as_array().unwrap().iter().flat_map(|class| class["shards"].as_array().unwrap()) {
+        for shard in
+            own["classes"].as_array().unwrap().iter().flat_map(|class| class["shards"].as_array().unwrap())
+        {
             for (path, big) in shard["bigFilesChunk"].as_object().unwrap() {
                 let at: jiff::Timestamp = big["modifiedAt"].as_str().unwrap().parse().unwrap();
                 let file = std::fs::File::options().write(true).open(self.path("data").join(path)).unwrap();
@@ -270,7 +296,12 @@ fn flipped(bytes: Vec<u8>) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         let never = std::sync::atomic::AtomicBool::new(false);
         archive::unpack(bytes, Compression::Zstd(1), dir.path(), None, &never).ok()?;
-        Some(list(dir.path()).iter().map(|file| std::fs::read(dir.path().join(file)).unwrap()).collect::<Vec<_>>())
+        Some(
+            list(dir.path())
+                .iter()
+                .map(|file| std::fs::read(dir.path().join(file)).unwrap())
+                .collect::<Vec<_>>(),
+        )
     };
     let good = contents(&bytes).expect("the good chunk unpacks");
     for at in (bytes.len() / 3..bytes.len()).step_by(1009) {

@@ -35,14 +35,19 @@ impl Variation {
             let new = word(new);
             // In small letters a class is an index; a bare "chunk" is the name of a file as well.
             for before in ["index ", "shard "] {
-                names.push((format!("{before}{}", old.to_lowercase()), format!("{before}{}", new.to_lowercase())));
+                names.push((
+                    format!("{before}{}", old.to_lowercase()),
+                    format!("{before}{}", new.to_lowercase()),
+                ));
             }
+            // Recording 06 asks for "Art*".
+            names.push((format!("{}*", &old[..3]), format!("{}*", &new[..3])));
             names.push((old.to_owned(), new));
         }
         for (old, new) in [("alpha", 'q'), ("beta", 'w'), ("full-1", 'f'), ("incr-1", 'i'), ("st-1", 's')] {
             names.push((old.to_owned(), word(new)));
         }
-        let articles = rng.random_range(1500..4000);
+        let articles = rng.random_range(2800..4000);
         Self { names, articles, chunks: rng.random_range(5..300), real_backups: false }
     }
 
@@ -105,8 +110,14 @@ impl Stage {
     }
 
     fn varied(&self, text: &str) -> String {
-        let counts = [(3000, self.variation.articles), (3050, self.variation.articles + 50), (100, self.variation.chunks)];
-        let mut text = self.variation.name(text);
+        let counts = [
+            (3000, self.variation.articles),
+            (3050, self.variation.articles + 50),
+            (100, self.variation.chunks),
+        ];
+        // A field of descriptors that has the name of a class in it.
+        let field = format!("bigFiles{}", self.variation.name("Chunk"));
+        let mut text = self.variation.name(text).replace(&field, "bigFilesChunk");
         for (old, new) in counts {
             for word in ["count", "objectCount"] {
                 text = text.replace(&format!("\"{word}\": {old}\n"), &format!("\"{word}\": {new}\n"));
@@ -134,7 +145,13 @@ impl Stage {
         assert!(recorded == got, "{at}\nrecorded: {recorded}\n     got: {got}");
     }
 
-    pub async fn send(&self, method: &str, path: &str, key: Option<&str>, body: Option<String>) -> (u16, Option<String>, Value) {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        key: Option<&str>,
+        body: Option<String>,
+    ) -> (u16, Option<String>, Value) {
         let url = format!("{}{path}", self.server.as_ref().expect("a server").url);
         let mut request = self.http.request(method.parse().unwrap(), url);
         if let Some(key) = key {
@@ -175,7 +192,10 @@ impl Stage {
         let mut recorded = recorded.clone();
         if self.recording == "27" && path == "/v1/graphql" {
             // Which objects are nearest depends on the forty vectors that were loaded off the record.
-            if recorded["data"]["Get"].as_object().is_some_and(|get| get.values().any(|rows| rows[0].get("_additional").is_some())) {
+            if recorded["data"]["Get"]
+                .as_object()
+                .is_some_and(|get| get.values().any(|rows| rows[0].get("_additional").is_some()))
+            {
                 let class = self.variation.name("Article");
                 assert_eq!(got["data"]["Get"][&class].as_array().map(Vec::len), Some(2));
                 recorded = got.clone();
@@ -183,7 +203,9 @@ impl Stage {
         }
         if path == "/v1/batch/objects" {
             // An id that the server drew.
-            for (recorded, got) in recorded.as_array_mut().into_iter().flatten().zip(got.as_array().into_iter().flatten()) {
+            for (recorded, got) in
+                recorded.as_array_mut().into_iter().flatten().zip(got.as_array().into_iter().flatten())
+            {
                 recorded["id"] = got["id"].clone();
             }
         }
@@ -230,13 +252,18 @@ impl Stage {
             std::fs::remove_dir_all(self.path("data")).unwrap();
         }
         let mut environment = self.environment(step["node"].as_str().unwrap());
-        environment.retain(|(name, _)| !step["dropped"].as_array().unwrap().iter().any(|dropped| dropped == name));
+        environment
+            .retain(|(name, _)| !step["dropped"].as_array().unwrap().iter().any(|dropped| dropped == name));
         for (name, value) in step["env"].as_object().unwrap() {
             environment.retain(|(known, _)| known != name);
             environment.push((name.clone(), self.own_path(value.as_str().unwrap())));
         }
-        let arguments: Vec<_> =
-            step["args"].as_array().unwrap().iter().map(|word| self.own_path(word.as_str().unwrap())).collect();
+        let arguments: Vec<_> = step["args"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|word| self.own_path(word.as_str().unwrap()))
+            .collect();
         match (Server::start(&environment, &arguments).await, step["exited"].as_i64()) {
             (Started::Serving(server), None) => self.server = Some(server),
             (Started::Exited { code, log }, Some(recorded)) => {
@@ -254,7 +281,8 @@ impl Stage {
 
     /// The recorder's environment, with the stage's directories and shortened delays.
     fn environment(&self, node: &str) -> Vec<(String, String)> {
-        let (data, backups) = (self.path("data").display().to_string(), self.path("backups").display().to_string());
+        let (data, backups) =
+            (self.path("data").display().to_string(), self.path("backups").display().to_string());
         [
             ("CLUSTER_HOSTNAME", node),
             ("PERSISTENCE_DATA_PATH", &data),
@@ -307,30 +335,39 @@ impl Stage {
         }
         // The first recorded answer to a finished backup says it is finished: the recorder came late.
         let got = if recorded.len() == 1 { answers[answers.len() - 1..].to_vec() } else { answers };
-        assert_eq!(states(&got), states(&recorded), "{at}: states, {:?}", got.last());
+        let mut passed = states(&got);
+        if passed.last() == Some(&"FAILED".into()) {
+            // Nothing to apply, and FINALIZING is over before the recorder looked again.
+            passed.retain(|state| state != "FINALIZING");
+        }
+        assert_eq!(passed, states(&recorded), "{at}: states, {:?}", got.last());
         self.compare(recorded.last().unwrap(), got.last().unwrap(), at);
         // The slot is free a moment after the last word is written.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
     fn files(&self, step: &Value, at: &str) {
-        let recorded: Vec<_> = step["after"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+        let recorded: Vec<_> =
+            step["after"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
         if self.recording == "18" {
             // How far the transfer came is chance; nothing but it and an empty server's files may be there.
             let found = list(&self.path("data"));
             let empty = |name: &String| name.starts_with(".backup.tmp/") || recorded.contains(&name.as_str());
             assert!(found.iter().all(empty), "{at}: {found:?}");
-            let missing = recorded.iter().find(|name| !name.starts_with(".backup") && !found.iter().any(|f| f == *name));
+            let missing = recorded
+                .iter()
+                .find(|name| !name.starts_with(".backup") && !found.iter().any(|f| f == *name));
             assert_eq!(missing, None, "{at}");
             return;
         }
         let id = recorded[0].split('/').next().unwrap();
         let found = list(&self.path("backups").join(id));
         let found: Vec<_> = found.iter().map(|name| format!("{id}/{name}")).collect();
-        if self.recording == "20" {
+        if self.recording == "20" || (self.recording == "11" && !self.variation.real_backups) {
             // Segments of other sizes fall into other chunks: every file of the layout must be one of a kind.
             let shape = |name: &str| name.split("chunk-").next().unwrap().to_owned();
-            let shapes = |names: &[String]| names.iter().map(|n| shape(n)).collect::<std::collections::BTreeSet<_>>();
+            let shapes =
+                |names: &[String]| names.iter().map(|n| shape(n)).collect::<std::collections::BTreeSet<_>>();
             let recorded: Vec<_> = recorded.iter().map(ToString::to_string).collect();
             assert_eq!(shapes(&found), shapes(&recorded), "{at}");
             return;
@@ -344,10 +381,16 @@ impl Stage {
         // Sizes and numbers of chunks depend on segments; folders and descriptors do not.
         let shape = |key: &str| key.split("chunk-").next().unwrap().to_owned();
         let prefix = format!("backups/{}", step["prefix"].as_str().unwrap());
-        let found: std::collections::BTreeSet<_> =
-            self.bucket.keys().iter().filter(|key| key.starts_with(&prefix)).map(|key| shape(&key["backups/".len()..])).collect();
+        let found: std::collections::BTreeSet<_> = self
+            .bucket
+            .keys()
+            .iter()
+            .filter(|key| key.starts_with(&prefix))
+            .map(|key| shape(&key["backups/".len()..]))
+            .collect();
         let objects = step["objects"].as_array().unwrap();
-        let recorded: std::collections::BTreeSet<_> = objects.iter().map(|object| shape(object["key"].as_str().unwrap())).collect();
+        let recorded: std::collections::BTreeSet<_> =
+            objects.iter().map(|object| shape(object["key"].as_str().unwrap())).collect();
         let strange: Vec<_> = recorded.symmetric_difference(&found).collect();
         // A canceled backup leaves what it had written so far, and that is chance.
         let strange: Vec<_> = strange.into_iter().filter(|key| !key.contains("cancel-me")).collect();
@@ -359,9 +402,17 @@ impl Stage {
         let got = self.bucket.get(&format!("backups/{key}")).unwrap_or_else(|| panic!("{at}: {key}"));
         let got: Value = serde_json::from_slice(&got).unwrap();
         if key.ends_with("/weaviate-0/backup.json") {
-            let fields = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>();
+            let fields = |value: &Value| {
+                value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
+            };
             let by_name = |value: &Value, name: &str| {
-                value["classes"].as_array().unwrap().iter().find(|class| class["name"] == name).unwrap().clone()
+                value["classes"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .find(|class| class["name"] == name)
+                    .unwrap()
+                    .clone()
             };
             assert_eq!(fields(&got), fields(&step["body"]), "{at}");
             for name in ["Article", "Chunk", "Empty"].map(|name| self.variation.name(name)) {
@@ -381,7 +432,8 @@ impl Stage {
 
     pub async fn create_backup(&mut self, id: &str, base: &str) {
         let body = json!({"id": id, "incremental_base_backup_id": base, "config": {"CompressionLevel": "ZstdBestSpeed"}});
-        let (status, _, answer) = self.send("POST", "/v1/backups/filesystem", Some("admin-key"), Some(body.to_string())).await;
+        let (status, _, answer) =
+            self.send("POST", "/v1/backups/filesystem", Some("admin-key"), Some(body.to_string())).await;
         assert_eq!(status, 200, "{answer}");
     }
 }

@@ -77,6 +77,19 @@ impl Cloud {
         interface_limit(kind)
     }
 
+    /// The secondary interfaces that an instance has: what the VPC must put into it when it boots again.
+    pub fn interfaces_of(&self, instance: &str) -> Vec<Hotplug> {
+        let held = self.read(super::View::Now, |r| {
+            let held = r.enis.values().filter(|e| {
+                e.attachment.as_ref().is_some_and(|a| {
+                    a.instance == instance && a.index > 0 && a.status != AttachmentStatus::Detaching
+                })
+            });
+            held.cloned().collect::<Vec<_>>()
+        });
+        held.iter().map(|eni| self.plug(eni, instance)).collect()
+    }
+
     /// Attaches, or says why not. The attachment's id.
     pub(crate) fn attach(
         &self,
@@ -156,7 +169,7 @@ impl Cloud {
     }
 
     /// The interface as the VPC needs it.
-    pub(super) fn plug(&self, eni: &Eni, instance: &str) -> Hotplug {
+    fn plug(&self, eni: &Eni, instance: &str) -> Hotplug {
         let cidr = self.read(super::View::Now, |r| {
             r.subnets.iter().find(|s| s.id == eni.subnet).map(|s| s.cidr.clone()).unwrap_or_default()
         });

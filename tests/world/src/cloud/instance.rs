@@ -50,15 +50,8 @@ impl Cloud {
 
     /// A stopped instance that starts finds its ENIs again, without a new attach call.
     fn plug_at_boot(&self, id: &str) {
-        let held = self.read(super::View::Now, |r| {
-            let held = r
-                .enis
-                .values()
-                .filter(|e| e.attachment.as_ref().is_some_and(|a| a.instance == id && a.index > 0));
-            held.cloned().collect::<Vec<_>>()
-        });
-        for eni in held {
-            self.send(self.plug(&eni, id));
+        for plug in self.interfaces_of(id) {
+            self.send(plug);
         }
     }
 

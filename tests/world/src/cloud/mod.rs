@@ -96,7 +96,8 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     },
 ];
 
-/// What the VPC does to an instance's interfaces, sent when it is due.
+/// What the VPC does to an instance's interfaces, sent when it is due. An `Unplug` may come for an interface
+/// that was never plugged: its attachment ended first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hotplug {
     Plug { eni: String, instance: String, mac: String, address: String, prefix: u8, gateway: String },

@@ -83,6 +83,15 @@ impl Cloud {
         self.state().sessions.vend(principal, lifetime)
     }
 
+    /// Every text that must not be found outside: values of secrets and parameters, old ones too, and
+    /// all keys and tokens that were ever vended. For the judge.
+    pub fn confidential(&self) -> Vec<String> {
+        let state = self.state();
+        let vended = state.sessions.by_key.values();
+        let vended = vended.flat_map(|c| std::iter::once(c.secret.clone()).chain(c.session_token.clone()));
+        vended.chain(state.secrets.values()).collect()
+    }
+
     /// Ends all credentials of an instance at once, as after a revocation; the next request vends new ones.
     pub fn expire_credentials(&self, instance: &str) {
         for credential in self.state().sessions.by_key.values_mut() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::cloud::resources::{Eni, Instance, Resources};
 use crate::cloud::spec::{Route, RouteTable, Rule, SecurityGroup, Subnet};
 use crate::endpoint::Xml;
+use crate::sts::whole_seconds;
 
 fn tag_set(name: &str, tags: &BTreeMap<String, String>) -> Xml {
     Xml::list(
@@ -57,7 +58,7 @@ pub(super) fn interface(eni: &Eni, r: &Resources, vpc: &str, owner: &str) -> Xml
             .text("deviceIndex", held.index)
             .text("networkCardIndex", 0)
             .text("status", held.text())
-            .text("attachTime", held.since)
+            .text("attachTime", whole_seconds(held.since))
             .text("deleteOnTermination", held.delete_on_termination),
     )
 }
@@ -89,13 +90,14 @@ pub(super) fn reservation(instance: &Instance, r: &Resources, vpc: &str, owner: 
         .text("imageId", "ami-0aaaaaaaaaaaaaa00")
         .child(state)
         .text("instanceType", &instance.kind)
-        .text("launchTime", instance.launched)
+        .text("launchTime", whole_seconds(instance.launched))
         .child(Xml::new("placement").text("availabilityZone", &instance.zone).text("tenancy", "default"))
         .text("subnetId", &instance.subnet)
         .text("vpcId", vpc)
         .text("privateIpAddress", &instance.address)
         .text("architecture", "arm64")
-        .text("hypervisor", "nitro")
+        // "The value xen is used for both Xen and Nitro hypervisors" (API reference, Instance).
+        .text("hypervisor", "xen")
         .text("sourceDestCheck", true)
         .extend(profile)
         .child(options)

@@ -65,8 +65,12 @@ impl Client {
     }
 
     pub(crate) fn operator(cloud: &Cloud) -> Self {
-        let credential = cloud.credentials(&cloud.spec().operators[0].access_key).unwrap();
-        Self { cloud: cloud.clone(), credential }
+        Self::of(cloud, &cloud.spec().operators[0].access_key)
+    }
+
+    /// Whoever has this key.
+    pub(crate) fn of(cloud: &Cloud, access_key: &str) -> Self {
+        Self { cloud: cloud.clone(), credential: cloud.credentials(access_key).unwrap() }
     }
 
     /// A call of the query protocol: `ec2("DescribeInstances", &[("InstanceId.1", "i-..")])`.

@@ -16,7 +16,10 @@ impl Xml {
     }
 
     /// An element that holds text only.
-    #[expect(clippy::needless_pass_by_value, reason = "numbers, texts and references read alike at the callers")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers, texts and references read alike at the callers"
+    )]
     pub fn leaf(name: impl Into<String>, text: impl ToString) -> Self {
         Self { text: text.to_string(), ..Self::new(name) }
     }

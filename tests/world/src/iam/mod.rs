@@ -10,6 +10,8 @@
 
 pub mod condition;
 mod policy;
+#[cfg(test)]
+mod shipped;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

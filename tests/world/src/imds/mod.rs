@@ -7,6 +7,8 @@
 //!
 //! The hop limit is not this module's: the VPC answers with TTL 1. To add a leaf: a line in `tree`.
 
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::collections::BTreeMap;

@@ -5,6 +5,9 @@
 pub mod manager;
 pub mod parameters;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
@@ -84,6 +87,16 @@ impl Store {
         });
         let parameters = spec.parameters.iter().map(|p| (p.name.clone(), (p.clone(), 1)));
         Self { secrets: secrets.collect(), parameters: parameters.collect() }
+    }
+
+    /// Every value that is or was there, without the plain parameters. Binary ones as base64.
+    pub(crate) fn values(&self) -> impl Iterator<Item = String> {
+        let secrets = self.secrets.values().flat_map(|secret| &secret.versions);
+        let secrets = secrets.map(|(_, value)| match value {
+            Value::Text(text) | Value::Binary(text) => text.clone(),
+        });
+        let parameters = self.parameters.values().filter(|(p, _)| p.secure).map(|(p, _)| p.value.clone());
+        secrets.chain(parameters)
     }
 }
 

@@ -126,4 +126,3 @@ impl Hook {
         Duration::from_secs_f64(self.global.unwrap_or(longest))
     }
 }
-

@@ -106,4 +106,3 @@ pub(super) fn default_security_groups() -> Vec<SecurityGroup> {
         group(3, "ray", Vec::new()),
     ]
 }
-
