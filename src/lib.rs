@@ -1,1 +1,31 @@
-//! weaviate-provisioner
+//! Makes an EC2 instance into *the* Weaviate node of a deployment, and keeps it one.
+//!
+//! The order of a boot is the order of its evidence: a step is a function from evidence to evidence, and
+//! cannot be called without what it needs. [`boot`] composes them; everything else is a domain that does
+//! not know [`boot`].
+//!
+//! ```text
+//! cli ──▶ boot ──▶ instance, network, disk, secrets, container, manifest, restore, signal
+//!                      └──▶ aws, store, weaviate, report, state, host
+//! ```
+
+pub mod aws;
+pub mod boot;
+pub mod cli;
+pub mod config;
+pub mod container;
+pub mod disk;
+pub mod explain;
+pub mod host;
+pub mod instance;
+pub mod manifest;
+pub mod network;
+pub mod process;
+pub mod report;
+pub mod restore;
+pub mod retry;
+pub mod secrets;
+pub mod signal;
+pub mod state;
+pub mod store;
+pub mod weaviate;

@@ -1,1 +1,7 @@
-fn main() {}
+//! Dispatch; everything else is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weaviate_provisioner::cli::main()
+}

@@ -35,3 +35,36 @@ impl fmt::Display for Behaviour {
         write!(f, "{tag:<10}  {:<40}  {}  [{source}]", self.name, self.what)
     }
 }
+
+/// All that the doubles claim, service by service.
+pub fn all() -> impl Iterator<Item = &'static Behaviour> {
+    let tables = [
+        crate::endpoint::BEHAVIOURS,
+        crate::iam::BEHAVIOURS,
+        crate::cloud::BEHAVIOURS,
+        crate::ec2::BEHAVIOURS,
+        crate::autoscaling::BEHAVIOURS,
+        crate::imds::BEHAVIOURS,
+        crate::secrets::BEHAVIOURS,
+        crate::sts::BEHAVIOURS,
+        crate::s3::BEHAVIOURS,
+        crate::registry::BEHAVIOURS,
+        crate::vpc::BEHAVIOURS,
+        crate::machine::BEHAVIOURS,
+    ];
+    tables.into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn names_are_unique_and_every_source_is_named() {
+        let mut names = BTreeSet::new();
+        for behaviour in super::all() {
+            assert!(names.insert(behaviour.name), "{} stands twice", behaviour.name);
+            assert!(!behaviour.to_string().contains("[]"), "{} has no source", behaviour.name);
+        }
+    }
+}

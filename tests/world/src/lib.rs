@@ -13,5 +13,21 @@
 //! how we know it (`documented`, `recorded`, `assumed`).
 
 pub mod assumptions;
+pub mod autoscaling;
+pub mod case;
+pub mod cloud;
+pub mod ec2;
+pub mod endpoint;
 pub mod faults;
+pub mod fixtures;
+pub mod iam;
+pub mod imds;
+pub mod judge;
 pub mod ledger;
+pub mod machine;
+pub mod registry;
+pub mod s3;
+pub mod secrets;
+pub mod stage;
+pub mod sts;
+pub mod vpc;

@@ -9,7 +9,10 @@
 //! effect = { kind = "error", status = 503, code = "RequestLimitExceeded", message = "Request limit exceeded." }
 //! ```
 //!
-//! A double asks [`Faults::hits`] once per call, before it acts, and obeys what it is told.
+//! A double asks [`Faults::hits`] once per call, before it acts, and obeys what it is told; what happens on
+//! the wire (lateness, silence, resets, broken bodies) is the same for all of them and stands in [`transport`].
+
+pub mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

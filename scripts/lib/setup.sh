@@ -1,0 +1,58 @@
+# Sourced by every script: installs, idempotently, what the scripts use, and says where things lie.
+# A machine that has everything is left as it is.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/weaviate-provisioner
+TOOLS=$CACHE/tools
+# Outside the checkout, so that a fresh clone does not start cold.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$CACHE/target}
+# The lints are those of one compiler; another one knows other lints.
+LINT_TOOLCHAIN=1.95.0
+RUST_FLOOR=1.94.1
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "$0: $*"; exit 1; }
+
+need_root() { [ "$(id -u)" = 0 ] || die "needs root: it makes network namespaces, mounts and disks"; }
+
+# need_packages NAME...: Debian packages, installed in one go where any is missing.
+need_packages() {
+  local missing=() name
+  for name in "$@"; do
+    dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+  done
+  [ ${#missing[@]} = 0 ] && return 0
+  need_root
+  say "installing ${missing[*]}"
+  # Installing docker.io must not start an engine outside the tests' namespaces.
+  local policy=/usr/sbin/policy-rc.d made=no
+  if [ ! -e "$policy" ]; then printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod 755 "$policy"; made=yes; fi
+  local ok=yes
+  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$CACHE/apt.log" 2>&1 || ok=no
+  [ "$made" = yes ] && rm -f "$policy"
+  [ "$ok" = yes ] || { cat "$CACHE/apt.log" >&2; die "apt-get could not install ${missing[*]}"; }
+}
+
+# at_least HAVE WANT: compares dotted versions.
+at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# A Rust toolchain: the one in PATH where it is new enough, else Debian's second one.
+need_rust() {
+  need_packages build-essential ca-certificates
+  local have=0
+  command -v cargo >/dev/null && have=$(rustc --version 2>/dev/null | awk '{print $2}')
+  if ! at_least "${have:-0}" "$RUST_FLOOR"; then
+    need_packages rustc-web cargo-web
+    have=$(rustc --version | awk '{print $2}')
+    at_least "$have" "$RUST_FLOOR" || die "needs Rust $RUST_FLOOR or newer, found $have"
+  fi
+}
+
+# What a world is made of.
+need_world() {
+  need_root
+  need_packages docker.io iptables nftables iproute2 xfsprogs util-linux mount procps
+}
+
+mkdir -p "$CACHE" "$TOOLS"

@@ -1,0 +1,64 @@
+//! The boot on one screen: each line is a box of the drawing, each argument the evidence that it needs.
+//!
+//! ```text
+//!  identify ─▶ locate ─┬─▶ claim ───────────────────────────────────────────────┐
+//!                      ├─▶ prepare ─┬─────────────┐                             │
+//!                      │            ├─▶ stage ─┐  │                             ▼
+//!                      ├─▶ choose ──┘          ├──┼─▶ restore ─▶ verify ─▶ refresh ─▶ take over
+//!                      ├─▶ fetch ──┐           │  │                             │
+//!                      └─▶ image ──┴─▶ start ──┴──┘       warm ◀────────────────┘
+//!                                                           └─▶ expose ─▶ probe ─▶ Serving
+//! ```
+//!
+//! To add a step: its function from evidence to evidence in its domain, a variant of [`Step`], one line here.
+
+mod deadline;
+mod evidence;
+mod settings;
+
+pub use deadline::allowed;
+pub use settings::Settings;
+
+use futures_util::FutureExt as _;
+use tokio::try_join;
+
+use crate::explain::Failure;
+use crate::host::Host;
+use crate::instance::Identity;
+use crate::network::Serving;
+use crate::report::{Step, Timeline};
+use crate::{container, disk, manifest, network, restore, secrets};
+
+/// From a bare instance to a node that serves verified data.
+pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, Failure> {
+    // Futures are lazy: all start at the last `try_join!`, each as soon as it holds its evidence.
+    // The first failure drops the rest, so a step must survive being dropped.
+    let located = t.step(Step::Locate, network::locate(host, me)).await?;
+    let eni = t.step(Step::Claim, network::claim(host, me, &located));
+    let placed = t.step(Step::Place, network::place_address(host, &located));
+    let volume = t.step(Step::Prepare, disk::prepare(host, me)).boxed().shared();
+    let secrets = t.step(Step::Fetch, secrets::fetch(host, me)).boxed().shared();
+    let image = t.step(Step::Image, container::ready_image(host));
+    let chosen = t.step(Step::Choose, restore::choose(host, me, &located));
+
+    let staged = async {
+        let (volume, chosen) = try_join!(volume.clone(), chosen)?;
+        t.step(Step::Stage, restore::stage(host, &volume, chosen)).await
+    };
+    let running = async {
+        let (placed, volume, secrets, image) = try_join!(placed, volume.clone(), secrets.clone(), image)?;
+        let plan = container::ServerPlan::default();
+        t.step(Step::Start, container::start(host, &placed, &volume, &secrets, &image, &plan)).await
+    };
+    let verified = async {
+        let (staged, running, secrets) = try_join!(staged, running, secrets.clone())?;
+        let restored = t.step(Step::Restore, restore::restore(host, staged, running, &secrets)).await?;
+        t.step(Step::Verify, restore::verify(host, restored, &secrets)).await
+    };
+    let (verified, eni, secrets) = try_join!(verified, eni, secrets.clone())?;
+    let fresh = t.step(Step::Refresh, restore::refresh(host, me, verified, &eni, &secrets)).await?;
+    let owned = t.step(Step::TakeOver, manifest::take_over(host, me, fresh, eni)).await?;
+    let warm = t.step(Step::Warm, restore::warm(host, owned, &secrets)).await?;
+    let exposed = t.step(Step::Expose, network::expose(host, warm)).await?;
+    t.step(Step::Probe, network::probe(host, exposed)).await
+}

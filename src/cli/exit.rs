@@ -1,0 +1,56 @@
+//! The exit codes, which systemd and scripts read (sysexits.h where it has one).
+
+use std::process::ExitCode;
+
+use crate::explain::{Class, Explain};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Done,
+    /// A bug of this program.
+    Bug,
+    /// The command line is wrong (EX_USAGE).
+    Usage,
+    /// Try again (EX_TEMPFAIL).
+    Retry,
+    /// The configuration, or a fact that a retry will not change (EX_CONFIG).
+    Final,
+}
+
+impl Exit {
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Bug => 1,
+            Self::Usage => 64,
+            Self::Retry => 75,
+            Self::Final => 78,
+        }
+    }
+
+    /// Prints the sentence and the remedy, and the chain below them; the code follows the class.
+    pub fn refuse(error: &dyn Explain) -> Self {
+        eprintln!("{error}.\n{}", error.remedy());
+        let mut source = error.source();
+        while let Some(cause) = source {
+            eprintln!("  caused by: {cause}");
+            source = cause.source();
+        }
+        error.class().into()
+    }
+}
+
+impl From<Class> for Exit {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Retry => Self::Retry,
+            Class::Final => Self::Final,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}

@@ -1,0 +1,87 @@
+//! The commands: one file each. Text on a terminal, `--json` everywhere.
+//!
+//! To add a command: a variant of [`Command`], a file with `pub fn`/`pub async fn` of its name that returns
+//! [`Exit`], a row in `docs/features.md`.
+
+mod close;
+mod context;
+mod exit;
+mod logging;
+mod run;
+mod status;
+mod timeline;
+mod validate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::Exit;
+
+#[derive(Debug, Parser)]
+#[command(name = "weaviate-provisioner", version, about, max_term_width = 100)]
+struct Line {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Globals {
+    /// The configuration file; `conf.d/*.toml` beside it are laid over it.
+    #[arg(long, global = true, default_value = "/etc/weaviate-provisioner/config.toml", value_name = "FILE")]
+    config: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Another tree than /sys: for tests on machines without NVMe.
+    #[arg(long, global = true, hide = true, default_value = "/sys", value_name = "DIR")]
+    sysfs: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Boot: make this machine into the node, then stay.
+    Run {
+        /// Stop after the lifecycle hook was answered.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Close the door: no client reaches the server until `run` has verified the data.
+    Close,
+    /// Check the configuration; nothing else is looked at.
+    Validate,
+    /// How this node stands.
+    Status,
+    /// Where the time of the last boot went.
+    Timeline {
+        /// Write a picture as well.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+    },
+}
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    let line = match Line::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            let usage = error.use_stderr();
+            // A closed pipe is no reason to fail.
+            let _ = error.print();
+            return if usage { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    let Line { globals, command } = line;
+    match command {
+        Command::Run { once } => context::block_on(run::run(&globals, once)),
+        Command::Close => context::block_on(close::close(&globals)),
+        Command::Validate => validate::validate(&globals),
+        Command::Status => status::status(&globals),
+        Command::Timeline { svg } => timeline::timeline(&globals, svg.as_deref()),
+    }
+    .into()
+}

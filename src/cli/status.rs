@@ -1,0 +1,56 @@
+//! `status`: how this node stands, from journal and report; nothing is changed and nobody is asked.
+
+use super::{Exit, Globals, context};
+use crate::report::{Outcome, Report};
+use crate::state::{Journal, Provisioning, SignalOutcome};
+
+pub fn status(globals: &Globals) -> Exit {
+    let directory = context::roots(globals).state;
+    let state = match Journal::peek(&directory) {
+        Ok(state) => state,
+        Err(error) => return Exit::refuse(&error),
+    };
+    let report = match Report::read(&directory) {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("{}/{} cannot be read: {error}.", directory.display(), Report::FILE);
+            return Exit::Final;
+        }
+    };
+    if globals.json {
+        println!("{}", serde_json::json!({ "state": state, "report": report }));
+        return Exit::Done;
+    }
+    let Some(state) = state else {
+        println!("This machine was never provisioned: there is no journal in {}.", directory.display());
+        return Exit::Done;
+    };
+    println!("instance   {}", state.instance_id);
+    match state.provisioning {
+        Provisioning::Running => {
+            println!("boot       running, or interrupted: `systemctl status weaviate-provisioner` knows")
+        }
+        Provisioning::Serving { since } => println!("boot       serving since {since}"),
+        Provisioning::Failed { failure } => {
+            println!("boot       failed in {}: {}.", failure.step, failure.reason);
+            println!("           {}", failure.remedy);
+        }
+    }
+    match state.signal {
+        SignalOutcome::Unsent => println!("hook       not answered yet"),
+        SignalOutcome::Sent { result, at } => println!("hook       {result}, at {at}"),
+        SignalOutcome::NotNeeded { why } => println!("hook       no answer needed: {why}"),
+    }
+    if let Some(report) = report {
+        if let Some(restored) = report.restored.filter(|_| report.outcome == Outcome::Serving) {
+            let objects: u64 = restored.collections.values().flat_map(|tenants| tenants.values()).sum();
+            let id =
+                restored.backup_id.unwrap_or_else(|| "nothing (an empty database, by permission)".to_owned());
+            println!("data       {id}, {objects} objects in {} collections", restored.collections.len());
+        }
+        for warning in report.warnings {
+            println!("warning    {warning}");
+        }
+    }
+    Exit::Done
+}

@@ -1,0 +1,40 @@
+//! `validate`: the configuration alone, every problem at once.
+
+use super::{Exit, Globals};
+use crate::config::{self, ConfigError};
+use crate::explain::Explain as _;
+
+pub fn validate(globals: &Globals) -> Exit {
+    match config::load(&globals.config) {
+        Ok(_) => {
+            if globals.json {
+                println!("{}", serde_json::json!({ "valid": true, "problems": [] }));
+            } else {
+                println!("{} is right.", globals.config.display());
+            }
+            Exit::Done
+        }
+        Err(ConfigError::Problems(problems)) => {
+            if globals.json {
+                let problems: Vec<_> =
+                    problems.iter().map(|p| serde_json::json!({ "key": p.key, "what": p.what })).collect();
+                println!("{}", serde_json::json!({ "valid": false, "problems": problems }));
+            } else {
+                for problem in &problems {
+                    println!("{problem}");
+                }
+            }
+            Exit::Final
+        }
+        Err(error) => {
+            if globals.json {
+                println!(
+                    "{}",
+                    serde_json::json!({ "valid": false, "problems": [{ "key": "", "what": error.to_string() }] })
+                );
+                return error.class().into();
+            }
+            Exit::refuse(&error)
+        }
+    }
+}

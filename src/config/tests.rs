@@ -1,0 +1,125 @@
+//! The checks of the configuration, key by key.
+
+use super::{ConfigError, Settings};
+
+const SMALLEST: &str = r#"
+[node]
+deployment = "acme-prod"
+name = "weaviate-0"
+[network]
+eni = { private_ip = "10.0.2.15" }
+[weaviate]
+image = "cr.weaviate.io/semitechnologies/weaviate:1.39.0"
+keys = { admin = "sm:weaviate/admin-key" }
+[backup]
+bucket = "acme-weaviate"
+"#;
+
+fn check(over: &str) -> Result<Settings, ConfigError> {
+    let mut table: toml::Table = SMALLEST.parse().expect("the smallest configuration is TOML");
+    super::merge(&mut table, over.parse().expect("a row is TOML"));
+    Settings::check(table)
+}
+
+#[test]
+fn the_smallest_configuration_is_enough() {
+    let settings = check("").expect("nothing is missing");
+    assert_eq!(settings.backup.key("x"), "x");
+    assert_eq!(settings.network.bridge, "weaviate0");
+}
+
+#[test]
+fn each_problem_names_its_key() {
+    let rows = [
+        ("[node]\nname = 'Weaviate_0'", "`node.name` is \"Weaviate_0\", not a name"),
+        ("[node]\nnmae = 'x'", "`node.nmae` is not known; did you mean `node.name`?"),
+        ("[nodes]\nx = 1", "`nodes` is not known; did you mean `node`?"),
+        ("[network]\neni = { id = 'eni-1' }", "`network.eni` must have exactly one of"),
+        ("[network]\npublish = 'hots'", "`network.publish` is \"hots\""),
+        ("[network]\nlink_deadline = 'soon'", "`network.link_deadline` is \"soon\", not a duration"),
+        ("[network]\nbridge = 'a-name-that-is-too-long'", "`network.bridge` is not a name for an interface"),
+        ("[network]\nbridge_subnet = '172.30.254.1/24'", "`network.bridge_subnet` is \"172.30.254.1/24\""),
+        ("[weaviate]\nkeys = { admin = 'hunter2' }", "`weaviate.keys.admin` is not a reference to a secret"),
+        ("[weaviate]\nenv = { ENABLE_MODULES = 'x' }", "`weaviate.env` sets ENABLE_MODULES"),
+        ("[weaviate]\nmemory = '2GB'", "`weaviate.memory` is \"2GB\", not a size"),
+        ("[restore]\nmode = 'fast'", "`restore.mode` is \"fast\""),
+        ("[restore]\nconnections = 0", "`restore.connections` is 0"),
+        ("[restore]\ncpu_percentage = 81", "`restore.cpu_percentage` is 81"),
+        ("[backup]\nendpoint = 'http://s3'", "`backup.endpoint` is a host and port"),
+        ("[signal]\non_final = 'explode'", "`signal.on_final` is \"explode\""),
+        ("[signal.asg]\nterminate_hook = 'x'", "`signal.asg.launch_hook` is missing"),
+        ("[boot]\ndeadline = '0s'", "`boot.deadline` is \"0s\""),
+        ("[storage]\nmount = 'workspace'", "`storage.mount` is \"workspace\", not an absolute path"),
+    ];
+    for (over, expected) in rows {
+        let error = check(over).expect_err(over).to_string();
+        assert!(error.contains(expected), "{over}: {error}");
+    }
+}
+
+#[test]
+fn a_secret_written_where_a_reference_belongs_is_not_repeated() {
+    let error = check("[weaviate]\nkeys = { admin = 'hunter2' }").expect_err("not a reference").to_string();
+    assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let error = Settings::check(toml::Table::new()).expect_err("nothing is there").to_string();
+    for key in [
+        "node.deployment",
+        "node.name",
+        "network.eni",
+        "weaviate.image",
+        "weaviate.keys.admin",
+        "backup.bucket",
+    ] {
+        assert!(error.contains(&format!("`{key}` is missing")), "{key}: {error}");
+    }
+}
+
+/// The shipped reference: every key with its default, keys without one behind `#:`.
+const REFERENCE: &str = include_str!("../../packaging/config.toml");
+
+/// The reference with every key in use.
+fn reference_in_full() -> toml::Table {
+    REFERENCE.replace("#: ", "").parse().expect("the reference is TOML with its marks taken away")
+}
+
+#[test]
+fn the_reference_has_the_defaults() {
+    let reference =
+        Settings::check(REFERENCE.parse().expect("the reference is TOML")).expect("the reference is right");
+    let smallest = check("").expect("the smallest is right");
+    assert_eq!(format!("{reference:#?}"), format!("{smallest:#?}"));
+}
+
+#[test]
+fn the_reference_holds_every_key_and_no_other() {
+    let problems = super::section::Problems::default();
+    Settings::read(reference_in_full(), &problems).expect("the reference in full is right");
+    // Tables and tables of the user's own keys are not keys themselves.
+    let sections = [
+        "node",
+        "network",
+        "network.eni",
+        "storage",
+        "weaviate",
+        "weaviate.keys",
+        "weaviate.oidc",
+        "backup",
+        "backup.credentials",
+        "restore",
+        "signal",
+        "signal.asg",
+        "boot",
+    ];
+    let asked = problems.asked();
+    let words: std::collections::BTreeSet<&str> =
+        REFERENCE.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    for key in asked.iter().filter(|key| !sections.contains(&key.as_str())) {
+        let last = key.rsplit('.').next().expect("a key has a last part");
+        assert!(words.contains(last), "the reference says nothing about {key}");
+    }
+    assert_eq!(problems.into_vec(), []);
+}

@@ -1,0 +1,97 @@
+//! The container's own network: a bridge whose name a rule of ours can name.
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect};
+use bollard::query_parameters::InspectNetworkOptions;
+
+use super::{ContainerError, docker, spec};
+use crate::host::Host;
+
+/// Docker's option for the name of the interface.
+const NAME_OPTION: &str = "com.docker.network.bridge.name";
+
+/// Makes the network, or finds that it is there as it would be made.
+pub async fn ensure(host: &Host, engine: &Docker) -> Result<(), ContainerError> {
+    let network = &host.settings.network;
+    // A second try: an idle network of ours with other settings is removed, or another run made it meanwhile.
+    for _ in 0..3 {
+        let found = docker::call(
+            "look for the network",
+            engine.inspect_network(&network.bridge, None::<InspectNetworkOptions>),
+        );
+        let Some(found) = docker::absent(found.await)? else {
+            match create(host, engine).await {
+                Err(error) if matches!(docker::status(&error), Some((409, _))) => continue,
+                other => return other,
+            }
+        };
+        let Err(what) = check(&found, &network.bridge, &network.bridge_subnet.to_string()) else {
+            return Ok(());
+        };
+        let ours = found.labels.is_some_and(|labels| labels.contains_key(&spec::label("network")));
+        let idle = found.containers.is_none_or(|containers| containers.is_empty());
+        if !(ours && idle) {
+            return Err(ContainerError::Bridge { bridge: network.bridge.clone(), what });
+        }
+        let gone = docker::call("remove the network", engine.remove_network(&network.bridge)).await;
+        docker::absent(gone)?;
+    }
+    Err(ContainerError::Bridge { bridge: network.bridge.clone(), what: "it changes all the time".to_owned() })
+}
+
+async fn create(host: &Host, engine: &Docker) -> Result<(), ContainerError> {
+    let network = &host.settings.network;
+    let subnet = network.bridge_subnet;
+    let request = NetworkCreateRequest {
+        name: network.bridge.clone(),
+        driver: Some("bridge".to_owned()),
+        enable_ipv6: Some(false),
+        ipam: Some(Ipam {
+            config: Some(vec![IpamConfig {
+                subnet: Some(subnet.to_string()),
+                gateway: Some(subnet.nth(1).to_string()),
+                ..IpamConfig::default()
+            }]),
+            ..Ipam::default()
+        }),
+        options: Some(HashMap::from([(NAME_OPTION.to_owned(), network.bridge.clone())])),
+        labels: Some(HashMap::from([(spec::label("network"), host.settings.node.deployment.to_string())])),
+        ..NetworkCreateRequest::default()
+    };
+    docker::call("create the network", engine.create_network(request)).await.map(drop)
+}
+
+/// What of the network is not as it should be.
+fn check(found: &NetworkInspect, bridge: &str, subnet: &str) -> Result<(), String> {
+    let named = found.options.as_ref().and_then(|options| options.get(NAME_OPTION));
+    if named.map(String::as_str) != Some(bridge) {
+        return Err(format!("its interface is named {:?}", named.map_or("", String::as_str)));
+    }
+    let configs = found.ipam.as_ref().and_then(|ipam| ipam.config.as_ref());
+    let subnets: Vec<&str> =
+        configs.into_iter().flatten().filter_map(|config| config.subnet.as_deref()).collect();
+    if subnets == [subnet] { Ok(()) } else { Err(format!("its subnet is {}", subnets.join(", "))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_name_or_subnet_is_seen() {
+        let found = |name: &str, subnet: &str| NetworkInspect {
+            options: Some(HashMap::from([(NAME_OPTION.to_owned(), name.to_owned())])),
+            ipam: Some(Ipam {
+                config: Some(vec![IpamConfig { subnet: Some(subnet.to_owned()), ..IpamConfig::default() }]),
+                ..Ipam::default()
+            }),
+            ..NetworkInspect::default()
+        };
+        let check = |name, subnet| check(&found(name, subnet), "weaviate0", "172.30.254.0/24");
+        assert_eq!(check("weaviate0", "172.30.254.0/24"), Ok(()));
+        assert!(check("br-1", "172.30.254.0/24").is_err_and(|what| what.contains("br-1")));
+        assert!(check("weaviate0", "172.18.0.0/16").is_err_and(|what| what.contains("172.18.0.0/16")));
+    }
+}

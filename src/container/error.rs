@@ -1,0 +1,154 @@
+//! Why there is no server.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::explain::{Class, Explain};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    #[error("the Docker Engine does not answer on {}", socket.display())]
+    Engine { socket: PathBuf, source: bollard::errors::Error },
+    #[error("the Docker Engine did not {operation}")]
+    Call { operation: &'static str, source: bollard::errors::Error },
+    #[error("the Docker Engine did not {operation} within {} s", deadline.as_secs())]
+    Slow { operation: &'static str, deadline: Duration },
+    #[error("the image {image} cannot be pulled: {message}")]
+    Pull { image: String, message: String, again: bool },
+    #[error("the image file {} cannot be read", path.display())]
+    ImageFile { path: PathBuf, source: std::io::Error },
+    #[error("the image file {} cannot be loaded: {message}", path.display())]
+    Load { path: PathBuf, message: String },
+    #[error("the image file {} does not hold {image}", path.display())]
+    NotInFile { path: PathBuf, image: String },
+    #[error("the image {image} has the digest {found}")]
+    Digest { image: String, found: String },
+    #[error("the bridge {bridge} belongs to another network of Docker ({what})")]
+    Bridge { bridge: String, what: String },
+    #[error("the container {name} is not ours: it has no label of this program")]
+    NotOurs { name: String },
+    #[error("{address} cannot be published: {message}")]
+    Address { address: String, message: String },
+    #[error("the engine may not give the server {limit} open files")]
+    OpenFiles { limit: u32, message: String },
+    #[error("the container cannot be started: {message}")]
+    Refused { message: String },
+    #[error("the server exited with code {code} at its start{}", if *oom { " (out of memory)" } else { "" })]
+    Exited { code: i64, oom: bool, log: Vec<String> },
+    #[error("the server was not ready within {} s", deadline.as_secs())]
+    NotReady { deadline: Duration, log: Vec<String> },
+    #[error("the server does not see the data volume: {what}")]
+    NoProof { what: String },
+    #[error("{} of the container cannot be read", path.display())]
+    Proc { path: PathBuf, source: std::io::Error },
+    #[error("the container could reach the instance metadata: the door's metadata rules are not loaded")]
+    MetadataOpen,
+    #[error("the rules of the door cannot be looked at")]
+    Door { source: Box<crate::network::NetworkError> },
+    #[error("the container's specification would hold a secret")]
+    Leak,
+    #[error("the specification cannot be written down")]
+    Specification { source: serde_json::Error },
+    #[error("the credentials for the container cannot be served on {address}")]
+    Vend { address: String, source: std::io::Error },
+    #[error("the role weaviate.s3_role_arn cannot be assumed")]
+    Assume { source: crate::aws::CallError },
+    #[error("the token for the container's credentials cannot be written")]
+    Token { source: Box<crate::secrets::SecretsError> },
+    #[error("restore.mode is \"direct\", but weaviate.s3_role_arn is not set")]
+    NoRole,
+}
+
+impl Explain for ContainerError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Engine { .. }
+            | Self::Call { .. }
+            | Self::Slow { .. }
+            | Self::Pull { again: true, .. }
+            | Self::Address { .. }
+            | Self::NotReady { .. }
+            | Self::Proc { .. }
+            | Self::NoProof { .. }
+            | Self::MetadataOpen
+            | Self::Door { .. }
+            | Self::Vend { .. } => Class::Retry,
+            Self::Pull { again: false, .. }
+            | Self::ImageFile { .. }
+            | Self::Load { .. }
+            | Self::NotInFile { .. }
+            | Self::Digest { .. }
+            | Self::Bridge { .. }
+            | Self::NotOurs { .. }
+            | Self::OpenFiles { .. }
+            | Self::Refused { .. }
+            | Self::Exited { .. }
+            | Self::Leak
+            | Self::Specification { .. }
+            | Self::NoRole => Class::Final,
+            Self::Assume { source } => source.class(),
+            Self::Token { source } => source.class(),
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Engine { socket, .. } => {
+                format!("Start docker.service; it must listen on {}.", socket.display())
+            }
+            Self::Call { .. } | Self::Slow { .. } => "Look into `journalctl -u docker`.".to_owned(),
+            Self::Pull { again: true, .. } => "Check the way to the registry; it is tried again.".to_owned(),
+            Self::Pull { again: false, image, .. } => {
+                format!("Check that {image} exists and may be pulled, or set weaviate.image_file.")
+            }
+            Self::ImageFile { path, .. } | Self::Load { path, .. } => {
+                format!("Make {} with `docker save`, readable by root.", path.display())
+            }
+            Self::NotInFile { image, .. } => {
+                format!("Save {image} into the file, or name in weaviate.image what is in it.")
+            }
+            Self::Digest { .. } => "Name the digest that you mean in weaviate.image.".to_owned(),
+            Self::Bridge { bridge, .. } => {
+                format!("Remove that network, or set network.bridge and network.bridge_subnet ({bridge}).")
+            }
+            Self::NotOurs { name } => format!("Remove or rename it: `docker rename {name} {name}-old`."),
+            Self::Address { address, .. } => {
+                format!("Find what else listens on {address} (`ss -ltnp`); it is tried again.")
+            }
+            Self::OpenFiles { .. } => {
+                "Lower weaviate.open_files, or raise LimitNOFILE of docker.service.".to_owned()
+            }
+            Self::Refused { .. } => "Mend what Docker names.".to_owned(),
+            Self::Exited { oom: true, .. } => "Give it more memory (weaviate.memory).".to_owned(),
+            Self::Exited { oom: false, .. } | Self::NotReady { .. } => {
+                "Read its last lines in the details, and mend what they name.".to_owned()
+            }
+            Self::NoProof { .. } => {
+                "Nothing was written; the container is replaced by the next run.".to_owned()
+            }
+            Self::Proc { .. } => "The container ended meanwhile; it is tried again.".to_owned(),
+            Self::MetadataOpen => {
+                "Find who removes the nft table inet weaviate_provisioner; it is tried again.".to_owned()
+            }
+            Self::Door { source } => source.remedy(),
+            Self::Leak => "Take the secret out of weaviate.env and the image's name.".to_owned(),
+            Self::Specification { .. } => "This is a bug: report it with the log.".to_owned(),
+            Self::Vend { .. } => "Find what else listens there; it is tried again.".to_owned(),
+            Self::Assume { source } => {
+                format!("{} Let the role trust the instance's role.", source.remedy())
+            }
+            Self::Token { source } => source.remedy(),
+            Self::NoRole => {
+                "Set weaviate.s3_role_arn to a role that may read the backup, or use \"staged\".".to_owned()
+            }
+        }
+    }
+
+    fn details(&self) -> Vec<String> {
+        match self {
+            Self::Exited { log, .. } | Self::NotReady { log, .. } => log.clone(),
+            Self::OpenFiles { message, .. } => vec![message.clone()],
+            _ => Vec::new(),
+        }
+    }
+}

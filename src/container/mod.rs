@@ -1,0 +1,46 @@
+//! The container: its image, its specification, its life.
+//!
+//! ```text
+//!  image ──▶ present | loaded from a file | pulled ──▶ Image
+//!  settings + evidence ──spec──▶ Specification (and its hash) ─┐
+//!  what Docker has ────────────────────────────────────────────┴─decide─▶ adopt | start | replace | create
+//!      ──▶ wait until ready (or it exits: code and last lines) ──▶ proof through /proc/<pid>/root ──▶ Running
+//! ```
+//!
+//! The container's address is published while it lies on `lo` and the door is shut (`network`). Its restart
+//! policy is `no`: Docker's own restart fails for good when the address is missing at boot (moby#39559), so
+//! systemd and this program own restarts.
+//!
+//! To add a setting that the server must see: put it into `spec.rs`, where the hash makes a change replace the
+//! container.
+
+mod bridge;
+mod decide;
+mod docker;
+mod error;
+mod image;
+mod logs;
+mod proof;
+mod ready;
+mod running;
+mod settings;
+mod spec;
+mod start;
+#[cfg(test)]
+mod tests;
+pub mod vend;
+
+pub use decide::{Plan, Seen, decide};
+pub use error::ContainerError;
+pub use image::{Image, ready_image};
+pub use running::{Running, restart, stop};
+pub use settings::{Keys, OWNED_ENVIRONMENT, Oidc, Settings};
+pub use spec::{DirectS3, ServerPlan};
+pub use start::start;
+
+/// REST on the address.
+pub const REST_PORT: u16 = 8080;
+/// gRPC on the address.
+pub const GRPC_PORT: u16 = 50051;
+/// The container's name: one of them per machine.
+pub const NAME: &str = "weaviate";

@@ -1,0 +1,63 @@
+//! From the start of the container to `ready`, or to the reason why not.
+
+use std::time::Duration;
+
+use bollard::Docker;
+use bollard::query_parameters::InspectContainerOptions;
+use tokio::time::Instant;
+
+use super::{ContainerError, docker, logs};
+use crate::host::Host;
+use crate::secrets::Secrets;
+
+/// Ready is asked for on the address itself; whether the server still lives is asked of Docker.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Waits until the server says that it is ready. `ready` needs no key, and says nothing about data.
+pub async fn wait(
+    host: &Host,
+    engine: &Docker,
+    id: &str,
+    base_url: &str,
+    secrets: &Secrets,
+) -> Result<(), ContainerError> {
+    let deadline = host.settings.weaviate.start_deadline;
+    let end = Instant::now() + deadline;
+    let web = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(2))
+        .build()
+        .map_err(|error| ContainerError::Refused { message: error.to_string() })?;
+    let url = format!("{base_url}/v1/.well-known/ready");
+    loop {
+        check_alive(engine, id, secrets).await?;
+        let answer = web.get(&url).send().await;
+        let status = match &answer {
+            Ok(answer) if answer.status().is_success() => return Ok(()),
+            Ok(answer) => format!("waits until the server is ready ({})", answer.status().as_u16()),
+            Err(error) if error.is_timeout() => "waits until the server answers (timeout)".to_owned(),
+            Err(_) => "waits until the server listens".to_owned(),
+        };
+        host.status.say("start", status);
+        if Instant::now() >= end {
+            return Err(ContainerError::NotReady { deadline, log: logs::last(engine, id, secrets).await });
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A server that has ended says why in its last lines.
+pub async fn check_alive(engine: &Docker, id: &str, secrets: &Secrets) -> Result<i64, ContainerError> {
+    let found =
+        docker::call("look at the container", engine.inspect_container(id, None::<InspectContainerOptions>))
+            .await?;
+    let state = found.state.unwrap_or_default();
+    match (state.running, state.pid) {
+        (Some(true), Some(pid)) if pid > 0 => Ok(pid),
+        _ => Err(ContainerError::Exited {
+            code: state.exit_code.unwrap_or(-1),
+            oom: state.oom_killed.unwrap_or(false),
+            log: logs::last(engine, id, secrets).await,
+        }),
+    }
+}

@@ -1,0 +1,106 @@
+//! Evidence: the server runs, sees the data volume, and is ready. Nobody outside can reach it yet.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bollard::Docker;
+use bollard::query_parameters::{RemoveContainerOptionsBuilder, StopContainerOptionsBuilder};
+
+use super::{ContainerError, GRPC_PORT, Image, REST_PORT, ServerPlan, docker, start};
+use crate::disk::DataVolume;
+use crate::host::Host;
+use crate::secrets::Secrets;
+
+/// The server's own worst case is 115 s: drains, flushes, closes (weaviate's shutdown, read in its source).
+pub const STOP_SECONDS: i32 = 120;
+
+#[derive(Clone, Debug)]
+pub struct Running {
+    id: String,
+    pid: i64,
+    /// It ran already, as it would have been made.
+    adopted: bool,
+    parts: Parts,
+}
+
+/// What the container was made from: enough to make it again.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub address: Ipv4Addr,
+    pub volume: DataVolume,
+    pub secrets: Secrets,
+    pub image: Image,
+    pub plan: ServerPlan,
+}
+
+impl Running {
+    pub(super) const fn new(id: String, pid: i64, adopted: bool, parts: Parts) -> Self {
+        Self { id, pid, adopted, parts }
+    }
+    pub fn container_id(&self) -> &str {
+        &self.id
+    }
+    pub const fn pid(&self) -> i64 {
+        self.pid
+    }
+    /// The container of an earlier run goes on: nothing was started.
+    pub const fn adopted(&self) -> bool {
+        self.adopted
+    }
+    pub const fn address(&self) -> Ipv4Addr {
+        self.parts.address
+    }
+    pub fn base_url(&self) -> String {
+        format!("http://{}:{REST_PORT}", self.parts.address)
+    }
+    pub fn grpc_address(&self) -> SocketAddr {
+        SocketAddr::from((self.parts.address, GRPC_PORT))
+    }
+    pub const fn image(&self) -> &Image {
+        &self.parts.image
+    }
+    pub const fn secrets(&self) -> &Secrets {
+        &self.parts.secrets
+    }
+    pub const fn volume(&self) -> &DataVolume {
+        &self.parts.volume
+    }
+}
+
+/// Stops the server and lets it flush. Already stopped or gone is done.
+pub async fn stop(host: &Host, running: &Running) -> Result<(), ContainerError> {
+    let engine = docker::connect(host).await?;
+    host.status.say("stop", "waits until the server has stopped");
+    let done = stop_container(&engine, running.container_id()).await;
+    host.status.done("stop");
+    done
+}
+
+/// Ends the container and makes a new one of the same parts: for a restore into an emptied data directory.
+pub async fn restart(host: &Host, running: &Running) -> Result<Running, ContainerError> {
+    let engine = docker::connect(host).await?;
+    remove(&engine, running.container_id()).await?;
+    start::start_parts(host, running.parts.clone()).await
+}
+
+pub(super) async fn stop_container(engine: &Docker, id: &str) -> Result<(), ContainerError> {
+    let options = StopContainerOptionsBuilder::new().t(STOP_SECONDS).build();
+    let deadline = std::time::Duration::from_secs(u64::from(STOP_SECONDS.unsigned_abs()) + 30);
+    let stopped =
+        docker::call_within("stop the container", deadline, engine.stop_container(id, Some(options))).await;
+    match stopped {
+        // 304: it does not run.
+        Err(error) if matches!(docker::status(&error), Some((304, _))) => Ok(()),
+        other => docker::absent(other).map(drop),
+    }
+}
+
+/// Stops and removes it. Its data lies in mounts of ours; a volume that the image declares goes with it.
+pub(super) async fn remove(engine: &Docker, id: &str) -> Result<(), ContainerError> {
+    stop_container(engine, id).await?;
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    match docker::call("remove the container", engine.remove_container(id, Some(options))).await {
+        // 409: its removal is in progress already.
+        Err(error) if matches!(docker::status(&error), Some((409, _))) => Ok(()),
+        other => docker::absent(other).map(drop),
+    }
+}

@@ -1,0 +1,61 @@
+//! The manifest: the authoritative pointer to the latest backup, and the fence.
+//!
+//! ```text
+//! <prefix>/latest_weaviate_backup.manifest.json ──read──▶ Pointer (manifest + ETag)
+//! Fresh ──take_over: .tmp, read back, conditional PUT of generation + 1──▶ Owned
+//!            │ 412, own nonce: the answer was lost   ─▶ Owned
+//!            │ 412, another instance                 ─▶ no longer the owner (final)
+//!            └ 412, the old owner published once more ─▶ moved (again from refresh)
+//! ```
+//!
+//! To add a field: add it to [`Manifest`] with a default. Fields that this version does not know are kept.
+
+mod check;
+mod error;
+mod protocol;
+mod take_over;
+mod types;
+
+pub use check::{RESERVED_IDS, checksum, hex};
+pub use error::ManifestError;
+pub use protocol::{Claim, Claimed, Decision, Held, decide, publish};
+pub use take_over::{Owned, take_over};
+pub use types::{Collection, Collections, Manifest, Object, Server, Tenant};
+
+use crate::store::{Store, StoreError};
+
+/// The pointer's name below the prefix: an empty prefix gives exactly the seeds' key.
+pub const NAME: &str = "latest_weaviate_backup.manifest.json";
+/// Immutable copies, one per backup.
+pub const COPIES: &str = "manifests";
+
+/// A manifest as it lies in the bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pointer {
+    pub manifest: Manifest,
+    /// Empty for one that was read from a copy: there is no pointer then.
+    pub etag: String,
+    /// Where it was read.
+    pub key: String,
+}
+
+/// Reads and checks the manifest at `key`; `None` where there is none. A manifest that is denied,
+/// unreachable, malformed or another node's is an error, never "none".
+pub async fn read(
+    store: &Store,
+    key: &str,
+    deployment: &str,
+    node: &str,
+) -> Result<Option<Pointer>, ManifestError> {
+    let object = match store.get(key).await {
+        Ok(object) => object,
+        Err(StoreError::Absent { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let manifest = Manifest::parse(store.bucket(), key, &object.bytes)?;
+    manifest.check(store.bucket(), key, deployment, node)?;
+    Ok(Some(Pointer { manifest, etag: object.etag, key: key.to_owned() }))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! Taking the fence: one conditional PUT, and what its answers mean.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::time::Instant;
+
+use super::error::ManifestError;
+use super::types::Manifest;
+use super::{Pointer, hex};
+use crate::store::{Condition, Store, StoreError};
+
+/// What this instance wants to write: who it is, and the nonce by which it knows its own writing again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub instance_id: String,
+    pub nonce: String,
+}
+
+impl Claim {
+    /// With a nonce that nobody else has: 128 random bits.
+    pub fn new(instance_id: &str) -> Self {
+        let nonce: [u8; 16] = rand::rng().random();
+        Self { instance_id: instance_id.to_owned(), nonce: hex(&nonce) }
+    }
+
+    fn wrote(&self, manifest: &Manifest) -> bool {
+        manifest.owner.as_deref() == Some(&self.instance_id) && manifest.nonce.as_deref() == Some(&self.nonce)
+    }
+}
+
+/// What was restored from, and so what the fence is expected to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// There was no pointer.
+    Nothing,
+    Pointer(Pointer),
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It is ours already: an earlier run's, or this one's whose answer was lost.
+    Owned {
+        etag: String,
+        generation: u64,
+    },
+    Write(Condition),
+    /// Another instance took it.
+    Lost {
+        owner: String,
+        generation: u64,
+    },
+    /// The one whose backup was restored published again.
+    Moved {
+        generation: u64,
+        backup: String,
+    },
+    /// There was one, and now there is none.
+    Vanished,
+}
+
+/// Compares what was restored from with what lies there now.
+pub fn decide(held: &Held, now: Option<&Pointer>, claim: &Claim) -> Decision {
+    match (held, now) {
+        (_, Some(now)) if claim.wrote(&now.manifest) => {
+            Decision::Owned { etag: now.etag.clone(), generation: now.manifest.generation }
+        }
+        (Held::Nothing, None) => Decision::Write(Condition::IfAbsent),
+        (Held::Pointer(_), None) => Decision::Vanished,
+        (Held::Pointer(held), Some(now)) if held.etag == now.etag => {
+            Decision::Write(Condition::IfMatch(now.etag.clone()))
+        }
+        (Held::Pointer(held), Some(now)) if held.manifest.generation == now.manifest.generation => {
+            moved(&now.manifest)
+        }
+        (Held::Nothing | Held::Pointer(_), Some(now)) => match &now.manifest.owner {
+            Some(owner) if *owner != claim.instance_id => {
+                Decision::Lost { owner: owner.clone(), generation: now.manifest.generation }
+            }
+            // Nobody's, or an earlier nonce of this same instance: newer than what was restored, not stolen.
+            Some(_) | None => moved(&now.manifest),
+        },
+    }
+}
+
+fn moved(now: &Manifest) -> Decision {
+    Decision::Moved {
+        generation: now.generation,
+        backup: now.backup_id.clone().unwrap_or_else(|| "none".to_owned()),
+    }
+}
+
+/// The fence, taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    pub etag: String,
+    pub generation: u64,
+}
+
+/// Writes `next` where `held` was: to a `.tmp` key first, read back, then the conditional PUT. Answers that
+/// got lost are told from refusals by reading the nonce.
+pub async fn publish(
+    store: &Store,
+    key: &str,
+    held: &Held,
+    next: &Manifest,
+    claim: &Claim,
+    deadline: Duration,
+) -> Result<Claimed, ManifestError> {
+    let end = Instant::now() + deadline;
+    let bytes = serde_json::to_vec(next).map_err(|error| ManifestError::Malformed {
+        bucket: store.bucket().to_owned(),
+        key: key.to_owned(),
+        what: error.to_string(),
+    })?;
+    let mut tried = false;
+    loop {
+        // What was restored from is what `refresh` read a moment ago: the first try needs no look.
+        let decision = if tried {
+            let now = super::read(store, key, &next.deployment, &next.node).await?;
+            decide(held, now.as_ref(), claim)
+        } else {
+            first(held, claim)
+        };
+        let (bucket, key) = (store.bucket().to_owned(), key.to_owned());
+        let condition = match decision {
+            Decision::Owned { etag, generation } => return Ok(Claimed { etag, generation }),
+            Decision::Write(condition) => condition,
+            Decision::Lost { owner, generation } => {
+                return Err(ManifestError::Lost { bucket, key, owner, generation });
+            }
+            Decision::Moved { generation, backup } => {
+                return Err(ManifestError::Moved { bucket, key, generation, backup });
+            }
+            Decision::Vanished => return Err(ManifestError::Vanished { bucket, key }),
+        };
+        match write(store, &key, &bytes, &condition).await {
+            Ok(etag) => return Ok(Claimed { etag, generation: next.generation }),
+            // Each of these may hide a write that succeeded: look.
+            Err(ManifestError::Store(
+                StoreError::Precondition { .. }
+                | StoreError::Absent { .. }
+                | StoreError::Conflict { .. }
+                | StoreError::Unreachable { .. },
+            )) => {}
+            Err(error) => return Err(error),
+        }
+        tried = true;
+        if Instant::now() >= end {
+            return Err(ManifestError::Deadline { bucket, key });
+        }
+        tokio::time::sleep(Duration::from_millis(rand::rng().random_range(100..500))).await;
+    }
+}
+
+fn first(held: &Held, claim: &Claim) -> Decision {
+    match held {
+        Held::Nothing => decide(held, None, claim),
+        Held::Pointer(pointer) => decide(held, Some(pointer), claim),
+    }
+}
+
+/// S3 has no rename, but one PUT is atomic; the `.tmp` proves beforehand that what is sent is what is stored.
+async fn write(
+    store: &Store,
+    key: &str,
+    bytes: &[u8],
+    condition: &Condition,
+) -> Result<String, ManifestError> {
+    let temporary = format!("{key}.tmp");
+    store.put(&temporary, bytes.to_vec(), &Condition::Always).await?;
+    if store.get(&temporary).await?.bytes != bytes {
+        return Err(ManifestError::ReadBack { bucket: store.bucket().to_owned(), key: temporary });
+    }
+    Ok(store.put(key, bytes.to_vec(), condition).await?)
+}

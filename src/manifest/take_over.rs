@@ -1,0 +1,131 @@
+//! The step: this instance becomes the owner.
+
+use std::time::Duration;
+
+use super::error::ManifestError;
+use super::protocol::{Claim, publish};
+use super::types::Manifest;
+use super::{Held, NAME};
+use crate::container::Running;
+use crate::disk::{self, DataVolume};
+use crate::host::Host;
+use crate::instance::Identity;
+use crate::network::AttachedEni;
+use crate::restore::Fresh;
+
+/// Conditional writes meet others for moments; an outage of S3 is the next run's matter.
+const DEADLINE: Duration = Duration::from_mins(2);
+
+/// Evidence: the manifest names this instance, and nobody else can publish.
+#[derive(Debug)]
+pub struct Owned {
+    eni: AttachedEni,
+    running: Running,
+    volume: DataVolume,
+    restored: disk::Restored,
+    /// Of the manifest as this instance wrote it: the condition of its next publication.
+    etag: String,
+    /// It was ours already.
+    kept: bool,
+}
+
+impl Owned {
+    pub const fn generation(&self) -> u64 {
+        self.restored.generation
+    }
+    /// A second run, or a run after a reboot: no new generation was taken.
+    pub const fn was_kept(&self) -> bool {
+        self.kept
+    }
+    pub fn etag(&self) -> &str {
+        &self.etag
+    }
+    pub(crate) fn into_parts(self) -> (AttachedEni, Running, DataVolume, disk::Restored) {
+        (self.eni, self.running, self.volume, self.restored)
+    }
+}
+
+/// Takes the fence: generation + 1 under a nonce that the volume remembers first, so that a run which is
+/// killed right after the write knows its own writing again.
+pub async fn take_over(
+    host: &Host,
+    me: &Identity,
+    fresh: Fresh,
+    eni: AttachedEni,
+) -> Result<Owned, ManifestError> {
+    let key = fresh.store().settings().key(NAME);
+    let volume = fresh.volume();
+    let mut record = volume.reread().map_err(|e| unwritten(0, e))?;
+    if fresh.is_kept()
+        && let Held::Pointer(pointer) = fresh.held()
+        && let Some(restored) = record.restored.clone()
+    {
+        let (generation, etag) = (pointer.manifest.generation, pointer.etag.clone());
+        // From here on clients may write: the counts of the last clean stop are history.
+        if record.clean_stop.take().is_some() {
+            volume.write_record(&record).map_err(|e| unwritten(generation, e))?;
+        }
+        tracing::info!(step = "take over", generation, "it is ours already");
+        let (running, volume) = fresh.into_running();
+        return Ok(Owned { eni, running, volume, restored, etag, kept: true });
+    }
+    let claim = Claim::new(me.instance_id());
+    let next = next(host, &fresh, &claim);
+    let restored = disk::Restored {
+        backup_id: next.backup_id.clone(),
+        generation: next.generation,
+        nonce: claim.nonce.clone(),
+        mode: fresh.mode().to_owned(),
+        bytes: fresh.manifest().bytes(),
+        collections: to_record(&fresh),
+        verified: true,
+    };
+    record.restored = Some(restored.clone());
+    record.clean_stop = None;
+    volume.write_record(&record).map_err(|e| unwritten(next.generation, e))?;
+    host.status.say("take over", format!("takes generation {}", next.generation));
+    let claimed = publish(fresh.store(), &key, fresh.held(), &next, &claim, DEADLINE).await?;
+    tracing::info!(step = "take over", claimed.generation, "owner");
+    host.status.done("take over");
+    let (running, volume) = fresh.into_running();
+    Ok(Owned { eni, running, volume, restored, etag: claimed.etag, kept: false })
+}
+
+fn unwritten(generation: u64, source: disk::DiskError) -> ManifestError {
+    ManifestError::Record { generation, source: Box::new(source) }
+}
+
+/// The manifest as it will be. Whatever an unverified backup was found to hold is written down for the next.
+fn next(host: &Host, fresh: &Fresh, claim: &Claim) -> Manifest {
+    let held = match fresh.held() {
+        Held::Pointer(pointer) => pointer.manifest.generation,
+        Held::Nothing => 0,
+    };
+    let mut next = fresh.manifest().clone();
+    next.schema = 1;
+    next.generation = held.max(next.generation) + 1;
+    next.owner = Some(claim.instance_id.clone());
+    next.nonce = Some(claim.nonce.clone());
+    next.agent = Some(env!("CARGO_PKG_VERSION").to_owned());
+    if next.backup_id.is_none() {
+        let now = host.now().to_string();
+        next.bucket = Some(fresh.store().bucket().to_owned());
+        next.path = Some(fresh.store().settings().prefix.clone());
+        next.created = Some(now.clone());
+        next.completed = Some(now);
+        next.checksum = Some(super::checksum(&next.objects));
+    }
+    if next.unverified {
+        next.collections.clone_from(&fresh.seen().collections);
+        next.aliases.clone_from(&fresh.seen().aliases);
+    }
+    next
+}
+
+fn to_record(
+    fresh: &Fresh,
+) -> std::collections::BTreeMap<String, std::collections::BTreeMap<String, disk::TenantRecord>> {
+    let tenant = |t: &super::Tenant| disk::TenantRecord { objects: t.objects, status: t.status.clone() };
+    let tenants = |c: &super::Collection| c.tenants.iter().map(|(n, t)| (n.clone(), tenant(t))).collect();
+    fresh.seen().collections.iter().map(|(name, c)| (name.clone(), tenants(c))).collect()
+}

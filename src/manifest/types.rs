@@ -1,0 +1,126 @@
+//! Schema 1.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::weaviate::Alias;
+
+/// What a collection held when the backup was made: tenant, or "" for a collection without tenants.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collection {
+    #[serde(default)]
+    pub tenants: BTreeMap<String, Tenant>,
+    /// Digests of sample objects; written by `backup`.
+    #[serde(default)]
+    pub samples: Value,
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// `None` where it could not be counted: an inactive tenant.
+    pub objects: Option<u64>,
+    /// `HOT` or `COLD`; the server may have more.
+    #[serde(default)]
+    pub status: Option<String>,
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+pub type Collections = BTreeMap<String, Collection>;
+
+/// An object of the chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// The full key.
+    pub key: String,
+    pub size: u64,
+    /// In hex; empty only in a manifest that is `unverified`.
+    pub sha256: String,
+    #[serde(default)]
+    pub etag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    pub version: String,
+    #[serde(default)]
+    pub image_digest: Option<String>,
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    pub schema: u64,
+    pub deployment: String,
+    pub node: String,
+    pub generation: u64,
+    /// The instance that took it; `None` in a copy.
+    #[serde(default)]
+    pub owner: Option<String>,
+    #[serde(default)]
+    pub nonce: Option<String>,
+    /// `None`: the node started empty, and no backup was made since.
+    pub backup_id: Option<String>,
+    #[serde(default)]
+    pub bucket: Option<String>,
+    /// `<prefix>/<id>`, without a slash at its end.
+    #[serde(default)]
+    pub path: Option<String>,
+    #[serde(default)]
+    pub created: Option<String>,
+    #[serde(default)]
+    pub completed: Option<String>,
+    #[serde(default)]
+    pub quiesced: bool,
+    #[serde(default)]
+    pub server: Server,
+    #[serde(default)]
+    pub compression: Option<String>,
+    /// The backup and those that it is built on, oldest first, itself last.
+    #[serde(default)]
+    pub chain: Vec<String>,
+    /// Of the whole chain, sorted by key.
+    #[serde(default)]
+    pub objects: Vec<Object>,
+    /// Over `objects`.
+    #[serde(default)]
+    pub checksum: Option<String>,
+    #[serde(default)]
+    pub collections: Collections,
+    #[serde(default)]
+    pub aliases: Vec<Alias>,
+    /// The checksums were taken at a restore, not when the backup was made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unverified: bool,
+    /// This program's version.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// Fields of a newer version: kept.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl Manifest {
+    /// The folder that holds the chain's folders: the path without the id; may be empty.
+    pub fn root(&self) -> &str {
+        let path = self.path.as_deref().unwrap_or_default();
+        path.rsplit_once('/').map_or("", |(root, _)| root)
+    }
+
+    /// An object's path below the root: `<id>/<node>/<Class>/chunk-1`.
+    pub fn relative<'a>(&self, key: &'a str) -> &'a str {
+        let root = self.root();
+        if root.is_empty() { key } else { key.strip_prefix(root).map_or(key, |k| k.trim_start_matches('/')) }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.objects.iter().map(|o| o.size).sum()
+    }
+}

@@ -1,0 +1,226 @@
+//! Claiming the interface: a bounded machine over what EC2 shows.
+//!
+//! ```text
+//!   look ──▶ decide ──▶ AwaitOwner, AwaitReleased, Confirm ──(pause, until claim_deadline)──▶ look
+//!     ▲                 Attach, Detach, Protect ──(act)──▶ look
+//!     │                 AwaitAttached ──(pause, until link_deadline)──▶ look
+//!     └────────────────────────────────┘
+//!                       Keep ──▶ the link, by MAC, until link_deadline ──▶ AttachedEni
+//!                       Refuse ──▶ NetworkError
+//! ```
+//!
+//! An answer that was lost does no harm: the next look shows what it did. A living owner is waited for and never
+//! robbed; detaching is only from an instance seen stopped or terminated twice.
+//!
+//! To add a state: a variant of [`Plan`] with its rows in `decide.rs`, and an arm in `act`.
+
+mod calls;
+mod decide;
+
+pub use decide::{OwnerState, Plan};
+
+use std::time::Duration;
+
+use aws_sdk_ec2::Client;
+use tokio::time::{Instant, sleep};
+
+use self::calls::Calls;
+use self::decide::decide;
+use super::eni::{AttachedEni, LocatedEni};
+use super::netlink::Netlink;
+use super::{NetworkError, audit, locate};
+use crate::host::Host;
+use crate::instance::Identity;
+use crate::report::Status;
+
+/// How long each kind of wait lasts at most.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    owner: Duration,
+    link: Duration,
+}
+
+/// Claims the interface: waits for a living or ending owner, attaches, makes it outlive this instance, and
+/// waits for its link.
+pub async fn claim(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result<AttachedEni, NetworkError> {
+    let settings = &host.settings.network;
+    let ec2 = &host.aws(identity.region()).await.ec2;
+    let patience = Patience { owner: settings.claim_deadline, link: settings.link_deadline };
+    let machine = Machine { ec2, status: &host.status, me: identity.instance_id(), eni, patience };
+    // Beside the claim, which takes longer; what it finds is a warning and never an error.
+    let (claimed, ()) = tokio::join!(machine.run(), warn_of_wide_groups(host, identity, eni));
+    let (attachment_id, reused) = claimed?;
+    let netlink = Netlink::connect()?;
+    let link = netlink.await_link(&host.status, eni.id(), eni.mac(), settings.link_deadline).await?;
+    tracing::info!(eni.id = eni.id(), eni.link = %link.name, eni.reused = reused, "claimed the interface");
+    host.status.done("claim");
+    Ok(AttachedEni::new(eni.clone(), attachment_id, link.name, link.index, reused))
+}
+
+/// Tells who else the ENI's security groups let in.
+async fn warn_of_wide_groups(host: &Host, identity: &Identity, eni: &LocatedEni) {
+    match audit::audit(host, identity, eni).await {
+        Ok(warnings) => warnings.into_iter().for_each(|warning| host.status.warn(warning)),
+        Err(error) => host.status.warn(format!("the security groups could not be looked at: {error}")),
+    }
+}
+
+/// What `claim` would do now: for the command `plan`. Nothing is changed.
+pub async fn plan(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result<Plan, NetworkError> {
+    let ec2 = &host.aws(identity.region()).await.ec2;
+    let calls = Calls { ec2, me: identity.instance_id(), eni };
+    // The command shows what will be done once the state is confirmed.
+    Ok(decide(&calls.look(None, 1).await?))
+}
+
+struct Machine<'a> {
+    ec2: &'a Client,
+    status: &'a Status,
+    me: &'a str,
+    eni: &'a LocatedEni,
+    patience: Patience,
+}
+
+/// What happened so far.
+struct Progress {
+    started: Instant,
+    /// Set while EC2 attaches.
+    attaching: Option<Instant>,
+    /// Who was seen dead, and how often in a row.
+    dead: Option<(String, u32)>,
+    /// Whether it was this run that attached.
+    attached: bool,
+    protected: u32,
+}
+
+impl Machine<'_> {
+    /// Until it is attached here and stays when this instance ends; whether it was so before.
+    async fn run(&self) -> Result<(String, bool), NetworkError> {
+        let calls = Calls { ec2: self.ec2, me: self.me, eni: self.eni };
+        let started = Instant::now();
+        let mut progress = Progress { started, attaching: None, dead: None, attached: false, protected: 0 };
+        loop {
+            let dead = progress.dead.clone();
+            let (owner, looks) =
+                dead.as_ref().map_or((None, 0), |(owner, looks)| (Some(owner.as_str()), *looks));
+            let plan = match calls.look(owner, looks).await {
+                Ok(facts) => decide(&facts),
+                Err(error) if locate::may_pass(&error) && started.elapsed() < self.patience.owner => {
+                    self.status.say("claim", format!("looks again: {error}"));
+                    sleep(jitter(Duration::from_secs(1))).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            self.status.say("claim", format!("{} {plan}", self.eni.id()));
+            if let Plan::Keep { attachment_id } = plan {
+                return Ok((attachment_id, !progress.attached));
+            }
+            let pause = pace(&plan, started.elapsed());
+            self.act(&calls, plan, &mut progress).await?;
+            sleep(jitter(pause)).await;
+        }
+    }
+
+    /// Obeys the plan; an error ends the claim.
+    async fn act(&self, calls: &Calls<'_>, plan: Plan, progress: &mut Progress) -> Result<(), NetworkError> {
+        let died = progress.dead.take();
+        if !matches!(plan, Plan::AwaitAttached | Plan::Attach) {
+            progress.attaching = None;
+        }
+        match plan {
+            Plan::Keep { .. } => {}
+            Plan::Protect { attachment_id } => {
+                progress.protected += 1;
+                // EC2 took it three times and still shows the old value: not this time.
+                if progress.protected > 3 {
+                    let (eni, instance) = (self.eni.id().to_owned(), self.me.to_owned());
+                    return Err(NetworkError::DeletedOnTermination { eni, instance });
+                }
+                self.or_later(calls.protect(&attachment_id).await, progress)?;
+            }
+            Plan::AwaitAttached | Plan::Attach => {
+                let since = *progress.attaching.get_or_insert_with(Instant::now);
+                if since.elapsed() > self.patience.link {
+                    let (eni, instance) = (self.eni.id().to_owned(), self.me.to_owned());
+                    return Err(NetworkError::NotAttached { eni, instance, waited: since.elapsed() });
+                }
+                progress.attached = true;
+                if plan == Plan::Attach {
+                    self.or_later(calls.attach().await, progress)?;
+                }
+            }
+            Plan::AwaitReleased { owner } => {
+                let owner = owner.unwrap_or_else(|| "nobody that EC2 names".to_owned());
+                self.still_patient(progress, &owner, "detaching")?;
+            }
+            Plan::AwaitOwner { owner, state } => {
+                self.still_patient(progress, &owner, &state.to_string())?;
+            }
+            Plan::Confirm { owner, .. } => {
+                let looks = died.filter(|(before, _)| *before == owner).map_or(0, |(_, looks)| looks);
+                progress.dead = Some((owner, looks + 1));
+            }
+            Plan::Detach { attachment_id, owner, state } => {
+                self.still_patient(progress, &owner, &state.to_string())?;
+                tracing::warn!(eni.id = self.eni.id(), eni.owner = %owner, %state, "detaches the interface");
+                self.or_later(calls.detach(&attachment_id).await, progress)?;
+            }
+            Plan::Refuse { why } => {
+                return Err(NetworkError::Unusable { eni: self.eni.id().to_owned(), why });
+            }
+        }
+        Ok(())
+    }
+
+    /// A call that may pass is left to the next look, for as long as there is time.
+    fn or_later(&self, done: Result<(), NetworkError>, progress: &Progress) -> Result<(), NetworkError> {
+        match done {
+            Err(error) if locate::may_pass(&error) && progress.started.elapsed() < self.patience.owner => {
+                self.status.say("claim", format!("looks again: {error}"));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn still_patient(&self, progress: &Progress, owner: &str, state: &str) -> Result<(), NetworkError> {
+        let waited = progress.started.elapsed();
+        if waited < self.patience.owner {
+            return Ok(());
+        }
+        let (eni, owner, state) = (self.eni.id().to_owned(), owner.to_owned(), state.to_owned());
+        Err(NetworkError::Held { eni, owner, state, waited })
+    }
+}
+
+/// How long until the next look. Reading calls have a budget of 20 a second per account and region
+/// (EC2 developer guide, ec2-api-throttling): a release that is near is watched closely, for a while.
+fn pace(plan: &Plan, waited: Duration) -> Duration {
+    let near = matches!(
+        plan,
+        Plan::AwaitAttached
+            | Plan::Attach
+            | Plan::Protect { .. }
+            | Plan::AwaitReleased { .. }
+            | Plan::Detach { .. }
+            | Plan::AwaitOwner {
+                state: OwnerState::ShuttingDown | OwnerState::Stopping | OwnerState::Terminated,
+                ..
+            }
+    );
+    match (near, waited.as_secs()) {
+        (true, 0..=60) => Duration::from_millis(200),
+        (true, 61..=300) | (false, 0..=60) => Duration::from_secs(1),
+        _ => Duration::from_secs(5),
+    }
+}
+
+/// Up to a fifth more or less, so that nodes that wait together do not ask together.
+fn jitter(pause: Duration) -> Duration {
+    use rand::RngExt as _;
+    pause.mul_f64(rand::rng().random_range(0.8..1.2))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+//! Putting the address in its place, and opening and closing the door.
+//!
+//! ```text
+//! place_address: ADDRESS/32 on lo        (the container can be published before the ENI is there)
+//! expose: link up ─▶ address on the ENI ─▶ routes ─▶ rules ─▶ off lo ─▶ looked at again ─▶ door open
+//! withdraw: door closed ─▶ environment file gone
+//! ```
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::door::{self, Door, DoorState};
+use super::eni::{AttachedEni, LocatedEni};
+use super::netlink::{Link, Netlink};
+use super::routes::{Bridge, Change, Facts, Wanted, decide};
+use super::{EniSelector, NetworkError, Publish, environment, networkd};
+use crate::host::Host;
+use crate::instance;
+use crate::restore::Warm;
+
+/// Docker makes the bridge before it starts the container, and the container runs.
+const BRIDGE_DEADLINE: Duration = Duration::from_secs(10);
+/// networkd applies a changed file within a second; after this we do it ourselves.
+const NETWORKD_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Evidence: clients cannot get in, and the container cannot reach the metadata service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    address: Option<Ipv4Addr>,
+}
+
+impl Closed {
+    /// The address that is closed; `None`: the ports of every address are.
+    pub const fn address(&self) -> Option<Ipv4Addr> {
+        self.address
+    }
+}
+
+/// Evidence: the address is on this instance, so that a container can be published on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedAddress {
+    address: Ipv4Addr,
+    link: String,
+}
+
+impl PlacedAddress {
+    pub const fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+    /// `lo`, or the ENI's link when it was there already.
+    pub fn link(&self) -> &str {
+        &self.link
+    }
+}
+
+/// Evidence: the address, routes and rules are in place and the door is open.
+#[derive(Debug)]
+pub struct Exposed {
+    pub(super) warm: Warm,
+}
+
+impl Exposed {
+    pub const fn eni(&self) -> &AttachedEni {
+        self.warm.eni()
+    }
+    pub const fn address(&self) -> Ipv4Addr {
+        self.warm.eni().address()
+    }
+}
+
+fn door(host: &Host, address: Option<Ipv4Addr>) -> Door {
+    let settings = &host.settings.network;
+    Door {
+        publish: settings.publish,
+        address: address.or(match settings.eni {
+            EniSelector::PrivateIp(address) => Some(address),
+            EniSelector::Id(_) | EniSelector::Tags(_) => None,
+        }),
+        bridge: settings.bridge.clone(),
+        bridge_subnet: settings.bridge_subnet,
+        uid: host.settings.storage.uid,
+    }
+}
+
+/// Closes the door, before anything else at every boot. Needs nothing but the configuration.
+pub async fn close(host: &Host) -> Result<Closed, NetworkError> {
+    let door = door(host, None);
+    door.close().await?;
+    environment::remove(&host.roots.run)?;
+    tracing::info!(door.address = ?door.address, "closed the door");
+    Ok(Closed { address: door.address })
+}
+
+/// Closes the door again: the node no longer serves, or is no longer the owner.
+pub async fn withdraw(host: &Host) -> Result<Closed, NetworkError> {
+    host.status.say("withdraw", "closes the door");
+    // First: a run that is killed between the two closes the door once more.
+    host.journal.write(|state| state.opened_in = None)?;
+    let closed = close(host).await?;
+    host.status.done("withdraw");
+    Ok(closed)
+}
+
+/// Puts the address on `lo`, unless the instance has it already.
+pub async fn place_address(host: &Host, eni: &LocatedEni) -> Result<PlacedAddress, NetworkError> {
+    let netlink = Netlink::connect()?;
+    let placed = place(&netlink, eni.address()).await?;
+    host.status.alive();
+    tracing::info!(eni.address = %placed.address, link = %placed.link, "placed the address");
+    Ok(placed)
+}
+
+async fn place(netlink: &Netlink, address: Ipv4Addr) -> Result<PlacedAddress, NetworkError> {
+    let links = netlink.links().await?;
+    let there = netlink.addresses().await?.into_iter().find(|found| found.ip == address);
+    if let Some(there) = there {
+        let link = links.into_iter().find(|link| link.index == there.link).map(|link| link.name);
+        return Ok(PlacedAddress { address, link: link.unwrap_or_default() });
+    }
+    // Every network namespace has it, as its first link.
+    let Some(Link { index, name, up, .. }) = links.into_iter().find(|link| link.loopback) else {
+        return Err(NetworkError::Misunderstood {
+            what: "the kernel's links".to_owned(),
+            found: "no lo".to_owned(),
+        });
+    };
+    if !up {
+        netlink.set_up(index).await?;
+    }
+    netlink.add_address(index, address).await?;
+    Ok(PlacedAddress { address, link: name })
+}
+
+/// Puts address, routes and rules in their place, then opens the door.
+pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
+    let eni = warm.eni();
+    host.status.say("expose", format!("puts {} and its routes on {}", eni.address(), eni.link()));
+    settle(host, eni).await?;
+    host.status.say("expose", "opens the door");
+    door(host, Some(eni.address())).open().await?;
+    let boot_id = instance::boot_id(host)?;
+    host.journal.write(|state| state.opened_in = Some(boot_id))?;
+    tracing::info!(eni.address = %eni.address(), "opened the door");
+    host.status.done("expose");
+    Ok(Exposed { warm })
+}
+
+/// Asserts address, routes and rules: at the exposure, and whenever somebody changed them. The door is not
+/// touched.
+pub async fn assert_routes(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
+    settle(host, eni).await
+}
+
+async fn settle(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
+    let settings = &host.settings.network;
+    let netlink = Netlink::connect()?;
+    // By MAC again: a link that left and came back has another index.
+    let link = netlink.await_link(&host.status, eni.id(), eni.eni().mac(), settings.link_deadline).await?;
+    let bridge = match settings.publish {
+        Publish::Host => None,
+        Publish::Bridge => {
+            let bridge = netlink.await_bridge(&settings.bridge, BRIDGE_DEADLINE).await?;
+            Some(Bridge { link: bridge.index, name: bridge.name, subnet: settings.bridge_subnet })
+        }
+    };
+    let wanted = Wanted {
+        address: eni.address(),
+        subnet: eni.eni().subnet(),
+        gateway: eni.eni().gateway(),
+        link: link.index,
+        bridge,
+        table: settings.table,
+        priority: settings.priority,
+    };
+    // Before anything is written: others in our place are refused.
+    decide(&facts(&netlink, wanted.table).await?, &wanted)?;
+    if networkd::runs().await {
+        let text = networkd::render(&wanted, eni.eni().mac());
+        if networkd::declare(&host.roots.networkd, &text).await? {
+            await_networkd(&netlink, &wanted).await?;
+        }
+    }
+    apply(&netlink, &wanted).await.map(drop)
+}
+
+/// networkd does its part by itself; what it did not do in time is done by [`apply`].
+async fn await_networkd(netlink: &Netlink, wanted: &Wanted) -> Result<(), NetworkError> {
+    let end = Instant::now() + NETWORKD_DEADLINE;
+    while Instant::now() < end {
+        let left = decide(&facts(netlink, wanted.table).await?, wanted)?;
+        let of_networkd = |change: &Change| match change {
+            Change::PutRoute(route) => route.link == wanted.link,
+            Change::AddAddress { .. } | Change::AddRule(_) => true,
+            _ => false,
+        };
+        if !left.iter().any(of_networkd) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    tracing::warn!("systemd-networkd did not apply our file in time; routes and rules are set by netlink");
+    Ok(())
+}
+
+async fn facts(netlink: &Netlink, table: u32) -> Result<Facts, NetworkError> {
+    Ok(Facts {
+        links: netlink.links().await?,
+        addresses: netlink.addresses().await?,
+        routes: netlink.routes(table).await?,
+        rules: netlink.rules().await?,
+    })
+}
+
+/// Looks, decides, acts, and looks again: what does not hold is an error.
+async fn apply(netlink: &Netlink, wanted: &Wanted) -> Result<Vec<Change>, NetworkError> {
+    let changes = decide(&facts(netlink, wanted.table).await?, wanted)?;
+    for change in &changes {
+        tracing::info!(?change, "changes the network");
+        match change {
+            Change::SetUp { link } => netlink.set_up(*link).await?,
+            Change::AddAddress { link, address } => netlink.add_address(*link, *address).await?,
+            Change::RemoveRoute(route) => netlink.remove_route(route).await?,
+            Change::PutRoute(route) => netlink.put_route(route).await?,
+            Change::RemoveRule(rule) => netlink.remove_rule(rule).await?,
+            Change::AddRule(rule) => netlink.add_rule(rule).await?,
+            Change::RemoveAddress(address) => netlink.remove_address(address).await?,
+        }
+    }
+    if let Some(left) = decide(&facts(netlink, wanted.table).await?, wanted)?.first() {
+        let operation = format!("keep what was set ({left:?})");
+        return Err(NetworkError::Netlink { operation, source: rtnetlink::Error::RequestFailed });
+    }
+    Ok(changes)
+}
+
+/// Whether the container has no way to the instance's credentials: to be true before it starts.
+pub async fn metadata_closed() -> Result<bool, NetworkError> {
+    Ok(door::door_state().await?.metadata_closed())
+}
+
+/// Whether the door is open, closed or gone.
+pub async fn state() -> Result<DoorState, NetworkError> {
+    door::door_state().await
+}
+
+#[cfg(test)]
+#[path = "namespace_tests.rs"]
+mod tests;

@@ -1,0 +1,141 @@
+//! The declaration for systemd-networkd, where it runs: it deletes rules and routes that no file of its own
+//! names as soon as it reloads (`ManageForeignRoutingPolicyRules=`, networkd.conf(5)).
+//!
+//! The bridge's route stays with netlink: a `[Route]` belongs to the link of its file, and a file for the
+//! bridge would make networkd the owner of Docker's interface.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::NetworkError;
+use super::routes::Wanted;
+use crate::process;
+use crate::state::replace;
+
+/// Sorts before netplan's `10-…` and ec2-net-utils' `70-…`: the first file that matches a link wins.
+pub(super) const FILE: &str = "05-weaviate-provisioner.network";
+
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Whether systemd runs networkd here. `/run/systemd/system` is what sd_booted(3) looks at.
+pub(super) async fn runs() -> bool {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return false;
+    }
+    let asked =
+        process::run("systemctl", &["is-active", "--quiet", "systemd-networkd.service"], None, DEADLINE);
+    asked.await.is_ok()
+}
+
+/// The file's text. Everything that could come from DHCP is said here, so that no lease can end it.
+pub(super) fn render(wanted: &Wanted, mac: &str) -> String {
+    let Wanted { address, subnet, gateway, link: _, bridge, table, priority } = wanted;
+    let mut text = format!(
+        "# Written by weaviate-provisioner; changes are overwritten.\n\
+         [Match]\n\
+         PermanentMACAddress={mac}\n\
+         \n\
+         [Link]\n\
+         RequiredForOnline=no\n\
+         \n\
+         [Network]\n\
+         DHCP=no\n\
+         IPv6AcceptRA=no\n\
+         LinkLocalAddressing=no\n\
+         Address={address}/32\n\
+         \n\
+         [Route]\n\
+         Destination={subnet}\n\
+         Scope=link\n\
+         Table={table}\n\
+         \n\
+         [Route]\n\
+         Gateway={gateway}\n\
+         GatewayOnLink=yes\n\
+         Table={table}\n\
+         \n\
+         [RoutingPolicyRule]\n\
+         From={address}/32\n\
+         Table={table}\n\
+         Priority={priority}\n"
+    );
+    if let Some(bridge) = bridge {
+        let _ = write!(
+            text,
+            "\n[RoutingPolicyRule]\nIncomingInterface={}\nTable={table}\nPriority={}\n",
+            bridge.name,
+            priority + 1
+        );
+    }
+    text
+}
+
+/// Writes the file if it changed, and lets networkd read it. Whether it changed.
+pub(super) async fn declare(directory: &Path, text: &str) -> Result<bool, NetworkError> {
+    let path = directory.join(FILE);
+    if std::fs::read_to_string(&path).is_ok_and(|found| found == text) {
+        return Ok(false);
+    }
+    let unwritable = |source| NetworkError::Unwritable { path: path.clone(), source };
+    std::fs::create_dir_all(directory).map_err(unwritable)?;
+    // networkd reads it as another user.
+    replace(&path, text.as_bytes(), 0o644).map_err(unwritable)?;
+    process::run("networkctl", &["reload"], None, DEADLINE)
+        .await
+        .map_err(|source| NetworkError::Reload { source })?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::routes::Bridge;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            address: "10.0.2.15".parse().expect("an address"),
+            subnet: "10.0.2.0/24".parse().expect("a network"),
+            gateway: "10.0.2.1".parse().expect("an address"),
+            link: 3,
+            bridge: Some(Bridge {
+                link: 4,
+                name: "weaviate0".to_owned(),
+                subnet: "172.30.254.0/24".parse().expect("a network"),
+            }),
+            table: 8080,
+            priority: 8080,
+        }
+    }
+
+    #[test]
+    fn the_file_declares_the_address_two_routes_and_two_rules() {
+        let text = render(&wanted(), "02:00:00:00:02:15");
+        for (part, times) in [
+            ("PermanentMACAddress=02:00:00:00:02:15\n", 1),
+            ("Address=10.0.2.15/32\n", 1),
+            ("[Route]\n", 2),
+            ("Destination=10.0.2.0/24\n", 1),
+            ("Gateway=10.0.2.1\n", 1),
+            ("[RoutingPolicyRule]\n", 2),
+            ("From=10.0.2.15/32\n", 1),
+            ("IncomingInterface=weaviate0\n", 1),
+            ("Table=8080\n", 4),
+            ("Priority=8080\n", 1),
+            ("Priority=8081\n", 1),
+        ] {
+            assert_eq!(text.matches(part).count(), times, "{part}{text}");
+        }
+        let host = render(&Wanted { bridge: None, ..wanted() }, "02:00:00:00:02:15");
+        assert_eq!(host.matches("[RoutingPolicyRule]").count(), 1, "{host}");
+    }
+
+    #[tokio::test]
+    async fn an_unchanged_file_is_not_written_and_nothing_reloads() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = render(&wanted(), "02:00:00:00:02:15");
+        std::fs::write(directory.path().join(FILE), &text).expect("writes");
+        // Here networkctl would fail: there is no networkd in the tests.
+        assert!(!declare(directory.path(), &text).await.expect("nothing to do"));
+    }
+}

@@ -1,0 +1,98 @@
+//! The line that `systemctl status` shows, and the proof of progress that keeps systemd patient.
+
+use std::sync::{Arc, Mutex};
+
+/// Says what each running step is doing. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Step and what it does, in the order in which the steps began.
+    lines: Vec<(String, String)>,
+    /// Grows with each sign of life.
+    progress: u64,
+    /// What the operator accepted and should not forget.
+    warnings: Vec<String>,
+}
+
+impl Status {
+    fn inner(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// `step` now does `what`: "waits for i-0old to release eni-1 (shutting-down)".
+    pub fn say(&self, step: &str, what: impl Into<String>) {
+        let what = what.into();
+        let mut inner = self.inner();
+        inner.progress += 1;
+        match inner.lines.iter_mut().find(|(known, _)| known == step) {
+            Some((_, line)) if *line == what => return,
+            Some((_, line)) => line.clone_from(&what),
+            None => inner.lines.push((step.to_owned(), what.clone())),
+        }
+        drop(inner);
+        tracing::info!(step, "{what}");
+    }
+
+    /// A sign of life without a new line: bytes moved, a poll answered.
+    pub fn alive(&self) {
+        self.inner().progress += 1;
+    }
+
+    /// `step` has ended.
+    pub fn done(&self, step: &str) {
+        let mut inner = self.inner();
+        inner.progress += 1;
+        inner.lines.retain(|(known, _)| known != step);
+    }
+
+    /// Something that is allowed but should not be forgotten; kept for the report.
+    pub fn warn(&self, what: impl Into<String>) {
+        let what = what.into();
+        let mut inner = self.inner();
+        if !inner.warnings.contains(&what) {
+            tracing::warn!("{what}");
+            inner.warnings.push(what);
+        }
+    }
+
+    pub fn warnings(&self) -> Vec<String> {
+        self.inner().warnings.clone()
+    }
+
+    /// All lines as one, and how often anything moved.
+    pub fn read(&self) -> (String, u64) {
+        let inner = self.inner();
+        let lines: Vec<String> = inner.lines.iter().map(|(step, what)| format!("{step}: {what}")).collect();
+        (lines.join("; "), inner.progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Status;
+
+    #[test]
+    fn each_step_has_one_line_until_it_ends() {
+        let status = Status::default();
+        status.say("claim", "waits");
+        status.say("stage", "1 of 9");
+        status.say("claim", "attaches");
+        assert_eq!(status.read().0, "claim: attaches; stage: 1 of 9");
+        status.done("claim");
+        assert_eq!(status.read().0, "stage: 1 of 9");
+    }
+
+    #[test]
+    fn every_sign_of_life_is_progress() {
+        let status = Status::default();
+        let before = status.read().1;
+        status.say("claim", "waits");
+        status.say("claim", "waits");
+        status.alive();
+        assert_eq!(status.read().1, before + 3);
+    }
+}

@@ -1,0 +1,173 @@
+//! What each step hands to the next. Private fields, made in this domain only.
+
+use std::path::Path;
+
+use crate::container::Running;
+use crate::disk::DataVolume;
+use crate::manifest::{Held, Manifest};
+use crate::network::AttachedEni;
+use crate::store::Store;
+
+use super::choose::{Choice, Wish};
+use super::settings::Mode;
+use super::stage::Plan;
+use super::verify::Seen;
+
+/// Evidence: what is to be restored, or that nothing is, and why.
+#[derive(Debug)]
+pub struct ChosenBackup {
+    pub(super) store: Store,
+    pub(super) wish: Wish,
+    pub(super) instance_id: String,
+    pub(super) choice: Choice,
+}
+
+impl ChosenBackup {
+    pub fn backup_id(&self) -> Option<&str> {
+        self.choice.manifest.backup_id.as_deref()
+    }
+    /// What was decided, as a sentence.
+    pub fn decision(&self) -> String {
+        self.choice.plan.to_string()
+    }
+}
+
+/// What is done on this volume, with what it needs. Shared by the evidence of all later steps.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub store: Store,
+    pub wish: Wish,
+    pub volume: DataVolume,
+    pub plan: Plan,
+    pub manifest: Manifest,
+    /// What the fence is expected to be when it is taken.
+    pub held: Held,
+    pub mode: Mode,
+}
+
+/// Evidence: the bytes lie on the volume, checked; or need not.
+#[derive(Debug)]
+pub struct StagedBackup {
+    pub(super) task: Task,
+}
+
+impl StagedBackup {
+    pub fn decision(&self) -> String {
+        self.task.plan.to_string()
+    }
+    /// The data on the volume is ours: nothing is restored.
+    pub fn is_kept(&self) -> bool {
+        matches!(self.task.plan, Plan::Keep { .. })
+    }
+    pub fn bytes(&self) -> u64 {
+        self.task.manifest.bytes()
+    }
+}
+
+/// Evidence: the server says that it has the data. It says so of corrupt data too.
+#[derive(Debug)]
+pub struct Restored {
+    pub(super) task: Task,
+    pub(super) running: Running,
+}
+
+impl Restored {
+    /// Nothing was restored: the data on the volume is ours.
+    pub const fn is_kept(&self) -> bool {
+        matches!(self.task.plan, Plan::Keep { .. })
+    }
+    pub const fn running(&self) -> &Running {
+        &self.running
+    }
+}
+
+/// Evidence: the data was counted and is what the manifest says, and only who may sees it.
+#[derive(Debug)]
+pub struct Verified {
+    pub(super) task: Task,
+    pub(super) running: Running,
+    pub(super) seen: Seen,
+}
+
+impl Verified {
+    pub const fn running(&self) -> &Running {
+        &self.running
+    }
+    pub fn backup_id(&self) -> Option<&str> {
+        self.task.manifest.backup_id.as_deref()
+    }
+    pub const fn seen(&self) -> &Seen {
+        &self.seen
+    }
+}
+
+/// Evidence: verified, and still the latest at a moment when the interface was ours.
+#[derive(Debug)]
+pub struct Fresh {
+    pub(super) task: Task,
+    pub(super) running: Running,
+    pub(super) seen: Seen,
+}
+
+impl Fresh {
+    pub fn backup_id(&self) -> Option<&str> {
+        self.task.manifest.backup_id.as_deref()
+    }
+    pub const fn running(&self) -> &Running {
+        &self.running
+    }
+    pub const fn volume(&self) -> &DataVolume {
+        &self.task.volume
+    }
+    pub(crate) const fn store(&self) -> &Store {
+        &self.task.store
+    }
+    pub(crate) const fn held(&self) -> &Held {
+        &self.task.held
+    }
+    pub(crate) const fn manifest(&self) -> &Manifest {
+        &self.task.manifest
+    }
+    pub(crate) const fn seen(&self) -> &Seen {
+        &self.seen
+    }
+    /// The fence is already ours: a reboot, or a second run.
+    pub(crate) const fn is_kept(&self) -> bool {
+        matches!(self.task.plan, Plan::Keep { .. })
+    }
+    pub(crate) const fn mode(&self) -> &'static str {
+        self.task.mode.name()
+    }
+    pub(crate) fn into_running(self) -> (Running, DataVolume) {
+        (self.running, self.task.volume)
+    }
+}
+
+/// Evidence: the owner, with its caches filled. What may be exposed.
+#[derive(Debug)]
+pub struct Warm {
+    pub(super) eni: AttachedEni,
+    pub(super) running: Running,
+    pub(super) volume: DataVolume,
+    pub(super) restored: crate::disk::Restored,
+}
+
+impl Warm {
+    pub const fn eni(&self) -> &AttachedEni {
+        &self.eni
+    }
+    pub const fn running(&self) -> &Running {
+        &self.running
+    }
+    pub const fn volume(&self) -> &DataVolume {
+        &self.volume
+    }
+    /// What was restored, as it was counted.
+    pub const fn restored(&self) -> &crate::disk::Restored {
+        &self.restored
+    }
+    /// Where the data is mounted.
+    pub fn mount(&self) -> &Path {
+        self.volume.mount()
+    }
+}

@@ -1,0 +1,55 @@
+//! From a pointer in S3 to data that was counted: choose, stage, restore, verify, refresh, warm.
+//!
+//! ```text
+//! manifest ──▶ manifests/*.json ──▶ */backup_config.json ──▶ nothing      choose::decide
+//!    └──────────────┴─────────────────────┴──────────────────┴──▶ ChosenBackup
+//! ChosenBackup + DataVolume ──stage::decide──▶ Keep │ Restore (bring, checked) │ Empty │ Refuse ──▶ StagedBackup
+//! StagedBackup + Running ──empty directory, own accepted order, SUCCESS, times put back──▶ Restored
+//! Restored ──counts, tenants, aliases, 401, 403, version──▶ Verified
+//! Verified + AttachedEni ──manifest read again; if it moved, all of it again──▶ Fresh
+//! ```
+//!
+//! To add a check of the restored data: a pure comparison in `verify.rs` that returns sentences, a row in its
+//! table, and its place in [`verify`].
+
+mod choose;
+mod descriptor;
+mod error;
+mod evidence;
+mod refresh;
+mod serve;
+mod settings;
+mod stage;
+mod steps;
+mod unverified;
+mod verify;
+
+pub use choose::Plan as ChoosePlan;
+pub use error::RestoreError;
+pub use evidence::{ChosenBackup, Fresh, Restored, StagedBackup, Verified, Warm};
+pub use settings::{Mode, Settings, Unverified};
+pub use stage::Plan as StagePlan;
+pub use steps::{choose, connect, refresh, restore, stage, verify, warm};
+pub use verify::Seen;
+
+use crate::disk::DataVolume;
+use crate::store::{Owner, Tree};
+use descriptor::Global;
+
+/// A backup belongs to nodes by name: one, and this one.
+fn check_nodes(id: &str, global: &Global, node: &str) -> Result<(), RestoreError> {
+    if global.nodes.len() == 1 && global.nodes.contains_key(node) {
+        return Ok(());
+    }
+    Err(RestoreError::OtherNode {
+        backup: id.to_owned(),
+        nodes: global.nodes.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
+        node: node.to_owned(),
+    })
+}
+
+/// The staging tree of a volume: `backups/`, which the container sees.
+fn staging(volume: &DataVolume) -> Result<Tree, RestoreError> {
+    let (uid, gid) = volume.owner();
+    Ok(Tree::open(&volume.backups_dir(), Owner { uid, gid })?)
+}

@@ -1,0 +1,163 @@
+//! The server's part: it unpacks what lies beside its data directory, or what it fetches itself.
+
+use std::path::Path;
+use std::time::Duration;
+
+use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
+use nix::fcntl::OFlag;
+use tokio::time::Instant;
+
+use super::descriptor::Node;
+use super::error::RestoreError;
+use super::stage;
+use crate::explain::{Class, Explain as _};
+use crate::report::Status;
+use crate::weaviate::{Backend, Client, State, WeaviateError};
+
+/// One restore by the server.
+#[derive(Clone, Debug)]
+pub struct Order<'a> {
+    pub backend: Backend,
+    pub backup: &'a str,
+    pub cpu_percentage: u32,
+    /// Only where the backup lies elsewhere than the server's own setting says.
+    pub path: Option<&'a str>,
+    /// The volume: the server shows progress nowhere but there.
+    pub mount: &'a Path,
+}
+
+/// How often the state is asked for, and how long nothing may happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub poll: Duration,
+    /// Nor state nor disk moves: a big index is loaded into memory at the end, and shows nothing meanwhile.
+    pub quiet: Duration,
+    /// No answer at all.
+    pub silent: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            // The coordinator looks after 2 s and then every 10 s; asking it costs nothing and its answer
+            // changes at once when FINALIZING ends (recordings 11, 12).
+            poll: Duration::from_millis(100),
+            quiet: Duration::from_mins(30),
+            silent: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the server's data directory holds before a restore; `None` where it is as good as empty.
+pub async fn occupied(client: &Client, data: &Path) -> Result<Option<String>, RestoreError> {
+    // A restore that was killed leaves its files here, and only the same collection's next one removes them.
+    if data.join(".backup.tmp").symlink_metadata().is_ok() {
+        return Ok(Some(".backup.tmp of a restore that did not end".to_owned()));
+    }
+    let classes = client.classes().await?;
+    Ok(classes.first().map(|class| format!("collection {}", class.name)))
+}
+
+/// Whether the server took the order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    Yes,
+    /// An earlier run's order is still at work in the same process: nothing can be said about it.
+    Busy(String),
+}
+
+/// Orders the restore. Only after an accepted order the server's status is about this restore.
+pub async fn order(client: &Client, order: &Order<'_>) -> Result<Accepted, RestoreError> {
+    let Order { backend, backup, cpu_percentage, path, mount: _ } = order;
+    match client.start_restore(*backend, backup, *cpu_percentage, *path).await {
+        Ok(answer) => {
+            tracing::info!(backup, state = %answer.state, classes = ?answer.classes, "restore accepted");
+            Ok(Accepted::Yes)
+        }
+        Err(WeaviateError::Refused { message, .. }) if message.contains("already in progress") => {
+            Ok(Accepted::Busy(message))
+        }
+        Err(WeaviateError::Refused { message, .. }) => {
+            Err(RestoreError::NotAccepted { backup: (*backup).to_owned(), message })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits until the accepted order has ended well.
+pub async fn wait(
+    client: &Client,
+    order: &Order<'_>,
+    patience: Patience,
+    status: &Status,
+) -> Result<(), RestoreError> {
+    let Order { backend, backup, cpu_percentage: _, path, mount } = order;
+    let backup = (*backup).to_owned();
+    let mut seen = State::Started;
+    let mut free = stage::free(mount)?;
+    let (mut moved, mut answered) = (Instant::now(), Instant::now());
+    loop {
+        match client.restore_status(*backend, &backup, *path).await {
+            Ok(now) => {
+                answered = Instant::now();
+                match now.state {
+                    State::Success => return Ok(()),
+                    State::Failed | State::Canceled => {
+                        return Err(RestoreError::Ended { backup, state: now.state, message: now.error });
+                    }
+                    State::Started
+                    | State::Transferring
+                    | State::Transferred
+                    | State::Finalizing
+                    | State::Cancelling
+                    | State::Unknown(_) => {}
+                }
+                if now.state != seen {
+                    moved = answered;
+                    seen = now.state;
+                    status.say("restore", format!("{backup}: {seen}"));
+                }
+            }
+            // It lives in the server's memory only: gone means restarted.
+            Err(WeaviateError::Refused { status: 404, .. }) => {
+                return Err(RestoreError::Forgotten { backup });
+            }
+            Err(error) if error.class() == Class::Final || answered.elapsed() > patience.silent => {
+                return Err(error.into());
+            }
+            Err(error) => tracing::warn!(%error, "status of the restore is asked for again"),
+        }
+        let now_free = stage::free(mount)?;
+        if now_free != free {
+            free = now_free;
+            moved = Instant::now();
+            status.alive();
+        }
+        if moved.elapsed() > patience.quiet {
+            return Err(RestoreError::Stalled { backup, state: seen, quiet: patience.quiet });
+        }
+        tokio::time::sleep(patience.poll).await;
+    }
+}
+
+/// Puts the modification times of big files back, from the chain's node descriptors, oldest first. A restore
+/// sets none, and the first incremental backup would be as large as a full one (weaviate.md 0).
+///
+/// Returns how many were set. The server owns the directory and could plant links: none is followed.
+pub fn put_times_back(data: &Path, descriptors: &[Node]) -> Result<usize, RestoreError> {
+    let local = |source| RestoreError::Local { path: data.display().to_string(), source };
+    let dir = cap_std::fs::Dir::open_ambient_dir(data, cap_std::ambient_authority()).map_err(local)?;
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+    let mut set = 0;
+    for (path, big) in descriptors.iter().flat_map(Node::big_files) {
+        // Compacted away already, or changed since: not the file that the base holds.
+        let Ok(file) = dir.open_with(path, &options) else { continue };
+        let same = file.metadata().is_ok_and(|m| m.is_file() && m.len() == big.size);
+        let Ok(time) = big.modified_at.parse::<jiff::Timestamp>() else { continue };
+        if same && file.into_std().set_modified(time.into()).is_ok() {
+            set += 1;
+        }
+    }
+    Ok(set)
+}

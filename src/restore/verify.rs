@@ -1,0 +1,174 @@
+//! Whether the server serves what was restored, and to those only who may have it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use secrecy::SecretString;
+
+use super::descriptor::release;
+use super::error::RestoreError;
+use crate::manifest::{Collection, Collections, Manifest, Tenant};
+use crate::weaviate::{Alias, Class, Client, Count, Meta};
+
+/// Counts that are asked for at a time.
+const COUNTS: usize = 8;
+
+/// What the server holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub collections: Collections,
+    pub aliases: Vec<Alias>,
+}
+
+/// Counts everything. A tenant that is not active cannot be counted (recording 27): its status is what is known.
+pub async fn count(client: &Client) -> Result<Seen, RestoreError> {
+    let mut wanted = Vec::new();
+    let mut collections = Collections::new();
+    for Class { name, multi_tenant } in client.classes().await? {
+        let mut collection = Collection::default();
+        if multi_tenant {
+            for tenant in client.tenants(&name).await? {
+                if is_active(&tenant.status) {
+                    wanted.push((name.clone(), Some(tenant.name.clone())));
+                }
+                let status = Some(tenant.status);
+                collection.tenants.insert(tenant.name, Tenant { status, ..Tenant::default() });
+            }
+        } else {
+            wanted.push((name.clone(), None));
+            let status = Some("HOT".to_owned());
+            collection.tenants.insert(String::new(), Tenant { status, ..Tenant::default() });
+        }
+        collections.insert(name, collection);
+    }
+    let counted: Vec<(String, Option<String>, Count)> = stream::iter(wanted)
+        .map(async |(class, tenant)| {
+            let count = client.count(&class, tenant.as_deref()).await?;
+            Ok::<_, RestoreError>((class, tenant, count))
+        })
+        .buffer_unordered(COUNTS)
+        .try_collect()
+        .await?;
+    for (class, tenant, count) in counted {
+        let entry = collections
+            .get_mut(&class)
+            .and_then(|c| c.tenants.get_mut(tenant.as_deref().unwrap_or_default()));
+        match (entry, count) {
+            (Some(entry), Count::Objects(objects)) => entry.objects = Some(objects),
+            (_, Count::Uncounted(why)) => tracing::warn!(class, tenant, why, "not counted"),
+            (None, Count::Objects(_)) => {}
+        }
+    }
+    Ok(Seen { collections, aliases: client.aliases().await? })
+}
+
+fn is_active(status: &str) -> bool {
+    matches!(status, "HOT" | "ACTIVE")
+}
+
+/// Every difference, each as a sentence. Empty: the same.
+pub fn differences(expected: &Collections, seen: &Collections) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in keys(expected, seen) {
+        match (expected.get(name), seen.get(name)) {
+            (Some(_), None) => found.push(format!("collection {name} is missing")),
+            (None, Some(_)) => found.push(format!("there is a collection {name} besides")),
+            (Some(expected), Some(seen)) => compare_tenants(name, expected, seen, &mut found),
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+fn compare_tenants(name: &str, expected: &Collection, seen: &Collection, found: &mut Vec<String>) {
+    for tenant in keys(&expected.tenants, &seen.tenants) {
+        let of = if tenant.is_empty() {
+            format!("collection {name}")
+        } else {
+            format!("tenant {tenant} of collection {name}")
+        };
+        match (expected.tenants.get(tenant), seen.tenants.get(tenant)) {
+            (Some(_), None) => found.push(format!("{of} is missing")),
+            (None, Some(_)) => found.push(format!("there is a {of} besides")),
+            (Some(expected), Some(seen)) => {
+                match (expected.objects, seen.objects) {
+                    (Some(expected), Some(seen)) if expected != seen => {
+                        found.push(format!("{of} has {seen} objects, not {expected}"));
+                    }
+                    (Some(expected), None) if seen.status.as_deref().is_none_or(is_active) => {
+                        found.push(format!("{of} cannot be counted, and has {expected} objects"));
+                    }
+                    _ => {}
+                }
+                if let (Some(expected), Some(seen)) = (&expected.status, &seen.status)
+                    && is_active(expected) != is_active(seen)
+                {
+                    found.push(format!("{of} is {seen}, not {expected}"));
+                }
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+fn keys<'a, T>(a: &'a BTreeMap<String, T>, b: &'a BTreeMap<String, T>) -> BTreeSet<&'a String> {
+    a.keys().chain(b.keys()).collect()
+}
+
+/// Compares with what the backup is said to hold. Nothing is said of a backup without a manifest: what was
+/// counted is the record then.
+pub fn compare(manifest: &Manifest, seen: &Seen) -> Result<(), RestoreError> {
+    if manifest.backup_id.is_some() && manifest.unverified && manifest.collections.is_empty() {
+        return Ok(());
+    }
+    let mut found = differences(&manifest.collections, &seen.collections);
+    let expected: BTreeSet<&Alias> = manifest.aliases.iter().collect();
+    let there: BTreeSet<&Alias> = seen.aliases.iter().collect();
+    for alias in expected.symmetric_difference(&there) {
+        let how = if expected.contains(alias) { "is missing" } else { "is there besides" };
+        found.push(format!("alias {} of collection {} {how}", alias.alias, alias.class));
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let id = manifest.backup_id.as_deref();
+    let reference = id.map_or("an empty node".to_owned(), |id| format!("the manifest of {id}"));
+    Err(RestoreError::Differs { reference, differences: found })
+}
+
+/// Who may do what.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Everybody may, by name.
+    pub anonymous: bool,
+    pub reader: Option<SecretString>,
+}
+
+/// No key means 401, and the reader's key cannot write.
+pub async fn access(client: &Client, access: &Access) -> Result<(), RestoreError> {
+    let without = client.with_key(None).meta_status().await?;
+    if !access.anonymous && without != 401 {
+        return Err(RestoreError::Open { status: without });
+    }
+    if client.meta_status().await? == 401 {
+        return Err(RestoreError::UnknownKey { role: "admin" });
+    }
+    let Some(reader) = &access.reader else { return Ok(()) };
+    match client.with_key(Some(reader.clone())).harmless_write().await? {
+        403 => Ok(()),
+        401 => Err(RestoreError::UnknownKey { role: "reader" }),
+        status => Err(RestoreError::ReaderWrites { status }),
+    }
+}
+
+/// The server is new enough for the backup, and has the modules.
+pub fn server(meta: &Meta, manifest: &Manifest, modules: &[&str]) -> Result<(), RestoreError> {
+    super::choose::check_version(manifest, Some(&meta.version))?;
+    if release(&meta.version).is_none() {
+        tracing::warn!(version = meta.version, "the server's version cannot be read");
+    }
+    match modules.iter().find(|module| !meta.modules.contains_key(**module)) {
+        Some(module) => Err(RestoreError::NoModule { module: (*module).to_owned() }),
+        None => Ok(()),
+    }
+}

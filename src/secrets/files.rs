@@ -1,0 +1,104 @@
+//! Directories and files on the tmpfs, which the server's user may read and nobody else.
+
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown, fchown};
+use std::path::{Path, PathBuf};
+
+use nix::sys::statfs;
+
+use super::SecretsError;
+use crate::host::Host;
+
+fn failed(path: &Path, operation: &'static str) -> impl Fn(std::io::Error) -> SecretsError {
+    move |source| SecretsError::File { path: path.to_owned(), operation, source }
+}
+
+/// Makes both directories; refuses where the bytes would reach a disk.
+pub fn prepare(host: &Host) -> Result<(PathBuf, PathBuf), SecretsError> {
+    let run = &host.roots.run;
+    std::fs::create_dir_all(run).map_err(failed(run, "made"))?;
+    check_tmpfs(run)?;
+    let owner = (host.settings.storage.uid, host.settings.storage.gid);
+    let (config, overrides) = (run.join("weaviate"), run.join("overrides"));
+    for directory in [&config, &overrides] {
+        make(directory, owner)?;
+        // Something may be mounted on the directory itself.
+        check_tmpfs(directory)?;
+    }
+    Ok((config, overrides))
+}
+
+pub fn check_tmpfs(path: &Path) -> Result<(), SecretsError> {
+    let kind = statfs::statfs(path).map_err(|errno| failed(path, "looked at")(errno.into()))?;
+    if kind.filesystem_type() == statfs::TMPFS_MAGIC {
+        Ok(())
+    } else {
+        Err(SecretsError::NotTmpfs { path: path.to_owned() })
+    }
+}
+
+/// Makes a directory that only the server's user may enter; on a tmpfs, where `check_tmpfs` says so.
+pub fn make(directory: &Path, (uid, gid): (u32, u32)) -> Result<(), SecretsError> {
+    std::fs::create_dir_all(directory).map_err(failed(directory, "made"))?;
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o500))
+        .map_err(failed(directory, "given its mode"))?;
+    chown(directory, Some(uid), Some(gid)).map_err(failed(directory, "given to the server's user"))
+}
+
+/// Replaces `directory/name` at once; left alone where it holds the same bytes already.
+pub fn write(directory: &Path, name: &str, bytes: &[u8], (uid, gid): (u32, u32)) -> Result<(), SecretsError> {
+    let path = directory.join(name);
+    if std::fs::read(&path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    let temporary = directory.join(format!("{name}.tmp"));
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(failed(&temporary, "removed")(error));
+        }
+        _ => {}
+    }
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o400)
+        .open(&temporary)
+        .and_then(|mut file| {
+            file.write_all(bytes)?;
+            fchown(&file, Some(uid), Some(gid))?;
+            file.sync_all()
+        })
+        .and_then(|()| std::fs::rename(&temporary, &path))
+        .map_err(failed(&path, "written"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_disk_is_refused_and_a_tmpfs_is_not() {
+        assert!(check_tmpfs(Path::new("/dev/shm")).is_ok(), "/dev/shm is a tmpfs");
+        let error = check_tmpfs(Path::new("/proc")).expect_err("/proc is none");
+        assert!(matches!(error, SecretsError::NotTmpfs { .. }), "{error}");
+    }
+
+    #[test]
+    fn the_file_is_the_servers_and_nobody_elses() {
+        let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
+        let config = directory.path().join("weaviate");
+        make(&config, (1000, 1000)).expect("root may");
+        for text in ["one", "two", "two"] {
+            write(&config, "config.json", text.as_bytes(), (1000, 1000)).expect("root may");
+            let path = config.join("config.json");
+            assert_eq!(std::fs::read_to_string(&path).expect("is there"), text);
+            let metadata = std::fs::metadata(&path).expect("is there");
+            assert_eq!((metadata.uid(), metadata.mode() & 0o777), (1000, 0o400));
+        }
+        let metadata = std::fs::metadata(&config).expect("is there");
+        assert_eq!((metadata.uid(), metadata.mode() & 0o777), (1000, 0o500));
+        assert_eq!(std::fs::read_dir(&config).expect("opens").count(), 1, "no temporary file is left");
+    }
+}

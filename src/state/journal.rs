@@ -1,0 +1,256 @@
+//! `state.json`.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::explain::{Class, Explain, Failure};
+
+/// Where provisioning stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Provisioning {
+    #[default]
+    Running,
+    Serving {
+        since: Timestamp,
+    },
+    Failed {
+        failure: Failure,
+    },
+}
+
+/// Where the answer to the lifecycle hook stands: apart from provisioning, because an unsent signal is sent by
+/// the next run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum SignalOutcome {
+    #[default]
+    Unsent,
+    Sent {
+        result: String,
+        at: Timestamp,
+    },
+    /// There is no hook, or nothing waits for it any more.
+    NotNeeded {
+        why: String,
+    },
+}
+
+/// What is written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub schema: u32,
+    pub instance_id: String,
+    pub boot_id: String,
+    /// When the first run of this boot began: all runs of one boot share one deadline.
+    #[serde(default)]
+    pub began: Option<Timestamp>,
+    /// The boot in which the data was verified and the door opened: a second run of the same boot leaves the
+    /// door as it is.
+    #[serde(default)]
+    pub opened_in: Option<String>,
+    /// Serials of the disks that this program may have formatted: named before the first byte is changed.
+    pub disks: Vec<String>,
+    /// Answers to hooks belong to an instance: another one starts with none.
+    pub provisioning: Provisioning,
+    pub signal: SignalOutcome,
+}
+
+impl State {
+    /// How long the runs of this boot have gone on. A clock that was set back counts as no time at all.
+    pub fn running_for(&self, now: Timestamp) -> Duration {
+        self.began.and_then(|began| Duration::try_from(now.duration_since(began)).ok()).unwrap_or_default()
+    }
+}
+
+/// Why the journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    #[error("the journal {path} cannot be read")]
+    Unreadable { path: PathBuf, source: std::io::Error },
+    #[error("the journal {path} is not what this program wrote")]
+    Corrupt { path: PathBuf, source: serde_json::Error },
+    #[error("the journal {path} cannot be written")]
+    Unwritable { path: PathBuf, source: std::io::Error },
+    #[error("another run holds {path}")]
+    Locked { path: PathBuf },
+}
+
+impl Explain for StateError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Unreadable { .. } | Self::Unwritable { .. } | Self::Locked { .. } => Class::Retry,
+            Self::Corrupt { .. } => Class::Final,
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Unreadable { path, .. } | Self::Unwritable { path, .. } => {
+                format!("Check the file system and the mode of {}.", path.display())
+            }
+            Self::Corrupt { path, .. } => {
+                format!("Move {} away: the volume's own identity decides then.", path.display())
+            }
+            Self::Locked { .. } => "Wait for it, or ask it with `weaviate-provisioner status`.".to_owned(),
+        }
+    }
+}
+
+/// The journal, open and locked for the life of this value.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    state: Mutex<State>,
+    /// Held, not read: its lock is the evidence that nobody else writes.
+    _lock: File,
+}
+
+impl Journal {
+    /// Opens the journal in `directory`, creating both, and takes the lock.
+    pub fn open(directory: &Path) -> Result<Self, StateError> {
+        let path = directory.join("state.json");
+        let unwritable = |source| StateError::Unwritable { path: path.clone(), source };
+        std::fs::create_dir_all(directory).map_err(unwritable)?;
+        let lock = File::create(directory.join("lock")).map_err(unwritable)?;
+        if lock.try_lock().is_err() {
+            return Err(StateError::Locked { path: directory.join("lock") });
+        }
+        let state = Self::peek(directory)?.unwrap_or_default();
+        Ok(Self { path, state: Mutex::new(state), _lock: lock })
+    }
+
+    /// What the journal says, without the lock: for `status`. `None` where there is none.
+    pub fn peek(directory: &Path) -> Result<Option<State>, StateError> {
+        let path = directory.join("state.json");
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|source| StateError::Corrupt { path, source }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StateError::Unreadable { path, source }),
+        }
+    }
+
+    pub fn read(&self) -> State {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Changes the state and makes it durable before it returns.
+    pub fn write(&self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut next = state.clone();
+        change(&mut next);
+        next.schema = 1;
+        if *state == next && self.path.exists() {
+            return Ok(());
+        }
+        let unwritable = |source| StateError::Unwritable { path: self.path.clone(), source };
+        let text = serde_json::to_vec_pretty(&next).map_err(|e| unwritable(e.into()))?;
+        replace(&self.path, &text, 0o600).map_err(unwritable)?;
+        *state = next;
+        Ok(())
+    }
+
+    /// Begins this boot: another instance's answers are forgotten, another boot's provisioning is over.
+    pub fn begin(&self, instance_id: &str, boot_id: &str) -> Result<(), StateError> {
+        self.write(|state| {
+            if state.instance_id != instance_id {
+                *state = State::default();
+            }
+            let unfinished = match &state.provisioning {
+                Provisioning::Running => true,
+                Provisioning::Failed { failure } => failure.class == Class::Retry,
+                Provisioning::Serving { .. } => false,
+            };
+            if state.boot_id != boot_id || state.began.is_none() || !unfinished {
+                state.began = Some(Timestamp::now());
+            }
+            state.provisioning = Provisioning::Running;
+            instance_id.clone_into(&mut state.instance_id);
+            boot_id.clone_into(&mut state.boot_id);
+        })
+    }
+
+    /// To be called, and to succeed, before the first byte of a disk is changed.
+    pub fn name_disk(&self, serial: &str) -> Result<(), StateError> {
+        self.write(|state| {
+            if !state.disks.iter().any(|known| known == serial) {
+                state.disks.push(serial.to_owned());
+            }
+        })
+    }
+}
+
+/// Writes `bytes` to `path` so that a reader, or the next boot after a power cut, finds the old or the new
+/// content and nothing between.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let directory = path.parent().ok_or_else(|| std::io::Error::from(std::io::ErrorKind::InvalidInput))?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let temporary = directory.join(name);
+    // A leftover of a run that was killed may have another mode.
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_by_the_next_run() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let journal = Journal::open(directory.path()).expect("opens");
+        journal.begin("i-1", "boot-1").expect("writes");
+        journal.name_disk("AWS1").expect("writes");
+        journal.name_disk("AWS1").expect("writes");
+        drop(journal);
+        let state = Journal::peek(directory.path()).expect("reads").expect("is there");
+        assert_eq!((state.instance_id.as_str(), state.disks.len()), ("i-1", 1));
+    }
+
+    #[test]
+    fn another_instance_starts_with_nothing() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let journal = Journal::open(directory.path()).expect("opens");
+        for (instance, disks) in [("i-1", 1), ("i-1", 1), ("i-2", 0)] {
+            journal.begin(instance, "boot").expect("writes");
+            if instance == "i-1" {
+                journal.name_disk("AWS1").expect("writes");
+            }
+            assert_eq!(journal.read().disks.len(), disks, "{instance}");
+        }
+    }
+
+    #[test]
+    fn two_runs_cannot_write() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = Journal::open(directory.path()).expect("opens");
+        assert!(matches!(Journal::open(directory.path()), Err(StateError::Locked { .. })));
+        drop(first);
+        assert!(Journal::open(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn a_corrupt_journal_is_not_an_absent_one() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert_eq!(Journal::peek(directory.path()).expect("absent"), None);
+        std::fs::write(directory.path().join("state.json"), b"{").expect("writes");
+        assert!(matches!(Journal::peek(directory.path()), Err(StateError::Corrupt { .. })));
+    }
+}

@@ -1,0 +1,29 @@
+//! Objects in S3: read in ranges, in parallel, and checked on the way.
+//!
+//! ```text
+//! Store::{get, put, head, list} ────────────────────────────────▶ small objects, whole
+//! fetch(store, wanted) ─▶ ranges of 8 MiB, N at a time ─▶ x.part ─▶ hashed in order ─▶ rename to x
+//!                            │ body ends early: goes on at that byte
+//!                            └ no byte for 10 s: asks again
+//! ```
+//!
+//! A key that is absent, one that may not be read and one that cannot be reached are three errors: "denied"
+//! must never look like "there is no backup".
+
+mod error;
+mod fetch;
+mod files;
+mod objects;
+mod range;
+mod settings;
+
+pub use error::StoreError;
+pub use fetch::{Fetched, Limits, Wanted, fetch};
+pub use files::{Owner, Tree};
+pub use objects::{Condition, Listed, Object, Store};
+pub use settings::{Settings, StaticCredentials};
+
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;

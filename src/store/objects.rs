@@ -1,0 +1,252 @@
+//! Small objects: whole, in one call each.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ServerSideEncryption;
+use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
+
+use super::error::StoreError;
+use super::settings::Settings;
+use crate::aws::{self, CallError, Kind};
+use crate::host::Host;
+
+/// The bucket of `[backup]`. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) client: Client,
+    settings: Arc<Settings>,
+}
+
+/// An object that was read whole.
+#[derive(Clone, Debug)]
+pub struct Object {
+    pub bytes: bytes::Bytes,
+    pub etag: String,
+}
+
+/// An object as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub key: String,
+    pub size: u64,
+    /// Without quotes; empty where the store lists none.
+    pub etag: String,
+    /// Seconds since 1970.
+    pub modified: i64,
+}
+
+/// On what a write depends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Always,
+    /// Only if the object is still the one with this ETag.
+    IfMatch(String),
+    /// Only if there is none.
+    IfAbsent,
+}
+
+/// One call on a small object, the SDK's own three attempts included.
+const CALL: Duration = Duration::from_secs(30);
+/// The biggest object that is read into memory: a manifest of 40 000 objects has about 12 MB.
+const LARGEST: i64 = 32 << 20;
+
+/// ETags are compared without their quotes: a listing of some stores has none.
+pub(super) fn bare(etag: Option<&str>) -> String {
+    etag.unwrap_or_default().trim_matches('"').to_owned()
+}
+
+impl Store {
+    /// A client for the configured bucket. `keys` for a store where the instance role means nothing.
+    pub async fn connect(host: &Host, region: &str, keys: Option<SharedCredentialsProvider>) -> Self {
+        let settings = &host.settings.backup;
+        Self::new(&host.aws(region).await.s3(settings, keys), settings)
+    }
+
+    pub fn new(client: &Client, settings: &Settings) -> Self {
+        // `fetch` watches every range itself and knows about its own back-pressure; the SDK's watch would take
+        // a slow disk for a slow store (aws-and-crates C6).
+        let config = client
+            .config()
+            .to_builder()
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .build();
+        Self { client: Client::from_conf(config), settings: Arc::new(settings.clone()) }
+    }
+
+    pub fn bucket(&self) -> &str {
+        &self.settings.bucket
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    async fn within<T, E, R>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        call: impl Future<Output = Result<T, SdkError<E, R>>>,
+    ) -> Result<T, StoreError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + HttpStatus,
+        SdkError<E, R>: std::error::Error,
+    {
+        match tokio::time::timeout(CALL, call).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(self.failed(operation, key, &error)),
+            Err(_) => Err(self.unanswered(operation, key)),
+        }
+    }
+
+    pub(super) fn failed<E, R>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        error: &SdkError<E, R>,
+    ) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + HttpStatus,
+        SdkError<E, R>: std::error::Error,
+    {
+        let mut call = aws::failed(operation, error);
+        if call.code.is_empty()
+            && let Some(status) = error.raw_response().map(HttpStatus::status)
+            && (400..500).contains(&status)
+        {
+            call.code = status.to_string();
+            call.kind = Kind::Refused;
+        }
+        StoreError::of(operation, self.bucket(), key, call)
+    }
+
+    fn unanswered(&self, operation: &'static str, key: &str) -> StoreError {
+        let source = CallError {
+            operation,
+            kind: Kind::Unreachable,
+            code: String::new(),
+            message: format!("nothing within {} s", CALL.as_secs()),
+        };
+        StoreError::of(operation, self.bucket(), key, source)
+    }
+
+    /// Reads a small object whole.
+    pub async fn get(&self, key: &str) -> Result<Object, StoreError> {
+        const OPERATION: &str = "s3:GetObject";
+        let request = self.client.get_object().bucket(self.bucket()).key(key);
+        let output = self.within(OPERATION, key, request.send()).await?;
+        if output.content_length().unwrap_or(0) > LARGEST {
+            return Err(StoreError::Corrupt {
+                bucket: self.bucket().to_owned(),
+                key: key.to_owned(),
+                what: format!("it has more than {} MiB", LARGEST >> 20),
+            });
+        }
+        let etag = bare(output.e_tag());
+        let body = tokio::time::timeout(CALL, output.body.collect()).await;
+        match body {
+            Ok(Ok(body)) => Ok(Object { bytes: body.into_bytes(), etag }),
+            Ok(Err(error)) => Err(StoreError::Interrupted {
+                bucket: self.bucket().to_owned(),
+                key: key.to_owned(),
+                at: 0,
+                why: error.to_string(),
+            }),
+            Err(_) => Err(self.unanswered(OPERATION, key)),
+        }
+    }
+
+    /// Writes an object and returns its ETag.
+    pub async fn put(&self, key: &str, bytes: Vec<u8>, condition: &Condition) -> Result<String, StoreError> {
+        let mut request = self
+            .client
+            .put_object()
+            .bucket(self.bucket())
+            .key(key)
+            .content_type("application/json")
+            .body(ByteStream::from(bytes));
+        if let Some(kms_key) = &self.settings.kms_key {
+            request = request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(kms_key);
+        }
+        match condition {
+            Condition::Always => {}
+            Condition::IfMatch(etag) => request = request.if_match(format!("\"{etag}\"")),
+            Condition::IfAbsent => request = request.if_none_match("*"),
+        }
+        let output = self.within("s3:PutObject", key, request.send()).await?;
+        Ok(bare(output.e_tag()))
+    }
+
+    /// Every object whose key begins with `prefix`.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Listed>, StoreError> {
+        let mut found = Vec::new();
+        self.pages(prefix, None, |page| {
+            for object in page.contents() {
+                found.push(Listed {
+                    key: object.key().unwrap_or_default().to_owned(),
+                    size: object.size().and_then(|s| u64::try_from(s).ok()).unwrap_or_default(),
+                    etag: bare(object.e_tag()),
+                    modified: object.last_modified().map_or(0, aws_smithy_types::DateTime::secs),
+                });
+            }
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// The folders directly below `prefix`, which is empty or ends with a slash; without that slash.
+    pub async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let mut found = Vec::new();
+        self.pages(prefix, Some("/"), |page| {
+            let names = page.common_prefixes().iter().filter_map(|p| p.prefix());
+            found
+                .extend(names.filter_map(|p| Some(p.strip_prefix(prefix)?.trim_end_matches('/').to_owned())));
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// A page may hold fewer keys than asked for, or none: only `IsTruncated` says that it was the last.
+    async fn pages(
+        &self,
+        prefix: &str,
+        delimiter: Option<&str>,
+        mut each: impl FnMut(&aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output),
+    ) -> Result<(), StoreError> {
+        let mut token = None;
+        loop {
+            let request = self
+                .client
+                .list_objects_v2()
+                .bucket(self.bucket())
+                .prefix(prefix)
+                .set_delimiter(delimiter.map(str::to_owned))
+                .set_continuation_token(token.take());
+            let page = self.within("s3:ListBucket", prefix, request.send()).await?;
+            each(&page);
+            match (page.is_truncated(), page.next_continuation_token()) {
+                (Some(true), Some(next)) => token = Some(next.to_owned()),
+                _ => return Ok(()),
+            }
+        }
+    }
+}
+
+/// The status of an answer, where the SDK kept it.
+pub(super) trait HttpStatus {
+    fn status(&self) -> u16;
+}
+
+impl HttpStatus for aws_smithy_runtime_api::client::orchestrator::HttpResponse {
+    fn status(&self) -> u16 {
+        self.status().as_u16()
+    }
+}

@@ -1,0 +1,135 @@
+//! The calls that this program makes.
+
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::{Answer, Client};
+use super::error::WeaviateError;
+use super::types::{Alias, Backend, Class, Count, Meta, RestoreStatus, Tenant};
+
+#[derive(Deserialize)]
+struct Schema {
+    classes: Vec<RawClass>,
+}
+
+#[derive(Deserialize)]
+struct RawClass {
+    class: String,
+    #[serde(rename = "multiTenancyConfig", default)]
+    multi_tenancy: MultiTenancy,
+}
+
+#[derive(Default, Deserialize)]
+struct MultiTenancy {
+    #[serde(default)]
+    enabled: bool,
+}
+
+#[derive(Deserialize)]
+struct Aliases {
+    #[serde(default)]
+    aliases: Option<Vec<Alias>>,
+}
+
+impl Client {
+    /// Whether `GET /v1/.well-known/ready` says 200. It says so during a restore too (recording 08).
+    pub async fn ready(&self) -> Result<bool, WeaviateError> {
+        Ok(self.call(Method::GET, "/v1/.well-known/ready", None).await?.status == 200)
+    }
+
+    pub async fn meta(&self) -> Result<Meta, WeaviateError> {
+        self.expect(Method::GET, "/v1/meta", None).await
+    }
+
+    /// The status of `GET /v1/meta`, for a look at who may pass.
+    pub async fn meta_status(&self) -> Result<u16, WeaviateError> {
+        Ok(self.call(Method::GET, "/v1/meta", None).await?.status)
+    }
+
+    /// All collections.
+    pub async fn classes(&self) -> Result<Vec<Class>, WeaviateError> {
+        let schema: Schema = self.expect(Method::GET, "/v1/schema", None).await?;
+        Ok(schema
+            .classes
+            .into_iter()
+            .map(|c| Class { name: c.class, multi_tenant: c.multi_tenancy.enabled })
+            .collect())
+    }
+
+    pub async fn tenants(&self, class: &str) -> Result<Vec<Tenant>, WeaviateError> {
+        self.expect(Method::GET, &format!("/v1/schema/{class}/tenants"), None).await
+    }
+
+    /// All aliases, sorted. A server from before aliases (1.32) has none.
+    pub async fn aliases(&self) -> Result<Vec<Alias>, WeaviateError> {
+        let answer: Result<Aliases, _> = self.expect(Method::GET, "/v1/aliases", None).await;
+        let mut aliases = match answer {
+            Ok(answer) => answer.aliases.unwrap_or_default(),
+            Err(WeaviateError::Refused { status: 404, .. }) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        aliases.sort();
+        Ok(aliases)
+    }
+
+    /// The exact count of a collection, or of one of its tenants, by GraphQL `Aggregate`. The status does not
+    /// tell: an inactive tenant gives 200 with `errors` (recording 27), an empty server 422 (16).
+    pub async fn count(&self, class: &str, tenant: Option<&str>) -> Result<Count, WeaviateError> {
+        // A JSON text is a GraphQL text: both escape quotes and backslashes alike.
+        let of = tenant.map(|t| format!("(tenant:{})", Value::from(t))).unwrap_or_default();
+        let answer =
+            self.graphql(&format!("{{ Aggregate {{ {class}{of} {{ meta {{ count }} }} }} }}")).await?;
+        if let Some(count) = answer.body["data"]["Aggregate"][class][0]["meta"]["count"].as_u64() {
+            return Ok(Count::Objects(count));
+        }
+        let call = "POST /v1/graphql".to_owned();
+        if let Some(words) = answer.body["errors"][0]["message"].as_str() {
+            return Ok(Count::Uncounted(words.to_owned()));
+        }
+        if (200..300).contains(&answer.status) && answer.body["error"].is_null() {
+            return Err(WeaviateError::Malformed { call, what: "it has no count".to_owned() });
+        }
+        Err(WeaviateError::Refused { call, status: answer.status, message: answer.message() })
+    }
+
+    /// Sends a GraphQL query; the answer may hold `errors` beside the data.
+    pub async fn graphql(&self, query: &str) -> Result<Answer, WeaviateError> {
+        self.call(Method::POST, "/v1/graphql", Some(&json!({ "query": query }))).await
+    }
+
+    /// Starts a restore. `path` only where the backup lies elsewhere than the server's own setting says.
+    pub async fn start_restore(
+        &self,
+        backend: Backend,
+        id: &str,
+        cpu_percentage: u32,
+        path: Option<&str>,
+    ) -> Result<RestoreStatus, WeaviateError> {
+        let mut config = json!({ "CPUPercentage": cpu_percentage });
+        if let Some(path) = path {
+            config["Path"] = path.into();
+        }
+        let body = json!({ "config": config });
+        self.expect(Method::POST, &format!("/v1/backups/{backend}/{id}/restore"), Some(&body)).await
+    }
+
+    /// How a restore goes. Without an accepted `POST` of this server's own life the answer is about another
+    /// machine (recordings 08, 09). A backup in another path needs the same path here (recording 10).
+    pub async fn restore_status(
+        &self,
+        backend: Backend,
+        id: &str,
+        path: Option<&str>,
+    ) -> Result<RestoreStatus, WeaviateError> {
+        let query = path.map(|p| format!("?path={p}")).unwrap_or_default();
+        self.expect(Method::GET, &format!("/v1/backups/{backend}/{id}/restore{query}"), None).await
+    }
+
+    /// A write that changes nothing even where it is allowed, because the name is no name for a collection:
+    /// 403 when the key may not write (recordings 01, 13), 401 when the key is unknown, 422 when it may.
+    pub async fn harmless_write(&self) -> Result<u16, WeaviateError> {
+        let body = json!({ "class": "not a name", "vectorizer": "none" });
+        Ok(self.call(Method::POST, "/v1/schema", Some(&body)).await?.status)
+    }
+}

@@ -1,0 +1,20 @@
+//! The server over REST: client and types, no decisions.
+//!
+//! ```text
+//! Client::call ──▶ (status, body) ──▶ a typed answer, or WeaviateError with the server's own words
+//! ```
+//!
+//! To add a call: add a method to `calls.rs` that ends in [`Client::expect`], its types to `types.rs`, and a
+//! recorded answer of it to the tests.
+
+mod calls;
+mod client;
+mod error;
+mod types;
+
+pub use client::{Answer, Client};
+pub use error::WeaviateError;
+pub use types::{Alias, Backend, Class, Count, Meta, RestoreStatus, State, Tenant};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,136 @@
+//! What the server sends, as far as this program reads it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/meta`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Meta {
+    pub version: String,
+    #[serde(default)]
+    pub modules: BTreeMap<String, serde_json::Value>,
+}
+
+/// A collection in `GET /v1/schema`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    pub name: String,
+    pub multi_tenant: bool,
+}
+
+/// A tenant in `GET /v1/schema/{class}/tenants`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Tenant {
+    pub name: String,
+    /// `HOT`, `COLD`, `FROZEN`, …; absent in old answers for active ones.
+    #[serde(rename = "activityStatus", default = "hot")]
+    pub status: String,
+}
+
+fn hot() -> String {
+    "HOT".to_owned()
+}
+
+/// An alias in `GET /v1/aliases`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Alias {
+    pub alias: String,
+    pub class: String,
+}
+
+/// What a count came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Count {
+    Objects(u64),
+    /// The tenant is inactive, or whatever else the server says instead of a number.
+    Uncounted(String),
+}
+
+/// Which backup module moves the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    Filesystem,
+    S3,
+}
+
+impl Backend {
+    pub const fn module(self) -> &'static str {
+        match self {
+            Self::Filesystem => "backup-filesystem",
+            Self::S3 => "backup-s3",
+        }
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Filesystem => "filesystem",
+            Self::S3 => "s3",
+        })
+    }
+}
+
+/// The states of a backup or a restore (entities/backup/status.go of 1.39.0). CANCELED has one L and is an
+/// end, CANCELLING has two and is not.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum State {
+    Started,
+    Transferring,
+    Transferred,
+    Finalizing,
+    Success,
+    Cancelling,
+    Canceled,
+    Failed,
+    /// A state of a newer server: not an end.
+    Unknown(String),
+}
+
+impl From<String> for State {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "STARTED" => Self::Started,
+            "TRANSFERRING" => Self::Transferring,
+            "TRANSFERRED" => Self::Transferred,
+            "FINALIZING" => Self::Finalizing,
+            "SUCCESS" => Self::Success,
+            "CANCELLING" => Self::Cancelling,
+            "CANCELED" => Self::Canceled,
+            "FAILED" => Self::Failed,
+            _ => Self::Unknown(text),
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Started => "STARTED",
+            Self::Transferring => "TRANSFERRING",
+            Self::Transferred => "TRANSFERRED",
+            Self::Finalizing => "FINALIZING",
+            Self::Success => "SUCCESS",
+            Self::Cancelling => "CANCELLING",
+            Self::Canceled => "CANCELED",
+            Self::Failed => "FAILED",
+            Self::Unknown(text) => text,
+        })
+    }
+}
+
+/// The answer to `POST` and `GET /v1/backups/{backend}/{id}/restore`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RestoreStatus {
+    pub id: String,
+    #[serde(rename = "status")]
+    pub state: State,
+    #[serde(default)]
+    pub error: String,
+    /// Only in the answer to `POST`.
+    #[serde(default)]
+    pub classes: Vec<String>,
+}

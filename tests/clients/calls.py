@@ -1,0 +1,116 @@
+"""What the real clients are made to call: one table, walked with boto3 and with the AWS CLI.
+
+Each row: service, operation, parameters, and what must be in the answer (a function of it).
+To add a call: a row here. `test_coverage.py` says which call has none.
+"""
+
+from conftest import ENI, GROUP, HOOK, NEW
+
+ROLE = "arn:aws:iam::123456789012:role/backup"
+ACTION = {"AutoScalingGroupName": GROUP, "LifecycleHookName": HOOK, "InstanceId": NEW}
+
+
+def only(items):
+    (item,) = items
+    return item
+
+
+CALLS = [
+    ("sts", "GetCallerIdentity", {}, lambda a: a["Arn"].endswith(f"assumed-role/weaviate-node/{NEW}")),
+    (
+        "sts",
+        "AssumeRole",
+        {"RoleArn": ROLE, "RoleSessionName": "test", "DurationSeconds": 900},
+        lambda a: a["Credentials"]["AccessKeyId"].startswith("ASIA"),
+    ),
+    (
+        "ec2",
+        "DescribeInstances",
+        {"InstanceIds": [NEW]},
+        lambda a: only(only(a["Reservations"])["Instances"])["State"]["Name"] == "running",
+    ),
+    (
+        "ec2",
+        "DescribeInstanceTypes",
+        {"InstanceTypes": ["c8gd.xlarge"]},
+        lambda a: only(a["InstanceTypes"])["NetworkInfo"]["MaximumNetworkInterfaces"] == 4,
+    ),
+    (
+        "ec2",
+        "DescribeNetworkInterfaces",
+        {"Filters": [{"Name": "private-ip-address", "Values": ["10.0.2.15"]}]},
+        lambda a: only(a["NetworkInterfaces"])["NetworkInterfaceId"] == ENI,
+    ),
+    (
+        "ec2",
+        "DescribeSecurityGroups",
+        {"GroupIds": ["sg-0aaaaaaaaaaaaaa02"]},
+        lambda a: {p["FromPort"] for p in only(a["SecurityGroups"])["IpPermissions"]} == {8080, 50051},
+    ),
+    (
+        "ec2",
+        "DescribeSubnets",
+        {"SubnetIds": ["subnet-0aaaaaaaaaaaaaa02"]},
+        lambda a: only(a["Subnets"])["CidrBlock"] == "10.0.2.0/24",
+    ),
+    (
+        "ec2",
+        "DescribeRouteTables",
+        {},
+        lambda a: only(only(a["RouteTables"])["Routes"])["GatewayId"] == "local",
+    ),
+    (
+        "ec2",
+        "CreateTags",
+        {"Resources": [ENI], "Tags": [{"Key": "weaviate:initialized", "Value": "yes"}]},
+        lambda a: True,
+    ),
+    (
+        "ec2",
+        "AttachNetworkInterface",
+        {"NetworkInterfaceId": ENI, "InstanceId": NEW, "DeviceIndex": 1},
+        lambda a: a["AttachmentId"].startswith("eni-attach-"),
+    ),
+    (
+        "ec2",
+        "ModifyNetworkInterfaceAttribute",
+        lambda seen: {
+            "NetworkInterfaceId": ENI,
+            "Attachment": {"AttachmentId": seen["AttachNetworkInterface"]["AttachmentId"], "DeleteOnTermination": False},
+        },
+        lambda a: True,
+    ),
+    (
+        "ec2",
+        "DetachNetworkInterface",
+        lambda seen: {"AttachmentId": seen["AttachNetworkInterface"]["AttachmentId"]},
+        lambda a: True,
+    ),
+    (
+        "autoscaling",
+        "DescribeAutoScalingInstances",
+        {"InstanceIds": [NEW]},
+        lambda a: only(a["AutoScalingInstances"])["LifecycleState"] == "Pending:Wait",
+    ),
+    (
+        "autoscaling",
+        "DescribeAutoScalingGroups",
+        {"AutoScalingGroupNames": [GROUP]},
+        lambda a: only(a["AutoScalingGroups"])["InstanceMaintenancePolicy"]["MaxHealthyPercentage"] == 100,
+    ),
+    (
+        "autoscaling",
+        "DescribeLifecycleHooks",
+        {"AutoScalingGroupName": GROUP},
+        lambda a: only(a["LifecycleHooks"])["HeartbeatTimeout"] == 300,
+    ),
+    ("autoscaling", "RecordLifecycleActionHeartbeat", ACTION, lambda a: True),
+    ("autoscaling", "CompleteLifecycleAction", {**ACTION, "LifecycleActionResult": "CONTINUE"}, lambda a: True),
+    ("secretsmanager", "GetSecretValue", {"SecretId": "weaviate/admin-key"}, lambda a: a["SecretString"] == "s3cret"),
+    (
+        "ssm",
+        "GetParameter",
+        {"Name": "/weaviate/reader-key", "WithDecryption": True},
+        lambda a: a["Parameter"]["Value"] == "p4ram",
+    ),
+]

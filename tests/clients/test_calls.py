@@ -1,0 +1,97 @@
+"""Every call of the table, in its order, by both clients; and what refusals look like to them."""
+
+import json
+import re
+
+import botocore.exceptions
+import botocore.parsers
+import pytest
+from calls import CALLS
+from conftest import ENI, GROUP, HOOK, NEW
+
+
+def words(operation):
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()
+
+
+def run(ask):
+    seen = {}
+    for service, operation, parameters, holds in CALLS:
+        asked = parameters(seen) if callable(parameters) else parameters
+        seen[operation] = ask(service, operation, asked)
+        assert holds(seen[operation]), f"{service}:{operation} answered {seen[operation]}"
+    return seen
+
+
+def test_boto3_understands_every_answer(cloud):
+    clients = {}
+
+    def ask(service, operation, parameters):
+        client = clients.setdefault(service, cloud.client(service))
+        return getattr(client, words(operation))(**parameters)
+
+    run(ask)
+
+
+def test_the_aws_cli_understands_every_answer(cloud):
+    def ask(service, operation, parameters):
+        answer = cloud.cli(service, words(operation).replace("_", "-"), "--cli-input-json", json.dumps(parameters))
+        assert isinstance(answer, dict), answer
+        return answer
+
+    run(ask)
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "parameters", "status", "code"),
+    [
+        ("ec2", "describe_instances", {"InstanceIds": ["i-0aaaaaaaaaaaaaaff"]}, 400, "InvalidInstanceID.NotFound"),
+        ("ec2", "describe_instances", {"DryRun": True}, 412, "DryRunOperation"),
+        ("ec2", "describe_vpcs", {}, 400, "InvalidAction"),
+        ("ec2", "create_tags", {"Resources": [ENI], "Tags": [{"Key": "x", "Value": "y"}]}, 403, "UnauthorizedOperation"),
+        (
+            "autoscaling",
+            "record_lifecycle_action_heartbeat",
+            {"AutoScalingGroupName": GROUP, "LifecycleHookName": HOOK, "InstanceId": "i-0aaaaaaaaaaaaaaff"},
+            400,
+            "ValidationError",
+        ),
+        ("secretsmanager", "get_secret_value", {"SecretId": "others/key"}, 400, "AccessDeniedException"),
+        ("secretsmanager", "get_secret_value", {"SecretId": "weaviate/none"}, 400, "ResourceNotFoundException"),
+        ("ssm", "get_parameter", {"Name": "/weaviate/none"}, 400, "ParameterNotFound"),
+        ("sts", "assume_role", {"RoleArn": "arn:aws:iam::123456789012:role/none", "RoleSessionName": "ss"}, 403, "AccessDenied"),
+    ],
+)
+def test_refusals_reach_boto3_with_status_and_code(cloud, service, operation, parameters, status, code):
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        getattr(cloud.client(service), operation)(**parameters)
+    answer = caught.value.response
+    assert (answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]) == (status, code)
+    assert answer["ResponseMetadata"]["RequestId"]
+
+
+def test_boto3_takes_its_credentials_from_the_metadata(cloud, monkeypatch):
+    import boto3
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", cloud.imds)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    sts = boto3.Session(region_name="eu-central-1").client("sts", endpoint_url=cloud.aws)
+    assert sts.get_caller_identity()["Arn"].endswith(NEW)
+
+
+@pytest.mark.parametrize("effect", ['{ kind = "reset" }', '{ kind = "truncated", bytes = 20 }'])
+def test_a_broken_connection_is_an_error_and_not_an_empty_answer(start, effect):
+    cloud = start(f'[[fault]]\ncall = "ec2:DescribeSubnets"\ntimes = 1\neffect = {effect}')
+    ec2 = cloud.client("ec2")
+    with pytest.raises((botocore.exceptions.HTTPClientError, botocore.parsers.ResponseParserError)):
+        ec2.describe_subnets()
+    assert len(ec2.describe_subnets()["Subnets"]) == 4
+
+
+def test_pages_are_followed(cloud):
+    pages = cloud.client("ec2").get_paginator("describe_network_interfaces")
+    found = [eni for page in pages.paginate(PaginationConfig={"PageSize": 5}) for eni in page["NetworkInterfaces"]]
+    assert {eni["Status"] for eni in found} == {"available", "in-use"}

@@ -1,0 +1,130 @@
+//! Compares what came of a case with what it expects. Pure: each complaint is one sentence.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::run::calls;
+use super::{Case, Expect, Outcome};
+use crate::ledger::Seen;
+
+/// Everything that is not as expected.
+pub fn check(
+    case: &Case,
+    outcome: &Outcome,
+    published: &BTreeMap<String, Value>,
+    last_run: &[Seen],
+) -> Vec<String> {
+    let Expect {
+        outcome: expected,
+        reason,
+        details,
+        lifecycle_action,
+        backup_id,
+        mode,
+        steps,
+        calls: counted,
+    } = &case.expect;
+    let mut complaints = Vec::new();
+    let mut complain = |wrong: bool, what: String| {
+        if wrong {
+            complaints.push(what);
+        }
+    };
+    complain(outcome.outcome != *expected, format!("ended {}, not {expected}", outcome.outcome));
+    let said = outcome.reason.clone().unwrap_or_default();
+    for text in reason {
+        complain(!said.contains(text.as_str()), format!("the reason does not name {text:?}: {said:?}"));
+    }
+    complain(
+        expected == "serving" && outcome.reason.is_some(),
+        format!("serves, and gives a reason: {said:?}"),
+    );
+    for text in details {
+        complain(
+            !outcome.details.iter().any(|line| line.contains(text.as_str())),
+            format!("no detail holds {text:?}: {:?}", outcome.details),
+        );
+    }
+    complain(
+        outcome.world.lifecycle_action != *lifecycle_action,
+        format!("the hook got {:?}, not {lifecycle_action:?}", outcome.world.lifecycle_action),
+    );
+    for act in &outcome.world.forbidden {
+        complain(true, format!("forbidden: {act}"));
+    }
+    complaints.extend(check_data(outcome, expected, backup_id.as_deref(), mode.as_deref(), published));
+    complaints.extend(check_steps(outcome, steps));
+    let seen = calls(last_run);
+    for (call, times) in counted {
+        let seen = seen.get(call).copied().unwrap_or_default();
+        if seen != *times {
+            complaints.push(format!("{call} was called {seen} times in the last run, not {times}"));
+        }
+    }
+    complaints
+}
+
+fn check_data(
+    outcome: &Outcome,
+    expected: &str,
+    backup_id: Option<&str>,
+    mode: Option<&str>,
+    published: &BTreeMap<String, Value>,
+) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let world = &outcome.world;
+    let statuses = (world.near_status, world.client_status, world.stranger_status);
+    if expected != "serving" {
+        if statuses != (0, 0, 0) {
+            complaints
+                .push(format!("does not serve, and yet clients got {statuses:?} (near, far, stranger)"));
+        }
+        return complaints;
+    }
+    if statuses != (200, 200, 0) {
+        complaints.push(format!("clients got {statuses:?} (near, far, stranger), not (200, 200, 0)"));
+    }
+    let Some(restored) = &outcome.restored else {
+        complaints.push("serves, and does not say what".to_owned());
+        return complaints;
+    };
+    if restored.backup_id.as_deref() != backup_id {
+        complaints.push(format!("serves {:?}, not {backup_id:?}", restored.backup_id));
+    }
+    if mode.is_some_and(|mode| restored.mode != mode) {
+        complaints.push(format!("restored {}, not {mode:?}", restored.mode));
+    }
+    let lies = backup_id.and_then(|id| published.get(id)).map(counts).unwrap_or_default();
+    if restored.collections != lies {
+        complaints.push(format!("counted {:?}, while the backup holds {lies:?}", restored.collections));
+    }
+    complaints
+}
+
+fn check_steps(outcome: &Outcome, steps: &BTreeMap<String, String>) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (name, status) in steps {
+        match outcome.steps.iter().find(|step| step.name == *name) {
+            Some(step) if step.status == *status => {}
+            Some(step) => complaints.push(format!("{name} was {}, not {status}", step.status)),
+            None => complaints.push(format!("{name} did not happen, not even {status}")),
+        }
+    }
+    complaints
+}
+
+/// What a manifest says of the objects of each collection and active tenant.
+fn counts(manifest: &Value) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let collections = manifest["collections"].as_object().into_iter().flatten();
+    collections
+        .map(|(name, collection)| {
+            let tenants = collection["tenants"].as_object().into_iter().flatten();
+            // A tenant that is not active cannot be counted.
+            let active = tenants.filter(|(_, tenant)| tenant["status"] != "COLD");
+            let counted =
+                active.filter_map(|(tenant, what)| Some((tenant.clone(), what["objects"].as_u64()?)));
+            (name.clone(), counted.collect())
+        })
+        .collect()
+}

@@ -1,0 +1,20 @@
+//! One end-to-end case: a folder in `tests/cases` that says what is there, what goes wrong, and what must come
+//! of it.
+//!
+//! ```text
+//! case.toml ──▶ Case ──stage──▶ world (cloud, store, VPC, machine) ──acts──▶ agent runs ──▶ Outcome
+//!    │                                                                         judge ──────▶ forbidden
+//!    └── without its `[trouble]` table: the control, which must reach serving
+//! ```
+//!
+//! To add a case: a folder with `case.toml`; `about` in one sentence, the trouble in `[trouble]`, the
+//! expectation in `[expect]`, and a row in `docs/features.md`.
+
+mod expect;
+mod outcome;
+mod run;
+mod spec;
+
+pub use outcome::{Outcome, RestoredOutcome, StepOutcome, WorldOutcome};
+pub use run::{Played, play};
+pub use spec::{Act, Case, Deed, Expect, Meanwhile, Scene, lay, load_all};

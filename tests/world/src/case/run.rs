@@ -1,0 +1,145 @@
+//! Plays a case: sets its stage, does its acts, and looks at what came of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::Bytes;
+
+use super::{Act, Case, Outcome, WorldOutcome, expect};
+use crate::cloud::Answered;
+use crate::judge;
+use crate::ledger::{Client, Event};
+use crate::stage::{Agent, Programs, Stage};
+
+/// The longest that one `run` act may take: a case that needs more is stuck.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// A played case: what came of it, and what was not as expected.
+#[derive(Debug)]
+pub struct Played {
+    pub outcome: Outcome,
+    pub complaints: Vec<String>,
+    /// The agent's log, for a person who reads a failed case.
+    pub log: String,
+    /// The ledger as JSON lines.
+    pub ledger: String,
+}
+
+/// Sets the stage, plays, judges, and takes everything down again.
+pub async fn play(case: &Case, programs: &Programs) -> Result<Played> {
+    let mut stage = Stage::set(programs, &case.whole())
+        .await
+        .with_context(|| format!("setting the stage of {}", case.name))?;
+    let played = perform(case, &mut stage).await;
+    stage.strike().await?;
+    played
+}
+
+async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
+    let mut complaints = Vec::new();
+    let mut staying: Option<Agent> = None;
+    let mut since = stage.ledger.events().len();
+    for act in &case.acts {
+        match act {
+            Act::Run => {
+                since = stage.ledger.events().len();
+                stage.run_agent(PATIENCE).await?;
+            }
+            Act::Stay => {
+                since = stage.ledger.events().len();
+                let mut agent = stage.start_agent(&[])?;
+                stage.until_serving(&mut agent, PATIENCE).await?;
+                staying = Some(agent);
+            }
+            Act::PowerCut => {
+                stage.machine.power_cut().await?;
+                stage.machine.power_on().await?;
+                stage.wake().await?;
+            }
+            Act::Reboot => {
+                stage.machine.reboot().await?;
+                stage.wake().await?;
+            }
+            Act::Look { near, far, stranger } => {
+                let seen = look(stage).await;
+                if seen != (*near, *far, *stranger) {
+                    complaints.push(format!(
+                        "looked and saw {seen:?} (near, far, stranger), not {:?}",
+                        (near, far, stranger)
+                    ));
+                }
+            }
+            // The clients knock meanwhile: that nobody gets in for so long is what such an act shows.
+            Act::Wait { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
+        }
+    }
+    let (near, far, stranger) = look(stage).await;
+    if let Some(agent) = &mut staying {
+        ensure!(agent.process.ended().is_none(), "the agent did not stay: {:?}", agent.process.ended());
+        agent.process.kill().await?;
+    }
+    stage.quiet().await;
+    stage.search_everywhere().await;
+    let events = stage.ledger.events();
+    let mut forbidden = judge::forbidden(&events);
+    forbidden.extend(stage.foreign_disks());
+    forbidden.extend(stage.planted.found());
+    let world = WorldOutcome {
+        lifecycle_action: lifecycle_action(stage),
+        forbidden,
+        client_status: far,
+        near_status: near,
+        stranger_status: stranger,
+    };
+    let report = stage.report();
+    let published = stage.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let log = stage.agent_log();
+    let outcome = match report {
+        Ok(report) => Outcome::from_report(&case.name, &report, world),
+        Err(error) => bail!("{error:#}; its log:\n{log}"),
+    };
+    complaints.extend(expect::check(case, &outcome, &published, &events[since.min(events.len())..]));
+    complaints
+        .extend(stage.faults.unused().into_iter().map(|call| format!("the fault on {call} hit nothing")));
+    complaints.extend(events.iter().filter_map(|seen| match &seen.event {
+        Event::Mark { what } if what.starts_with("the world failed") => Some(what.clone()),
+        _ => None,
+    }));
+    let ledger = events.iter().map(|seen| serde_json::to_string(seen).unwrap_or_default() + "\n").collect();
+    Ok(Played { outcome, complaints, log, ledger })
+}
+
+/// The answer that the new instance's launch hook got by a call; none where a timeout answered.
+fn lifecycle_action(stage: &Stage) -> Option<String> {
+    let actions = stage.cloud.lifecycle_actions();
+    let action = actions.iter().rev().find(|action| action.instance == stage.machine.spec().instance_id)?;
+    match &action.outcome {
+        Some((verdict, Answered::Call { .. })) => Some(verdict.text().to_owned()),
+        _ => None,
+    }
+}
+
+/// What each client gets when it asks for a count with the reader's key; 0 where no connection comes about.
+async fn look(stage: &Stage) -> (u16, u16, u16) {
+    let ask = |client| async move {
+        let bearer = format!("Bearer {}", stage.reader_key);
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let url = "http://10.0.2.15:8080/v1/graphql";
+        let body = Bytes::from_static(br#"{"query":"{ Aggregate { Article { meta { count } } } }"}"#);
+        let answer = stage.vpc.request(client, "POST", url, &headers, body, Duration::from_secs(2)).await;
+        answer.map_or(0, |(status, _)| status)
+    };
+    tokio::join!(ask(Client::Near), ask(Client::Far), ask(Client::Stranger))
+}
+
+/// How often the world saw each call, by `service:Operation`.
+pub fn calls(events: &[crate::ledger::Seen]) -> BTreeMap<String, u64> {
+    let mut calls = BTreeMap::new();
+    for seen in events {
+        if let Event::Call { service, operation, .. } = &seen.event {
+            *calls.entry(format!("{service}:{operation}")).or_default() += 1;
+        }
+    }
+    calls
+}

@@ -1,0 +1,226 @@
+//! `case.toml`: read and checked.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+use toml::Table;
+
+use crate::faults::Fault;
+
+/// What is there: the base of every case, over which a case and its trouble lay their own tables.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scene {
+    /// Laid over the base configuration of the agent.
+    pub config: Table,
+    /// Laid over the base specification of the cloud.
+    pub cloud: Table,
+    /// What lies in the bucket; see `fixtures`.
+    pub bucket: Table,
+    /// The machine: who configures the ENI, how Docker is started, whether the image is there.
+    pub machine: Table,
+    /// Secrets by name (`weaviate/admin-key`), instead of the planted ones; an empty text takes one away.
+    pub secrets: BTreeMap<String, String>,
+    /// The state of the instance that has the ENI when the case starts; absent: nobody has it.
+    pub old_owner: Option<String>,
+    /// Laid over the fixed-address ENI, and over the Auto Scaling group (`absent = true`: there is none).
+    pub eni: Table,
+    pub group: Table,
+    #[serde(rename = "fault")]
+    pub faults: Vec<Fault>,
+    /// What others do while the agent works.
+    pub meanwhile: Vec<Meanwhile>,
+}
+
+/// A deed of somebody else, done when the world has seen a call for the n-th time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Meanwhile {
+    /// `service:Operation`, with parameters that must contain these texts.
+    pub after: String,
+    #[serde(default)]
+    pub with: BTreeMap<String, String>,
+    #[serde(default = "once")]
+    pub times: u64,
+    pub then: Deed,
+}
+
+const fn once() -> u64 {
+    1
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Deed {
+    /// The old owner publishes this backup.
+    Publish { backup: String },
+    /// The old owner is terminated: it shuts down, and the ENI becomes free.
+    TerminateOldOwner,
+}
+
+/// What happens, in order.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Act {
+    /// The agent runs as a service manager would run it: again after 75, until it serves or refuses.
+    Run,
+    /// The same, without `--once`; it stays while the next acts happen.
+    Stay,
+    /// Mains off; the disks and the root volume stay. Boots again, door closed early as the unit does.
+    PowerCut,
+    /// An orderly reboot.
+    Reboot,
+    /// The clients look: their statuses must be these (0: no connection).
+    Look { near: u16, far: u16, stranger: u16 },
+    /// Nothing of the agent runs for this long while the clients keep knocking.
+    Wait { ms: u64 },
+}
+
+/// What must come of it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    pub outcome: String,
+    /// Texts that the reason must contain: the object, the permission or the owner.
+    #[serde(default)]
+    pub reason: Vec<String>,
+    /// Texts that the details must contain.
+    #[serde(default)]
+    pub details: Vec<String>,
+    /// `CONTINUE`, `ABANDON`, or absent: no answer.
+    pub lifecycle_action: Option<String>,
+    /// Absent: nothing restored, or an empty database.
+    pub backup_id: Option<String>,
+    pub mode: Option<String>,
+    /// Steps and their status in the last run.
+    #[serde(default)]
+    pub steps: BTreeMap<String, String>,
+    /// Calls that the world must have seen exactly so often in the last run: `"ec2:AttachNetworkInterface" = 0`.
+    #[serde(default)]
+    pub calls: BTreeMap<String, u64>,
+}
+
+/// A case as it stands in its folder.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    #[serde(skip)]
+    pub name: String,
+    pub about: String,
+    #[serde(default)]
+    pub scene: Scene,
+    /// What is wrong. The control is the same case without it.
+    pub trouble: Option<Scene>,
+    #[serde(default = "run_once", rename = "act")]
+    pub acts: Vec<Act>,
+    pub expect: Expect,
+    /// What the control must do; by default: serve, with CONTINUE.
+    pub control: Option<Expect>,
+}
+
+fn run_once() -> Vec<Act> {
+    vec![Act::Run]
+}
+
+impl Case {
+    pub fn load(folder: &Path) -> Result<Self> {
+        let file = folder.join("case.toml");
+        let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        let mut case: Self =
+            toml::from_str(&text).with_context(|| format!("understanding {}", file.display()))?;
+        let name = folder.file_name().and_then(|name| name.to_str()).context("a case has a name")?;
+        name.clone_into(&mut case.name);
+        match case.expect.outcome.as_str() {
+            "serving" => {}
+            "refused" | "held" | "failed" => {
+                ensure!(
+                    case.trouble.is_some(),
+                    "{}: a refusal needs its trouble in [trouble], so that it has a control",
+                    case.name
+                );
+                ensure!(
+                    !case.expect.reason.is_empty(),
+                    "{}: a refusal must name what it is about",
+                    case.name
+                );
+            }
+            other => bail!("{}: no such outcome: {other}", case.name),
+        }
+        Ok(case)
+    }
+
+    /// The control: the same without the trouble, which must serve.
+    pub fn control(&self) -> Option<Self> {
+        self.trouble.as_ref()?;
+        let expect = self.control.clone().unwrap_or_else(|| Expect {
+            outcome: "serving".to_owned(),
+            reason: Vec::new(),
+            details: Vec::new(),
+            lifecycle_action: Some("CONTINUE".to_owned()),
+            backup_id: Some("full-1".to_owned()),
+            mode: None,
+            steps: BTreeMap::new(),
+            calls: BTreeMap::new(),
+        });
+        Some(Self { name: format!("{}~control", self.name), trouble: None, expect, ..self.clone() })
+    }
+
+    /// Scene and trouble together.
+    pub fn whole(&self) -> Scene {
+        let mut scene = self.scene.clone();
+        if let Some(trouble) = &self.trouble {
+            lay(&mut scene.config, &trouble.config);
+            lay(&mut scene.cloud, &trouble.cloud);
+            lay(&mut scene.bucket, &trouble.bucket);
+            lay(&mut scene.machine, &trouble.machine);
+            lay(&mut scene.eni, &trouble.eni);
+            lay(&mut scene.group, &trouble.group);
+            scene.secrets.extend(trouble.secrets.clone());
+            scene.old_owner = trouble.old_owner.clone().or(scene.old_owner);
+            scene.meanwhile.extend(trouble.meanwhile.iter().cloned());
+            scene.faults.extend(trouble.faults.iter().cloned());
+        }
+        scene
+    }
+}
+
+/// Lays `over` on `under`: tables are merged, everything else is replaced.
+pub fn lay(under: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (under.get_mut(key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => lay(below, above),
+            _ => {
+                under.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// All cases of `tests/cases`, by name.
+pub fn load_all(folder: &Path) -> Result<BTreeMap<String, Case>> {
+    let mut cases = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).with_context(|| format!("listing {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            let case = Case::load(&path)?;
+            cases.insert(case.name.clone(), case);
+        }
+    }
+    Ok(cases)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_case_of_the_repository_can_be_read_and_every_refusal_has_a_control() {
+        let cases = load_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../cases")).expect("the cases");
+        assert!(cases.contains_key("first-boot"));
+        for case in cases.values().filter(|case| case.expect.outcome != "serving") {
+            assert_eq!(case.control().expect("a control").expect.outcome, "serving", "{}", case.name);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The S3 double: the protocol of `s3s`, with a store of our own behind it.
+//!
+//! ```text
+//!  connection ─▶ front (ledger, faults, pace) ─▶ s3s (SigV4, XML) ─▶ access (policy) ─▶ operations
+//!                                                                                          │
+//!  fixtures, judge ─────────────────────────── Store::put, read, keys ────────────▶ objects
+//! ```
+//!
+//! The file-system back end that comes with `s3s` was tried first. It keeps what it refuses, lists no
+//! ETags, drops encryption headers, and lets several conditional writers win; wrapping each of its
+//! operations left nothing of it in use, so the store is ours: bodies in files, streamed both ways in
+//! pieces of 64 KiB, metadata in memory, all changes under one lock.
+//!
+//! To add an operation, see `operations`; to add an effect, see `trouble`.
+
+mod access;
+mod behaviours;
+pub(crate) mod call;
+mod direct;
+mod errors;
+mod front;
+mod hosts;
+mod listing;
+mod multipart;
+mod objects;
+mod operations;
+mod reads;
+pub(crate) mod serve;
+pub(crate) mod shaped;
+mod spool;
+pub(crate) mod trouble;
+mod uploads;
+mod writes;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use s3s::service::S3ServiceBuilder;
+
+pub use access::{AllowAll, Authorise, Caller, Credential, CredentialLookup, OneKey};
+pub use behaviours::BEHAVIOURS;
+pub use direct::ObjectInfo;
+pub use front::{Answer, Front, Reset};
+pub use hosts::DOMAIN;
+pub use serve::Serving;
+
+use crate::faults::Faults;
+use crate::ledger::Ledger;
+use access::Gate;
+use front::Inner;
+use objects::Objects;
+use operations::Operations;
+
+pub(crate) use spool::hex;
+
+/// How fast the store is, and how it pages.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Before each answer.
+    pub first_byte: Duration,
+    /// Of each connection, in either direction.
+    pub bytes_per_second: Option<u64>,
+    /// Entries per page of a listing, at most 1000.
+    pub page: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { first_byte: Duration::ZERO, bytes_per_second: None, page: 1000 }
+    }
+}
+
+/// One region's S3. Cheap to clone; all clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    objects: Arc<Objects>,
+    gate: Gate,
+    ledger: Arc<Ledger>,
+    faults: Arc<Faults>,
+    settings: Settings,
+}
+
+impl Store {
+    /// An empty store whose bodies lie under `root`.
+    pub fn new(
+        root: impl AsRef<Path>,
+        credentials: Arc<dyn CredentialLookup>,
+        authorise: Arc<dyn Authorise>,
+        ledger: Arc<Ledger>,
+        faults: Arc<Faults>,
+    ) -> std::io::Result<Self> {
+        let objects = Arc::new(Objects::new(root.as_ref())?);
+        let gate = Gate { credentials, authorise, objects: Arc::clone(&objects) };
+        Ok(Self { objects, gate, ledger, faults, settings: Settings::default() })
+    }
+
+    #[must_use]
+    pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// A hyper service. A scripted reset ends it with an error; [`Store::serve`] makes that an RST.
+    pub fn service(&self) -> Front {
+        let operations = Operations {
+            objects: Arc::clone(&self.objects),
+            gate: self.gate.clone(),
+            page: self.settings.page.clamp(1, 1000),
+        };
+        let mut builder = S3ServiceBuilder::new(operations);
+        builder.set_auth(self.gate.clone());
+        builder.set_access(self.gate.clone());
+        builder.set_host(hosts::Hosts);
+        let inner = Inner {
+            service: builder.build(),
+            settings: self.settings,
+            ledger: Arc::clone(&self.ledger),
+            faults: Arc::clone(&self.faults),
+        };
+        Front { inner: Arc::new(inner) }
+    }
+
+    /// Serves on `listener` until the result is dropped. Needs a tokio runtime around it; the listener
+    /// may have been bound in any network namespace.
+    pub fn serve(&self, listener: std::net::TcpListener) -> std::io::Result<Serving> {
+        serve::serve(self.service(), listener)
+    }
+}

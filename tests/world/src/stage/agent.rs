@@ -1,0 +1,102 @@
+//! Running the agent inside the machine, as systemd would: again after "try again", never after "final".
+
+use std::fs::File;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::time::Instant;
+
+use super::Stage;
+use crate::ledger::Event;
+use crate::machine::Process;
+
+/// `RestartSec` of the unit, shortened: nothing in the agent depends on it.
+const RESTART: Duration = Duration::from_millis(300);
+/// Exit code "try again" (EX_TEMPFAIL).
+const TRY_AGAIN: i32 = 75;
+
+/// How a run of the service ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub code: Option<i32>,
+    pub runs: u32,
+}
+
+/// A run of the agent that goes on.
+pub struct Agent {
+    pub process: Process,
+}
+
+/// `close`, as the early unit runs it.
+pub(super) async fn close(stage: &Stage) -> Result<()> {
+    let output = command(stage, &["close"])?.output(Duration::from_secs(10)).await?;
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    stage.planted.search("the log of `close`", &output.stderr);
+    ensure!(output.status.success(), "`close` ended with {}: {words}", output.status);
+    Ok(())
+}
+
+fn command(stage: &Stage, arguments: &[&str]) -> Result<crate::machine::Inside> {
+    Ok(stage
+        .machine
+        .command(&stage.programs.agent)?
+        .args(["--sysfs", "/run/world-sysfs"])
+        .args(arguments)
+        .env("AWS_ENDPOINT_URL", "http://10.0.8.8")
+        .env("AWS_ENDPOINT_URL_S3", "http://10.0.8.9")
+        .env("RUST_LOG", "warn,weaviate_provisioner=debug"))
+}
+
+impl Stage {
+    /// Starts the agent with `run` and these arguments; its log is appended to the machine's agent log.
+    pub fn start_agent(&self, arguments: &[&str]) -> Result<Agent> {
+        let log = self.machine.path("/var/log/weaviate-provisioner.log");
+        let log = File::options().create(true).append(true).open(log).context("the agent's log")?;
+        let mut all = vec!["run"];
+        all.extend(arguments);
+        self.ledger.record(Event::Mark { what: "agent-start".to_owned() });
+        let process = command(self, &all)?
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .spawn()?;
+        Ok(Agent { process })
+    }
+
+    /// `run --once` until it serves or refuses, within `patience`.
+    pub async fn run_agent(&self, patience: Duration) -> Result<Ended> {
+        let end = Instant::now() + patience;
+        let mut runs = 0;
+        loop {
+            runs += 1;
+            let mut agent = self.start_agent(&["--once"])?;
+            let status = tokio::time::timeout_at(end, agent.process.wait()).await;
+            let Ok(status) = status else {
+                agent.process.kill().await?;
+                return Ok(Ended { code: None, runs });
+            };
+            let code = status?.code();
+            self.ledger.record(Event::Mark { what: format!("agent-end {code:?}") });
+            if code != Some(TRY_AGAIN) || Instant::now() + RESTART >= end {
+                return Ok(Ended { code, runs });
+            }
+            tokio::time::sleep(RESTART).await;
+        }
+    }
+
+    /// What the agent has written so far.
+    pub fn agent_log(&self) -> String {
+        let bytes = std::fs::read(self.machine.path("/var/log/weaviate-provisioner.log")).unwrap_or_default();
+        self.planted.search("the agent's log", &bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The agent's own report of the last run.
+    pub fn report(&self) -> Result<serde_json::Value> {
+        let path = self.machine.path("/var/lib/weaviate-provisioner/report.json");
+        let bytes = std::fs::read(&path).context("the agent has written no report")?;
+        self.planted.search("report.json", &bytes);
+        Ok(serde_json::from_slice(&bytes)?)
+    }
+}

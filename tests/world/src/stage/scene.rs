@@ -1,0 +1,361 @@
+//! From a case's scene to the specifications of all parts: pure but for the files that it reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+use toml::{Table, Value, toml};
+
+use super::{Planted, Programs, ServerImage, Stage};
+use crate::case::{Scene, lay};
+use crate::cloud::resources::mac_of;
+use crate::cloud::spec::{CloudSpec, GROUP, NEW, OLD, ROLE, Subnet};
+use crate::fixtures::{self, Damage, Options, Pointer};
+use crate::iam::Policy;
+use crate::ledger::Client;
+use crate::machine::{DiskSpec, MachineSpec, Os};
+use crate::s3;
+use crate::vpc::{EniPlan, Nic};
+
+/// Where the cases' image is found: in the world's registry.
+pub const REPOSITORY: &str = "10.0.8.10:5000/weaviate";
+pub const TAG: &str = "1.39.0";
+
+/// How the image comes to the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Image {
+    /// The AMI brought it.
+    #[default]
+    Loaded,
+    /// Pulled by tag.
+    ByTag,
+    /// Pulled by digest.
+    ByDigest,
+    /// Loaded by the agent from an archive on the machine; there is no registry.
+    FromFile,
+}
+
+/// `[scene.machine]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct MachineScene {
+    os: String,
+    image: Image,
+    /// More arguments for dockerd.
+    docker: Vec<String>,
+    disk_gib: u64,
+}
+
+impl Default for MachineScene {
+    fn default() -> Self {
+        Self { os: "hands-off".to_owned(), image: Image::Loaded, docker: Vec::new(), disk_gib: 8 }
+    }
+}
+
+/// How fast S3 is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct S3Speed {
+    pub first_byte: Duration,
+    pub bytes_per_second: Option<u64>,
+}
+
+/// `[scene.bucket]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct BucketScene {
+    /// In the order in which they were published; folders of the recordings.
+    backups: Vec<String>,
+    manifest: bool,
+    copies: bool,
+    deployment: Option<String>,
+    node: Option<String>,
+    /// The manifest of a node that started empty.
+    empty_manifest: bool,
+    /// The object, by the end of its key, that has one bit flipped, or ends early.
+    flip: Option<String>,
+    truncate: Option<String>,
+    /// A generated backup of so many bytes, instead of a recorded one.
+    generated_mib: Option<u64>,
+    first_byte_ms: u64,
+    bytes_per_second: Option<u64>,
+}
+
+impl Default for BucketScene {
+    fn default() -> Self {
+        Self {
+            backups: vec!["full-1".to_owned()],
+            manifest: true,
+            copies: true,
+            deployment: None,
+            node: None,
+            empty_manifest: false,
+            flip: None,
+            truncate: None,
+            generated_mib: None,
+            first_byte_ms: 0,
+            bytes_per_second: None,
+        }
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(what: &str, table: &Table) -> Result<T> {
+    table.clone().try_into().with_context(|| format!("understanding {what} of the case"))
+}
+
+/// Everything that a stage is built from.
+pub struct Specs {
+    pub cloud: CloudSpec,
+    pub policy: Policy,
+    pub machine: MachineSpec,
+    pub enis: BTreeMap<String, EniPlan>,
+    pub config: Table,
+    pub address: Ipv4Addr,
+    pub reader_key: String,
+    pub speed: S3Speed,
+}
+
+pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Specs> {
+    let mut secrets: BTreeMap<&str, String> = BTreeMap::new();
+    for name in ["weaviate/admin-key", "weaviate/writer-key", "/weaviate/reader-key"] {
+        secrets.insert(name, planted.plant(&format!("the secret {name}")));
+    }
+    for (name, value) in &scene.secrets {
+        secrets.insert(name, value.clone());
+    }
+    secrets.retain(|_, value| !value.is_empty());
+    let reader_key = secrets.get("/weaviate/reader-key").cloned().unwrap_or_default();
+    let cloud = cloud(scene, &secrets)?;
+    let mut config: Table =
+        std::fs::read_to_string(programs.repository.join("tests/cases/config.toml"))?.parse()?;
+    lay(&mut config, &scene.config);
+    if scene.group.contains_key("absent") {
+        config.remove("signal");
+    }
+    let machine: MachineScene = read("[scene.machine]", &scene.machine)?;
+    let bucket: BucketScene = read("[scene.bucket]", &scene.bucket)?;
+    let eni = cloud.enis.first().context("the cloud has an ENI")?;
+    let address: Ipv4Addr = eni.address.parse()?;
+    Ok(Specs {
+        policy: policy(programs, &cloud, &config)?,
+        machine: machine_spec(programs, &machine, &cloud)?,
+        enis: BTreeMap::from([(eni.id.clone(), eni_plan(&cloud)?)]),
+        cloud,
+        config,
+        address,
+        reader_key,
+        speed: S3Speed {
+            first_byte: Duration::from_millis(bucket.first_byte_ms),
+            bytes_per_second: bucket.bytes_per_second,
+        },
+    })
+}
+
+fn cloud(scene: &Scene, secrets: &BTreeMap<&str, String>) -> Result<CloudSpec> {
+    let mut table = Table::new();
+    let mut eni = scene.eni.clone();
+    let mut instances = vec![Value::Table(Table::new())];
+    if let Some(state) = &scene.old_owner {
+        eni.insert("owner".to_owned(), OLD.into());
+        instances.push(Value::Table(toml! { address = "10.0.1.11" }));
+        if let Some(Value::Table(old)) = instances.last_mut() {
+            old.insert("id".to_owned(), OLD.into());
+            old.insert("state".to_owned(), state.as_str().into());
+        }
+    }
+    table.insert("instances".to_owned(), Value::Array(instances));
+    table.insert("enis".to_owned(), Value::Array(vec![Value::Table(eni)]));
+    let groups =
+        if scene.group.contains_key("absent") { Vec::new() } else { vec![Value::Table(scene.group.clone())] };
+    table.insert("groups".to_owned(), Value::Array(groups));
+    let (mut managed, mut parameters) = (Vec::new(), Vec::new());
+    for (name, value) in secrets {
+        let mut entry = Table::new();
+        entry.insert("name".to_owned(), (*name).into());
+        entry.insert("value".to_owned(), value.as_str().into());
+        if name.starts_with('/') {
+            parameters.push(Value::Table(entry))
+        } else {
+            managed.push(Value::Table(entry))
+        }
+    }
+    table.insert("secrets".to_owned(), Value::Array(managed));
+    table.insert("parameters".to_owned(), Value::Array(parameters));
+    lay(&mut table, &scene.cloud);
+    let mut spec: CloudSpec = read("[scene.cloud]", &table)?;
+    // One subnet in another zone, for the ENI that lies in the wrong one.
+    spec.subnets.push(Subnet {
+        id: "subnet-0aaaaaaaaaaaaaa09".to_owned(),
+        cidr: "10.0.2.0/24".to_owned(),
+        zone: "eu-central-1b".to_owned(),
+    });
+    Ok(spec)
+}
+
+fn policy(programs: &Programs, cloud: &CloudSpec, config: &Table) -> Result<Policy> {
+    let text = std::fs::read_to_string(programs.repository.join("packaging/iam-instance.json"))?;
+    let value = |section: &str, key: &str| {
+        config[section].get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let placeholders = [
+        ("REGION", cloud.region.clone()),
+        ("ACCOUNT", cloud.account.clone()),
+        ("DEPLOYMENT", value("node", "deployment")),
+        ("NODE", value("node", "name")),
+        ("BUCKET", value("backup", "bucket")),
+        ("PREFIX", value("backup", "prefix")),
+        ("GROUP", GROUP.to_owned()),
+        ("ROLE", ROLE.to_owned()),
+    ];
+    let placeholders: Vec<(&str, &str)> =
+        placeholders.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Ok(Policy::load(&text, &placeholders)?)
+}
+
+fn machine_spec(programs: &Programs, scene: &MachineScene, cloud: &CloudSpec) -> Result<MachineSpec> {
+    let instance = cloud.instances.iter().find(|instance| instance.id == NEW).context("the new instance")?;
+    let os = match scene.os.as_str() {
+        "hands-off" => Os::HandsOff,
+        "debian-12" => Os::Debian12,
+        "amazon-linux-2023" => Os::AmazonLinux2023,
+        "ubuntu-24.04" => Os::Ubuntu2404,
+        other => bail!("no such OS: {other}"),
+    };
+    let share = [&programs.agent, &programs.server]
+        .into_iter()
+        .filter_map(|program| program.parent().map(Path::to_path_buf));
+    let defaults = MachineSpec::default();
+    let buckets =
+        ["s3.world", "acme-weaviate.s3.world"].map(|name| (Ipv4Addr::new(10, 0, 8, 9), name.to_owned()));
+    Ok(MachineSpec {
+        instance_id: NEW.to_owned(),
+        primary: Nic { mac: mac_of(&instance.address), ..defaults.primary.clone() },
+        hosts: buckets.to_vec(),
+        disks: vec![
+            DiskSpec::ebs_root("vol0123456789abcdef0"),
+            DiskSpec::instance_store("AWS2A1B3C4D5E6F70819", scene.disk_gib << 30),
+        ],
+        os,
+        share: share.collect(),
+        ..defaults
+    })
+}
+
+fn eni_plan(cloud: &CloudSpec) -> Result<EniPlan> {
+    let eni = cloud.enis.first().context("the cloud has an ENI")?;
+    let defaults = EniPlan::default();
+    Ok(EniPlan {
+        id: eni.id.clone(),
+        nic: Nic {
+            mac: eni.mac.clone().unwrap_or_else(|| mac_of(&eni.address)),
+            address: eni.address.parse()?,
+            ..defaults.nic.clone()
+        },
+        allowed: BTreeSet::from([Client::Near, Client::Far]),
+        ..defaults
+    })
+}
+
+fn backups(programs: &Programs) -> std::path::PathBuf {
+    programs.repository.join("tests/recordings/weaviate-1.39.0/backups")
+}
+
+/// Puts the case's backups into the bucket; what each holds, by id, as the manifest counts it.
+pub fn fill_bucket(
+    programs: &Programs,
+    scene: &Scene,
+    store: &s3::Store,
+    scratch: &Path,
+) -> Result<BTreeMap<String, serde_json::Value>> {
+    let bucket: BucketScene = read("[scene.bucket]", &scene.bucket)?;
+    let mut options = Options {
+        node: bucket.node.clone(),
+        deployment: bucket.deployment.clone().unwrap_or_else(|| "acme-prod".to_owned()),
+        pointer: match (bucket.manifest, bucket.copies) {
+            (true, _) => Pointer::Latest,
+            (false, true) => Pointer::OnlyCopy,
+            (false, false) => Pointer::OnlyDescriptors,
+        },
+        owner: Some(OLD.to_owned()),
+        ..Options::default()
+    };
+    store.create_bucket(&options.bucket);
+    let flip = bucket.flip.iter().map(|end| (end.clone(), Damage::FlippedBit { byte: 1000 }));
+    let truncate = bucket.truncate.iter().map(|end| (end.clone(), Damage::Truncated { size: 1000 }));
+    options.damage = flip.chain(truncate).collect();
+    if bucket.empty_manifest {
+        fixtures::publish_empty(store, &options)?;
+    }
+    let mut published = BTreeMap::new();
+    if let Some(mib) = bucket.generated_mib {
+        let id = "weaviate_backup_20260924_153000";
+        // Pieces of 40 MB: what a real server's chunks of one class look like when files are big.
+        let spec = fixtures::generate::Spec::of_size(id, 10_000, mib << 20, (mib / 40).max(1));
+        fixtures::generate::backup(scratch, &spec)?;
+        published.insert(id.to_owned(), fixtures::publish(store, scratch, id, &options)?.manifest);
+    } else {
+        for id in &bucket.backups {
+            published
+                .insert(id.clone(), fixtures::publish(store, &backups(programs), id, &options)?.manifest);
+            options.generation += 1;
+        }
+    }
+    Ok(published)
+}
+
+/// The old owner's last backup, published while the successor waits.
+pub fn publish_later(
+    programs: &Programs,
+    store: &s3::Store,
+    id: &str,
+    generation: u64,
+) -> Result<serde_json::Value> {
+    let options = Options { owner: Some(OLD.to_owned()), generation, ..Options::default() };
+    Ok(fixtures::publish(store, &backups(programs), id, &options)?.manifest)
+}
+
+/// Starts dockerd and brings the image as the scene wants it.
+pub async fn start_engine(stage: &Stage) -> Result<()> {
+    let scene: MachineScene = read("[scene.machine]", &stage.scene().machine)?;
+    let arguments: Vec<&str> = scene.docker.iter().map(String::as_str).collect();
+    stage.machine.start_docker(&arguments).await?;
+    let archive = stage.image.archive.to_str().context("the archive's path is text")?;
+    match scene.image {
+        Image::Loaded => {
+            let load = stage.machine.command("docker")?.args(["load", "--quiet", "--input", archive]);
+            load.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").succeed(Duration::from_mins(2)).await?;
+        }
+        Image::FromFile => {
+            let folder = stage.machine.path("/opt/weaviate");
+            std::fs::create_dir_all(&folder)?;
+            std::fs::copy(archive, folder.join("image.tar"))?;
+        }
+        Image::ByTag | Image::ByDigest => {}
+    }
+    Ok(())
+}
+
+/// How the agent's configuration names the image.
+pub fn image_reference(scene: &Scene, digest: &str) -> Result<String> {
+    let scene: MachineScene = read("[scene.machine]", &scene.machine)?;
+    Ok(match scene.image {
+        Image::Loaded | Image::ByTag | Image::FromFile => format!("{REPOSITORY}:{TAG}"),
+        Image::ByDigest => format!("{REPOSITORY}@{digest}"),
+    })
+}
+
+/// The image of the stand-in, or the archive that the user named.
+pub fn server_image(programs: &Programs, directory: &Path) -> Result<ServerImage> {
+    if let Some(archive) = &programs.archive {
+        return Ok(ServerImage { archive: archive.clone(), digest: String::new(), registry: None });
+    }
+    let binary =
+        std::fs::read(&programs.server).with_context(|| format!("reading {}", programs.server.display()))?;
+    let image = crate::registry::Image::of_binary(&binary, &crate::registry::ImageOptions::default())?;
+    let archive = directory.join("image.tar");
+    image.archive(&archive, &format!("{REPOSITORY}:{TAG}"))?;
+    Ok(ServerImage { archive, digest: image.digest().to_owned(), registry: Some(image) })
+}

@@ -1,0 +1,129 @@
+//! The clients: they knock all the time, and ask when told to.
+//!
+//! ```text
+//!  knock ─▶ client × port: a connect every 50 ms ─▶ accepted ─▶ Event::Reached
+//!  request ─▶ HTTP from the client's namespace ─▶ status and body, or why no connection came about
+//! ```
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::Vpc;
+use crate::ledger::{Client, Event, Ledger};
+
+const EVERY: Duration = Duration::from_millis(50);
+/// Longer than the first retransmission of a SYN, so that a slow machine does not hide an open door.
+const PATIENCE: Duration = Duration::from_millis(1500);
+const CLIENTS: [Client; 3] = [Client::Near, Client::Far, Client::Stranger];
+
+/// Tasks in the clients' namespaces. Dropping them stops them.
+#[derive(Debug)]
+pub struct Knockers {
+    stop: CancellationToken,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Knockers {
+    /// Stops knocking and waits until the last connect is accounted for.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        for task in self.tasks.drain(..) {
+            let _ = task.await;
+        }
+    }
+}
+
+impl Drop for Knockers {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn knock(client: Client, target: SocketAddr, ledger: Arc<Ledger>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(EVERY);
+    let mut pending = JoinSet::new();
+    loop {
+        // All arms are cancel-safe: a tick, a joined task and a cancellation are never lost.
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = pending.join_next() => {}
+            _ = ticks.tick() => {
+                let ledger = Arc::clone(&ledger);
+                pending.spawn(async move {
+                    if let Ok(Ok(_stream)) = tokio::time::timeout(PATIENCE, TcpStream::connect(target)).await {
+                        ledger.record(Event::Reached { client, port: target.port() });
+                    }
+                });
+            }
+        }
+    }
+    // What was on its way when the stop came still counts, within one round trip.
+    let _ = tokio::time::timeout(EVERY, async { while pending.join_next().await.is_some() {} }).await;
+}
+
+impl Vpc {
+    /// Near, far and stranger try all ports all the time; each accepted connection goes to the ledger.
+    pub fn knock(&self, ledger: &Arc<Ledger>, address: IpAddr, ports: &[u16]) -> Knockers {
+        let stop = CancellationToken::new();
+        let tasks = CLIENTS
+            .into_iter()
+            .flat_map(|client| ports.iter().map(move |port| (client, SocketAddr::new(address, *port))))
+            .map(|(client, target)| {
+                let work = knock(client, target, Arc::clone(ledger), stop.clone());
+                self.client(client).resident().spawn(work)
+            })
+            .collect();
+        Knockers { stop, tasks }
+    }
+
+    /// One TCP connect from a client's namespace: did anybody accept?
+    pub async fn reaches(&self, client: Client, target: SocketAddr, patience: Duration) -> bool {
+        let connect = async move { tokio::time::timeout(patience, TcpStream::connect(target)).await };
+        matches!(self.client(client).resident().spawn(connect).await, Ok(Ok(Ok(_))))
+    }
+
+    /// A real HTTP request from a client's namespace; an error when no answer came about.
+    pub async fn request(
+        &self,
+        client: Client,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<(u16, Bytes)> {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).context("name the method")?;
+        let http = reqwest::Client::builder().no_proxy().timeout(timeout).build()?;
+        let mut request = http.request(method, url).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let ask = async move {
+            let answer = request.send().await?;
+            let status = answer.status().as_u16();
+            Ok::<_, reqwest::Error>((status, answer.bytes().await?))
+        };
+        self.client(client)
+            .resident()
+            .spawn(ask)
+            .await
+            .map_err(|e| anyhow!("the request died: {e}"))?
+            .with_context(|| format!("{client:?} asks {url}"))
+    }
+
+    /// Runs any future in a client's namespace.
+    pub async fn inside<T: Send + 'static>(
+        &self,
+        client: Client,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T> {
+        self.client(client).resident().spawn(work).await.map_err(|e| anyhow!("the client's work died: {e}"))
+    }
+}

@@ -1,0 +1,200 @@
+//! What the VPC looks like, as data, and the pure functions that turn it into `ip` and `nft` scripts.
+//!
+//! ```text
+//!  near 10.0.2.50 ──┐                        ┌── primary NIC 10.0.1.10 ─┐
+//!  far  10.0.3.20 ──┼── router: one veth per ┤                          ├ instance
+//!  stranger 10.0.4.66 ┘  NIC, one /32 route  └── ENI 10.0.2.15 ─────────┘
+//!                       10.0.8.8-10, 169.254.169.254 on its lo
+//! ```
+//! As on EC2 no two NICs share a wire: the router answers ARP for everybody, knows every address by its
+//! NIC (permanent neighbours), and drops what a NIC sends from an address that is not its own.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use crate::ledger::Client;
+
+/// A network interface as EC2 knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic {
+    pub address: Ipv4Addr,
+    pub prefix: u8,
+    pub gateway: Ipv4Addr,
+    pub mac: String,
+}
+
+/// An elastic network interface and its security group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EniPlan {
+    pub id: String,
+    pub nic: Nic,
+    /// The index of the attachment: the guest names the second NIC after it, and cloud-init its table.
+    pub device_index: u8,
+    /// What the interface is called in the instance.
+    pub interface: String,
+    /// Who may open a connection, and to which ports.
+    pub allowed: BTreeSet<Client>,
+    pub ports: Vec<u16>,
+}
+
+impl Default for EniPlan {
+    fn default() -> Self {
+        Self {
+            id: "eni-0weaviate".into(),
+            nic: Nic {
+                address: Ipv4Addr::new(10, 0, 2, 15),
+                prefix: 24,
+                gateway: Ipv4Addr::new(10, 0, 2, 1),
+                mac: "06:5e:00:02:00:0f".into(),
+            },
+            device_index: 1,
+            interface: "ens6".into(),
+            allowed: BTreeSet::from([Client::Near, Client::Far]),
+            ports: vec![8080, 50051],
+        }
+    }
+}
+
+/// The addresses of a VPC.
+#[derive(Clone, Debug)]
+pub struct VpcPlan {
+    pub near: Nic,
+    pub far: Nic,
+    pub stranger: Nic,
+    /// The routers of the subnets.
+    pub gateways: Vec<Ipv4Addr>,
+    /// Where services may listen.
+    pub services: Vec<Ipv4Addr>,
+}
+
+/// The instance metadata service: answers instances only, and not one hop further.
+pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+
+impl Default for VpcPlan {
+    fn default() -> Self {
+        let nic = |subnet: u8, host: u8| Nic {
+            address: Ipv4Addr::new(10, 0, subnet, host),
+            prefix: 24,
+            gateway: Ipv4Addr::new(10, 0, subnet, 1),
+            mac: format!("06:5e:00:{subnet:02x}:00:{host:02x}"),
+        };
+        Self {
+            near: nic(2, 50),
+            far: nic(3, 20),
+            stranger: nic(4, 66),
+            gateways: (1..=4).map(|subnet| Ipv4Addr::new(10, 0, subnet, 1)).collect(),
+            // 10.0.0.2 is where a VPC has its resolver; nobody answers there, and quickly.
+            services: [2, 8, 9, 10]
+                .map(|host| Ipv4Addr::new(10, 0, if host == 2 { 0 } else { 8 }, host))
+                .to_vec(),
+        }
+    }
+}
+
+impl VpcPlan {
+    pub fn client(&self, client: Client) -> &Nic {
+        match client {
+            Client::Near => &self.near,
+            Client::Far => &self.far,
+            Client::Stranger => &self.stranger,
+        }
+    }
+}
+
+/// The router's own addresses. What nobody has is dropped without a word, as EC2 does.
+pub(super) fn router(plan: &VpcPlan) -> Vec<String> {
+    let mut lines = vec!["link set lo up".to_owned(), "route add blackhole 10.0.0.0/8".to_owned()];
+    let addresses = plan.gateways.iter().chain(&plan.services).chain([&METADATA]);
+    lines.extend(addresses.map(|address| format!("addr add {address}/32 dev lo")));
+    lines
+}
+
+/// Source check, security groups and the metadata service's own door.
+pub(super) const RULES: &str = "\
+table inet vpc {
+  set nics { type ifname . ipv4_addr; }
+  set allowed { type ipv4_addr . ipv4_addr . inet_service; }
+  set instances { type ipv4_addr; }
+  chain source_check {
+    type filter hook prerouting priority -300; policy drop;
+    iif lo accept
+    iifname . ip saddr @nics accept
+    counter comment \"a source that is not the NIC's own\"
+  }
+  chain security_groups {
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    ip saddr . ip daddr . tcp dport @allowed accept
+    counter comment \"no group allows it\"
+  }
+  chain metadata {
+    type filter hook input priority 0; policy accept;
+    ip daddr 169.254.169.254 ip saddr != @instances drop
+  }
+}
+";
+
+/// One wire: a veth pair whose far end appears in the namespace of `process`, down and without an address.
+pub(super) fn wire(port: &str, nic: &Nic, interface: &str, process: u32) -> Vec<String> {
+    let Nic { address, mac, prefix: _, gateway: _ } = nic;
+    vec![
+        format!("link add name {port} type veth peer name {interface} address {mac} netns {process}"),
+        format!("link set {port} up"),
+        format!("route replace {address}/32 dev {port}"),
+        format!("neigh replace {address} lladdr {mac} dev {port} nud permanent"),
+    ]
+}
+
+/// What the VPC knows of a NIC: its source, its metadata right, its group.
+pub(super) fn admit(plan: &VpcPlan, port: &str, nic: &Nic, group: Option<&EniPlan>) -> String {
+    let address = nic.address;
+    let allowed = group.into_iter().flat_map(group_members).map(|(client, to_port)| {
+        let from = plan.client(client).address;
+        format!("add element inet vpc allowed {{ {from} . {address} . {to_port} }}\n")
+    });
+    format!("add element inet vpc nics {{ \"{port}\" . {address} }}\n") + &allowed.collect::<String>()
+}
+
+/// The reverse of [`admit`].
+pub(super) fn expel(plan: &VpcPlan, port: &str, nic: &Nic, group: Option<&EniPlan>) -> String {
+    admit(plan, port, nic, group).replace("add element", "delete element")
+}
+
+fn group_members(eni: &EniPlan) -> impl Iterator<Item = (Client, u16)> {
+    eni.allowed.iter().flat_map(|client| eni.ports.iter().map(|port| (*client, *port)))
+}
+
+/// A NIC that is configured from the start: a client's, or an instance's primary one (cloud-init's work).
+pub(crate) fn configuration(nic: &Nic, interface: &str) -> Vec<String> {
+    let Nic { address, prefix, gateway, mac: _ } = nic;
+    vec![
+        "link set lo up".to_owned(),
+        format!("link set {interface} up"),
+        format!("addr add {address}/{prefix} dev {interface}"),
+        format!("route add default via {gateway} dev {interface}"),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_addresses_are_the_shared_ones() {
+        let plan = VpcPlan::default();
+        let clients =
+            [Client::Near, Client::Far, Client::Stranger].map(|c| plan.client(c).address.to_string());
+        assert_eq!(clients, ["10.0.2.50", "10.0.3.20", "10.0.4.66"]);
+        let services: Vec<_> = plan.services.iter().map(ToString::to_string).collect();
+        assert_eq!(services, ["10.0.0.2", "10.0.8.8", "10.0.8.9", "10.0.8.10"]);
+    }
+
+    #[test]
+    fn what_is_expelled_is_what_was_admitted() {
+        let (plan, eni) = (VpcPlan::default(), EniPlan::default());
+        let script = admit(&plan, "nic7", &eni.nic, Some(&eni));
+        assert_eq!(script.lines().count(), 5, "one source and two ports for two clients:\n{script}");
+        assert!(!script.contains(&plan.stranger.address.to_string()), "{script}");
+        assert_eq!(expel(&plan, "nic7", &eni.nic, Some(&eni)).matches("delete element").count(), 5);
+    }
+}
