@@ -216,6 +216,7 @@ impl Stage {
             compression: "zstd".into(),
             classes: vec!["Doc".into()],
             node: "weaviate-0".into(),
+            base: None,
         };
         stand_in::generate::generate(&request).unwrap()
     }
