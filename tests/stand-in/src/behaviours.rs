@@ -123,6 +123,21 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "tests give addresses on their own network",
     ),
     assumed("config.corrupt", "a config file that cannot be parsed: exit 1", "LoadConfig returns the error"),
+    assumed(
+        "schema.auto",
+        "no auto schema: an object of an unknown class is refused",
+        "tests create their classes",
+    ),
+    assumed(
+        "start.config-texts",
+        "fatal texts for RBAC with anonymous access or lists, unwritable data path",
+        "worded like the recorded ones",
+    ),
+    assumed(
+        "restore.commit-texts",
+        "texts when a node descriptor or a base is missing; their codes are from the source",
+        "formats from the source",
+    ),
 ];
 
 #[cfg(test)]
