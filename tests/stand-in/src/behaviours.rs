@@ -117,5 +117,56 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "objects that hold a word of the query, in insertion order",
         "scores of equal texts are equal",
     ),
+    assumed(
+        "s3.plain-http",
+        "path style over plain HTTP only; no TLS, no names looked up",
+        "tests give addresses on their own network",
+    ),
     assumed("config.corrupt", "a config file that cannot be parsed: exit 1", "LoadConfig returns the error"),
+    assumed(
+        "schema.auto",
+        "no auto schema: an object of an unknown class is refused",
+        "tests create their classes",
+    ),
+    assumed(
+        "start.config-texts",
+        "fatal texts for RBAC with anonymous access or lists, unwritable data path",
+        "worded like the recorded ones",
+    ),
+    assumed(
+        "restore.commit-texts",
+        "texts when a node descriptor or a base is missing; their codes are from the source",
+        "formats from the source",
+    ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_recordings_exist() {
+        let names: BTreeSet<_> = BEHAVIOURS.iter().map(|behaviour| behaviour.name).collect();
+        assert_eq!(names.len(), BEHAVIOURS.len());
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../recordings/weaviate-1.39.0");
+        let numbers: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy()[..2].to_owned())
+            .collect();
+        for behaviour in BEHAVIOURS {
+            let Known::Recorded(files) = behaviour.known else { continue };
+            for number in files.split([',', '-', ' ']).filter(|word| !word.is_empty() && *word != "all") {
+                assert!(numbers.contains(number), "{}: no recording {number}", behaviour.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_list_of_assumptions_is_short() {
+        let assumed =
+            BEHAVIOURS.iter().filter(|behaviour| matches!(behaviour.known, Known::Assumed(_))).count();
+        assert!(assumed <= 10, "{assumed} assumptions: record some of them");
+    }
+}

@@ -11,18 +11,21 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use futures_util::FutureExt;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::backup::archive::Compression;
+use crate::backup::archive::{self, Compression};
 use crate::backup::backend::Place;
-use crate::backup::create::{self, Plan, Source};
-use crate::backup::descriptor::now;
+use crate::backup::create::{self, Base, Plan, Source};
+use crate::backup::descriptor::{self, Global, PerNode, now};
+use crate::backup::restore::fetches;
 use crate::store::Store;
 use crate::store::class::{Class, remove_dir};
 use crate::store::object::Object;
+use crate::store::shard::Shard;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Request {
@@ -43,6 +46,10 @@ pub struct Request {
     pub classes: Vec<String>,
     #[arg(long, default_value = "weaviate-0")]
     pub node: String,
+    /// Makes an incremental backup on that one, found in `out`: its data and some objects more; `size`
+    /// and `classes` mean nothing then.
+    #[arg(long)]
+    pub base: Option<String>,
 }
 
 /// Files of filling are at most this long, so that a restore has something to do in parallel.
@@ -62,15 +69,23 @@ pub fn generate(request: &Request) -> io::Result<Value> {
 fn fill_and_pack(request: &Request, scratch: &Path) -> io::Result<Value> {
     let mut rng = StdRng::seed_from_u64(request.seed);
     let store = Store::open(scratch, &request.node)?;
-    let (active, inactive) = populate(&mut rng, &store, request)?;
+    let place = Place::Filesystem { root: request.out.clone() };
+    let base = match &request.base {
+        None => {
+            populate(&mut rng, &store, request)?;
+            None
+        }
+        Some(base) => Some(inherit(&mut rng, &store, request, &place, base)?),
+    };
+    let (active, inactive) = counts(&store)?;
     let compression =
         Compression::of_type(&request.compression).ok_or_else(|| io::Error::other("compression"))?;
     let plan = Plan {
         id: request.id.clone(),
-        place: Place::Filesystem { root: request.out.clone() },
+        place,
         classes: store.read().classes.keys().cloned().collect(),
         compression,
-        base: None,
+        base,
     };
     let mut global = create::global(&plan, &request.node, &now());
     let source = Source { store: &store, min_chunk: 1 << 20, target_chunk: 10 << 20 };
@@ -86,8 +101,66 @@ fn fill_and_pack(request: &Request, scratch: &Path) -> io::Result<Value> {
     }))
 }
 
-fn populate(rng: &mut StdRng, store: &Store, request: &Request) -> io::Result<(Counts, Counts)> {
+/// What the store holds: of tenants that are awake, and of those that sleep.
+fn counts(store: &Store) -> io::Result<(Counts, Counts)> {
     let (mut active, mut inactive) = (Counts::new(), Counts::new());
+    for class in store.read().classes.values() {
+        for name in class.shard_names() {
+            let counts = if class.is_active(&name) { &mut active } else { &mut inactive };
+            let dir = class.dir().join(&name);
+            let count = if dir.is_dir() { Shard::open(&dir)?.count() } else { 0 };
+            let tenant = if class.is_multi_tenant() { name } else { String::new() };
+            counts.entry(class.name().to_owned()).or_default().insert(tenant, count.unsigned_abs());
+        }
+    }
+    Ok((active, inactive))
+}
+
+/// Restores the base into the store, its times too, and adds some objects to every shard that is awake.
+fn inherit(
+    rng: &mut StdRng,
+    store: &Store,
+    request: &Request,
+    place: &Place,
+    base: &str,
+) -> io::Result<Base> {
+    // A directory never makes anybody wait.
+    let chain = create::base_chain(place, &request.node, base).now_or_never();
+    let chain = chain.ok_or_else(|| io::Error::other("a directory that waits"))?.map_err(io::Error::other)?;
+    let home = request.out.join(base);
+    let global: Global = serde_json::from_slice(&std::fs::read(home.join("backup_config.json"))?)?;
+    let own: PerNode = serde_json::from_slice(&std::fs::read(home.join(&request.node).join("backup.json"))?)?;
+    let compression =
+        Compression::of_type(&global.compression_type).ok_or_else(|| io::Error::other("compression"))?;
+    let never = AtomicBool::new(false);
+    for class in &own.classes {
+        for (key, wanted) in fetches(base, &request.node, class) {
+            archive::unpack(place.reader(&key)?, compression, &store.root, wanted.as_ref(), &never)?;
+        }
+    }
+    for (path, (_, big)) in &chain.files {
+        let at: jiff::Timestamp = big.modified_at.parse().map_err(io::Error::other)?;
+        if let Ok(file) = std::fs::File::options().write(true).open(store.root.join(path)) {
+            file.set_modified(at.into())?;
+        }
+    }
+    for class in &own.classes {
+        let corrupt = || io::Error::other(format!("descriptor of class {}", class.name));
+        let schema = descriptor::decode(&class.schema).ok_or_else(corrupt)?;
+        let sharding = descriptor::decode(&class.sharding_state).ok_or_else(corrupt)?;
+        let mut opened = Class::open(&store.root, schema, sharding)?;
+        for shard in opened.shards.values_mut() {
+            for _ in 0..rng.random_range(1..50_u64) {
+                shard.put(random_object(rng, &class.name))?;
+            }
+        }
+        store.write().classes.insert(class.name.clone(), opened);
+    }
+    store.flush()?;
+    Ok(chain)
+}
+
+fn populate(rng: &mut StdRng, store: &Store, request: &Request) -> io::Result<()> {
     let classes = plan_classes(rng, &request.classes);
     let mut filled = Vec::new();
     for (name, tenants) in classes {
@@ -113,14 +186,11 @@ fn populate(rng: &mut StdRng, store: &Store, request: &Request) -> io::Result<(C
             if asleep {
                 class.set_tenant(&store.node, shard, "COLD")?;
             }
-            let counts = if asleep { &mut inactive } else { &mut active };
-            counts.entry(name.clone()).or_default().insert(tenant.unwrap_or_default(), count);
         }
         store.write().classes.insert(name, class);
     }
     store.flush()?;
-    fill(rng, &filled, request.size)?;
-    Ok((active, inactive))
+    fill(rng, &filled, request.size)
 }
 
 /// Names, and the tenants of those that have any.

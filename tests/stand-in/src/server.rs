@@ -128,9 +128,13 @@ async fn handle(
         bearer: bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned),
         body,
     };
-    let (answer, user) = rest::answer(&app, &request).await;
-    print_line(&rest::log_line(&request, &answer, user.as_ref()));
-    respond(answer)
+    // In a task of its own: a client that hangs up must not leave an operation half begun.
+    let work = tokio::spawn(async move {
+        let (answer, user) = rest::answer(&app, &request).await;
+        print_line(&rest::log_line(&request, &answer, user.as_ref()));
+        answer
+    });
+    respond(work.await.unwrap_or_else(|error| Answer::error(500, error)))
 }
 
 fn respond(answer: Answer) -> Response<Body> {

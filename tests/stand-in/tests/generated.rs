@@ -108,6 +108,7 @@ fn request(root: &Path, id: &str, compression: &str, size: u64) -> Request {
         compression: compression.into(),
         classes: Vec::new(),
         node: "weaviate-0".into(),
+        base: None,
     }
 }
 
@@ -223,4 +224,28 @@ async fn a_half_canceled_restore_blocks_the_next_in_silence() {
     assert_eq!(server.send("GET", "/v1/schema", None).await.1, json!({"classes": []}));
     std::fs::remove_file(home.join("restore_config.json")).unwrap();
     assert_eq!(server.restore("gen-3").await, "SUCCESS");
+}
+
+#[tokio::test]
+async fn an_incremental_chain_is_small_and_needs_its_bases() {
+    let root = tempfile::tempdir().unwrap();
+    generate(&request(root.path(), "full", "zstd", 6 << 20)).unwrap();
+    let mut next = request(root.path(), "inc-1", "zstd", 0);
+    next.base = Some("full".into());
+    generate(&next).unwrap();
+    next.id = "inc-2".into();
+    next.base = Some("inc-1".into());
+    let summary = generate(&next).unwrap();
+    assert!(summary["bytes"].as_u64().unwrap() < 2 << 20, "{summary}");
+    assert!(summary["pre_compression_bytes"].as_u64().unwrap() > 6 << 20, "{summary}");
+    let server = start(root.path(), &[]).await;
+    assert_eq!(server.restore("inc-2").await, "SUCCESS");
+    server.check(&summary).await;
+    server.server.stop().await;
+
+    std::fs::remove_dir_all(root.path().join("data")).unwrap();
+    std::fs::remove_dir_all(root.path().join("backups/full")).unwrap();
+    let server = start(root.path(), &[]).await;
+    let (status, body) = server.send("POST", "/v1/backups/filesystem/inc-2/restore", Some(json!({}))).await;
+    assert_eq!(status, 422, "{body}");
 }

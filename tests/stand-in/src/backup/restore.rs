@@ -114,9 +114,9 @@ async fn run(
 }
 
 /// One chunk to fetch: its key, and for a base backup's chunk the files that are wanted of it.
-type Fetch = (String, Option<BTreeSet<String>>);
+pub type Fetch = (String, Option<BTreeSet<String>>);
 
-fn fetches(id: &str, node: &str, class: &ClassDescriptor) -> Vec<Fetch> {
+pub fn fetches(id: &str, node: &str, class: &ClassDescriptor) -> Vec<Fetch> {
     let own = class.chunks.keys().map(|n| (format!("{id}/{node}/{}/chunk-{n}", class.name), None));
     let mut bases: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for shard in &class.shards {

@@ -102,3 +102,42 @@ async fn from_metadata(http: &reqwest::Client) -> Result<String, reqwest::Error>
     let role = role.lines().next().unwrap_or_default().to_owned();
     get(format!("{roles}{role}")).send().await?.error_for_status()?.text().await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the agent vends: a loopback endpoint that wants the token of a file.
+    async fn vending() -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/role", listener.local_addr().unwrap());
+        let answer = |headers: axum::http::HeaderMap| async move {
+            if headers.get("authorization").is_none_or(|value| value != "let-me-in") {
+                return Err(axum::http::StatusCode::UNAUTHORIZED);
+            }
+            let end = jiff::Timestamp::now() + Duration::from_secs(100);
+            Ok(format!(r#"{{"AccessKeyId":"AKID","SecretAccessKey":"s","Token":"t","Expiration":"{end}"}}"#))
+        };
+        let router = axum::Router::new().route("/role", axum::routing::get(answer));
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        url
+    }
+
+    #[tokio::test]
+    async fn the_container_endpoint_gives_keys_that_are_renewed_at_80_percent_of_their_life() {
+        let url = vending().await;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "let-me-in\n").unwrap();
+        let env = Environment::from_pairs([
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
+            ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.path().to_str().unwrap()),
+        ]);
+        let http = reqwest::Client::new();
+        let keys = Credentials::first(&http, &env).await;
+        let now = jiff::Timestamp::now();
+        assert!(!keys.is_due(now) && keys.is_due(now + Duration::from_secs(85)), "{keys:?}");
+        // A token that is wrong at the start leaves the server anonymous for its life.
+        std::fs::write(file.path(), "wrong").unwrap();
+        assert!(matches!(Credentials::first(&http, &env).await, Credentials::Anonymous));
+    }
+}

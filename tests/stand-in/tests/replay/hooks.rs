@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use stand_in::backup::archive::{self, Compression};
 
-use crate::stage::{Stage, list};
+use crate::stage::Stage;
+use crate::traces::list;
 
 impl Stage {
     pub async fn before(&mut self, recording: &str, step: usize) {
@@ -12,14 +13,14 @@ impl Stage {
                 self.load_articles(0, self.variation.articles).await;
                 self.load_tenants(&["alpha", "beta"], self.variation.chunks).await;
             }
-            ("06", 0) => self.copy_real("fs-1-like"),
+            ("06", 0) => self.leave_old_backup(),
             ("08", 0) if self.variation.real_backups => self.put_real_into_bucket(),
             ("11", 0) => self.stage_from_bucket("full-1"),
-            ("13", 0) | ("24", 0) => self.write_config(),
-            ("16", 0) => self.break_chunk(Damage::Missing),
-            ("16", 7) => self.break_chunk(Damage::FlippedBit),
-            ("16", 13) => self.break_chunk(Damage::Truncated),
-            ("18", 0) => self.break_chunk(Damage::None),
+            ("13" | "24", 0) => self.write_config(),
+            ("16", 0) => self.break_chunk(&Damage::Missing),
+            ("16", 7) => self.break_chunk(&Damage::FlippedBit),
+            ("16", 13) => self.break_chunk(&Damage::Truncated),
+            ("18", 0) => self.break_chunk(&Damage::None),
             ("18", 4) => self.keep_data = true,
             ("20", 8) => self.load_articles(100_000, 50).await,
             ("21", 0) => self.upload_all(),
@@ -29,7 +30,7 @@ impl Stage {
             }
             ("25", 5) => self.load_articles(0, 303).await,
             ("25", 11) => self.switch_mode("ReadWrite").await,
-            ("26", 0) => self.generate("bench-zstd"),
+            ("26", 0) => drop(self.generate("bench-zstd", 8 << 20)),
             ("26", 3) => self.create_backup("inc-a", "bench-zstd").await,
             ("26", 6) => self.create_backup("inc-b", "bench-zstd").await,
             ("27", 5) => self.load_seen().await,
@@ -142,7 +143,7 @@ impl Stage {
     }
 
     /// A backup `fs-1` was there from an earlier try.
-    fn copy_real(&self, _why: &str) {
+    fn leave_old_backup(&self) {
         let target = self.path("backups/fs-1");
         std::fs::create_dir_all(&target).unwrap();
         let text = std::fs::read_to_string(Self::real_backup("full-1").join("backup_config.json")).unwrap();
@@ -183,7 +184,7 @@ impl Stage {
     }
 
     /// Damages the biggest chunk of Article in full-1, from a good copy; an old result goes with it.
-    fn break_chunk(&self, damage: Damage) {
+    fn break_chunk(&self, damage: &Damage) {
         let id = self.variation.name("full-1");
         let prefix = format!("backups/weaviate/{id}/weaviate-0/{}/", self.variation.name("Article"));
         let good = self.path("good-chunks");
@@ -202,21 +203,22 @@ impl Stage {
             Damage::None => {}
             Damage::Missing => self.bucket.remove(&key),
             Damage::Truncated => self.bucket.put(&key, bytes[..bytes.len() / 2].to_vec()),
-            Damage::FlippedBit => self.bucket.put(&key, flipped(bytes)),
+            Damage::FlippedBit => self.bucket.put(&key, flipped(&bytes)),
         }
     }
 
-    fn generate(&self, id: &str) {
+    pub fn generate(&self, id: &str, size: u64) -> Value {
         let request = stand_in::generate::Request {
             out: self.path("backups"),
             id: id.into(),
             seed: rand::random(),
-            size: 8 << 20,
+            size,
             compression: "zstd".into(),
             classes: vec!["Doc".into()],
             node: "weaviate-0".into(),
+            base: None,
         };
-        stand_in::generate::generate(&request).unwrap();
+        stand_in::generate::generate(&request).unwrap()
     }
 
     pub async fn switch_mode(&self, mode: &str) {
@@ -291,7 +293,7 @@ enum Damage {
 }
 
 /// The chunk with one bit flipped such that it still unpacks, into other bytes.
-fn flipped(bytes: Vec<u8>) -> Vec<u8> {
+fn flipped(bytes: &[u8]) -> Vec<u8> {
     let contents = |bytes: &[u8]| {
         let dir = tempfile::tempdir().unwrap();
         let never = std::sync::atomic::AtomicBool::new(false);
@@ -303,9 +305,9 @@ fn flipped(bytes: Vec<u8>) -> Vec<u8> {
                 .collect::<Vec<_>>(),
         )
     };
-    let good = contents(&bytes).expect("the good chunk unpacks");
+    let good = contents(bytes).expect("the good chunk unpacks");
     for at in (bytes.len() / 3..bytes.len()).step_by(1009) {
-        let mut broken = bytes.clone();
+        let mut broken = bytes.to_vec();
         broken[at] ^= 1;
         if contents(&broken).is_some_and(|found| found != good) {
             return broken;

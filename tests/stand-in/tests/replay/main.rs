@@ -13,6 +13,7 @@ mod hooks;
 mod normal;
 mod server;
 mod stage;
+mod traces;
 
 use stage::{Stage, Variation};
 
@@ -93,4 +94,25 @@ async fn objects_aliases_and_sleeping_tenants() {
         stage.replay("27-objects-queries-aliases-tenants").await;
         stage.replay("28-restore-with-alias-and-inactive-tenants").await;
     }
+}
+
+/// More than one part of 16 MiB, there and back: `direct` moves real bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_chunks_go_to_s3_in_parts_and_come_back() {
+    let mut stage = Stage::new(Variation::as_recorded()).await;
+    let summary = stage.generate("large", 40 << 20);
+    let count = summary["collections"]["Doc"][""].clone();
+    let start =
+        serde_json::json!({"node": "weaviate-0", "env": {}, "dropped": [], "args": [], "exited": null});
+    stage.start(&start, "start").await;
+    stage.operate("/v1/backups/filesystem/large/restore", "{}", "/v1/backups/filesystem/large/restore").await;
+    let create = r#"{"id": "parts", "config": {"CompressionLevel": "NoCompression"}}"#;
+    stage.operate("/v1/backups/s3", create, "/v1/backups/s3/parts").await;
+    let chunk = stage.bucket.keys().into_iter().map(|key| stage.bucket.get(&key).unwrap().len()).max();
+    assert!(chunk > Some(32 << 20), "{chunk:?}");
+    stage.start(&start, "fresh").await;
+    stage.operate("/v1/backups/s3/parts/restore", "{}", "/v1/backups/s3/parts/restore").await;
+    let query = r#"{"query": "{ Aggregate { Doc { meta { count } } } }"}"#;
+    let (_, _, answer) = stage.send("POST", "/v1/graphql", Some("admin-key"), Some(query.into())).await;
+    assert_eq!(answer["data"]["Aggregate"]["Doc"][0]["meta"]["count"], count);
 }

@@ -13,7 +13,7 @@ fn brackets_sorted(text: &str) -> String {
         let mut parts: Vec<_> = inside.split(separator).map(|part| part.trim_start_matches('"')).collect();
         parts.sort_unstable();
         out.push_str(before);
-        out.push_str(&format!("[{}]", parts.join(separator)));
+        out = format!("{out}[{}]", parts.join(separator));
         rest = tail;
     }
     out + rest
