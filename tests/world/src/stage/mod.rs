@@ -140,6 +140,9 @@ impl Stage {
         stage.configure(&made.config)?;
         stage.wake().await?;
         stage.knockers = Some(stage.vpc.knock(&stage.ledger, made.address.into(), &[8080, 50051]));
+        for file in made.remove {
+            stage.others.spawn(keep_away(Arc::clone(&stage.machine), file));
+        }
         for deed in &scene.meanwhile {
             stage.others.spawn(meanwhile(deed.clone(), stage.deeds()));
         }
@@ -241,6 +244,15 @@ impl Stage {
         self.quiet().await;
         self.others.shutdown().await;
         self.machine.power_cut().await.context("switching the machine off")
+    }
+}
+
+/// Removes the file whenever it is there.
+async fn keep_away(machine: Arc<Machine>, file: PathBuf) {
+    loop {
+        // Mostly it is not there.
+        let _ = std::fs::remove_file(machine.path(&file));
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 
