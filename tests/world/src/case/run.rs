@@ -24,6 +24,8 @@ pub struct Played {
     pub log: String,
     /// The ledger as JSON lines.
     pub ledger: String,
+    /// The timeline of the last boot, drawn.
+    pub picture: String,
 }
 
 /// Sets the stage, plays, judges, and takes everything down again.
@@ -94,6 +96,7 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         stranger_status: stranger,
     };
     let report = stage.report();
+    let picture = stage.picture().await.unwrap_or_default();
     let published = stage.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let log = stage.agent_log();
     let outcome = match report {
@@ -108,7 +111,7 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         _ => None,
     }));
     let ledger = events.iter().map(|seen| serde_json::to_string(seen).unwrap_or_default() + "\n").collect();
-    Ok(Played { outcome, complaints, log, ledger })
+    Ok(Played { outcome, complaints, log, ledger, picture })
 }
 
 /// The answer that the new instance's launch hook got by a call; none where a timeout answered.

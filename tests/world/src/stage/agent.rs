@@ -85,6 +85,13 @@ impl Stage {
         }
     }
 
+    /// The picture of the last boot, as the agent's own command draws it.
+    pub async fn picture(&self) -> Result<String> {
+        let file = "/var/lib/weaviate-provisioner/timeline.svg";
+        command(self, &["timeline", "--svg", file])?.succeed(Duration::from_secs(10)).await?;
+        Ok(std::fs::read_to_string(self.machine.path(file))?)
+    }
+
     /// What the agent has written so far.
     pub fn agent_log(&self) -> String {
         let bytes = std::fs::read(self.machine.path("/var/log/weaviate-provisioner.log")).unwrap_or_default();
