@@ -133,7 +133,7 @@ impl Case {
         let name = folder.file_name().and_then(|name| name.to_str()).context("a case has a name")?;
         name.clone_into(&mut case.name);
         match case.expect.outcome.as_str() {
-            "serving" => {}
+            "serving" | "prepared" => {}
             "refused" | "held" | "failed" => {
                 ensure!(
                     case.trouble.is_some(),
