@@ -32,6 +32,9 @@ pub struct Scene {
     pub faults: Vec<Fault>,
     /// What others do while the agent works.
     pub meanwhile: Vec<Meanwhile>,
+    /// No agent of ours: nobody closes the door early, and the role may do everything. For benchmarks.
+    #[serde(skip)]
+    pub unmanaged: bool,
 }
 
 /// A deed of somebody else, done when the world has seen a call for the n-th time.
