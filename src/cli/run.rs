@@ -13,13 +13,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Globals, context, logging};
 use crate::boot;
+use crate::container;
 use crate::disk;
 use crate::explain::{Class, Explain, Failure};
 use crate::host::Host;
 use crate::instance::{self, Identity};
 use crate::network::{self, Serving};
 use crate::report::{Outcome, Report, RestoredReport, Step, Timeline};
-use crate::signal::{self, Heartbeat, OnFinal, systemd};
+use crate::signal::{self, Heartbeat, OnFinal, Target, systemd};
 use crate::state::Provisioning;
 
 /// The boot as a whole took too long.
@@ -81,12 +82,16 @@ async fn provision(globals: &Globals, host: &Host, timeline: &Timeline, once: bo
     let me = match identified.await {
         Ok(me) => me,
         Err(failure) => {
-            conclude(globals, host, None, timeline, Err(&failure), Outcome::Failed);
+            let outcome = if failure.class == Class::Final { Outcome::Refused } else { Outcome::Failed };
+            conclude(globals, host, None, timeline, Err(&failure), outcome);
             return failure.class.into();
         }
     };
     if let Err(error) = host.journal.begin(me.instance_id(), me.boot_id()) {
         return Exit::refuse(&error);
+    }
+    if let Target::Warm(state) = Target::read(me.lifecycle_target()) {
+        return prepare(globals, host, &me, timeline, &state, once).await;
     }
     let heartbeat = Heartbeat::start(host, &me).await;
     let deadline = boot::allowed(&host.settings.boot, heartbeat.global_timeout());
@@ -98,6 +103,39 @@ async fn provision(globals: &Globals, host: &Host, timeline: &Timeline, once: bo
     match booted {
         Ok(serving) => serve(globals, host, &me, timeline, serving, heartbeat, once).await,
         Err(failure) => fail(globals, host, &me, timeline, &failure, heartbeat, left).await,
+    }
+}
+
+/// A warm pool: the image is made ready and the hook is answered, but nothing is claimed and nothing restored: a
+/// pool's instance is stopped, which ends its disk, and must not take the address from the node that serves.
+async fn prepare(
+    globals: &Globals,
+    host: &Host,
+    me: &Identity,
+    timeline: &Timeline,
+    state: &str,
+    once: bool,
+) -> Exit {
+    let heartbeat = Heartbeat::start(host, me).await;
+    let prepared = async {
+        timeline.step(Step::Image, container::ready_image(host)).await?;
+        timeline.step(Step::Signal, signal::warmed(host, me)).await
+    };
+    let prepared = prepared.await;
+    drop(heartbeat);
+    if let Err(failure) = prepared {
+        conclude(globals, host, None, timeline, Err(&failure), Outcome::Failed);
+        return failure.class.into();
+    }
+    conclude(globals, host, None, timeline, Ok(()), Outcome::Prepared);
+    systemd::ready(&format!("prepared for {state}"));
+    if once {
+        return Exit::Done;
+    }
+    // A running pool's instance is put to work without a reboot: the next run, which systemd starts, boots it.
+    match instance::until_target_changes(host, state).await {
+        Ok(()) => Exit::Retry,
+        Err(error) => Exit::refuse(&error),
     }
 }
 
@@ -126,16 +164,20 @@ async fn serve(
     let signalled = timeline.step(Step::Signal, signal::proceed(host, me, &serving)).await;
     drop(heartbeat);
     conclude(globals, host, Some(&serving), timeline, Ok(()), Outcome::Serving);
-    if let Err(failure) = signalled {
-        // The node serves; only the group does not know it. The journal says so and the next run tells it.
+    let mut unheard = signalled.err();
+    while let Some(failure) = unheard {
+        // The node serves; only the group does not know it. The journal says so, and the next run tells it.
         eprintln!("{failure}");
-        return if once { failure.class.into() } else { stay().await };
+        if once || failure.class == Class::Final {
+            break;
+        }
+        // Each offer is a bounded wait of minutes itself.
+        unheard = timeline.step(Step::Signal, signal::proceed(host, me, &serving)).await.err();
     }
-    if once { Exit::Done } else { stay().await }
-}
-
-/// The life after the boot: the watchdog is kept by the voice until somebody stops us.
-async fn stay() -> Exit {
+    if once {
+        return Exit::Done;
+    }
+    // The life after the boot: the watchdog is kept by the voice until somebody stops us.
     std::future::pending().await
 }
 
@@ -231,5 +273,10 @@ fn restored(record: &disk::Restored) -> RestoredReport {
         let counted = tenants.iter().filter_map(|(tenant, what)| Some((tenant.clone(), what.objects?)));
         (collection.clone(), counted.collect())
     });
-    RestoredReport { backup_id: backup_id.clone(), mode: mode.clone(), bytes: *bytes, collections: counts.collect() }
+    RestoredReport {
+        backup_id: backup_id.clone(),
+        mode: mode.clone(),
+        bytes: *bytes,
+        collections: counts.collect(),
+    }
 }

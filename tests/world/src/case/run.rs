@@ -165,6 +165,21 @@ async fn count(stage: &Stage, client: Client, held: &Counts) -> Result<Counts> {
     Ok(counts)
 }
 
+/// Whether this client counts, right now, exactly what was published last.
+pub async fn count_everything(stage: &Stage, client: Client) -> bool {
+    let held = stage
+        .published
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .values()
+        .next_back()
+        .map(expect::counts);
+    match held {
+        Some(held) => count(stage, client, &held).await.is_ok_and(|counts| counts == held),
+        None => false,
+    }
+}
+
 /// Near and far clients must count exactly what the backup holds.
 async fn count_all(case: &Case, stage: &Stage) -> Vec<String> {
     let Some(id) = case.expect.backup_id.as_ref().filter(|_| case.expect.outcome == "serving") else {

@@ -163,7 +163,9 @@ impl Stage {
     /// starts, the image is there if the AMI brought it.
     pub async fn wake(&self) -> Result<()> {
         self.ledger.record(Event::Mark { what: START.to_owned() });
-        agent::close(self).await.context("closing the door early")?;
+        if !self.scene.unmanaged {
+            agent::close(self).await.context("closing the door early")?;
+        }
         scene::start_engine(self).await.context("starting the Docker Engine")
     }
 
@@ -200,6 +202,13 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// How many bytes the published backups have.
+    pub fn bytes(&self) -> u64 {
+        let published = self.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let objects = published.values().filter_map(|manifest| manifest["objects"].as_array()).flatten();
+        objects.filter_map(|object| object["size"].as_u64()).sum()
     }
 
     /// Disks that are not the agent's and have changed.

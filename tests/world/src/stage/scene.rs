@@ -150,7 +150,7 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
     let eni = cloud.enis.first().context("the cloud has an ENI")?;
     let address: Ipv4Addr = eni.address.parse()?;
     Ok(Specs {
-        policy: policy(programs, &cloud, &config)?,
+        policy: if scene.unmanaged { Policy::everything() } else { policy(programs, &cloud, &config)? },
         machine: machine_spec(programs, &machine, &cloud)?,
         enis: BTreeMap::from([(eni.id.clone(), eni_plan(&cloud)?)]),
         remove: machine.remove.clone(),
