@@ -91,7 +91,7 @@ async fn provision(globals: &Globals, host: &Host, timeline: &Timeline, once: bo
     let heartbeat = Heartbeat::start(host, &me).await;
     let deadline = boot::allowed(&host.settings.boot, heartbeat.global_timeout());
     let left = deadline.saturating_sub(host.journal.read().running_for(host.now()));
-    let booted = match tokio::time::timeout(left, boot::boot(host, timeline, &me)).await {
+    let booted = match tokio::time::timeout(left, Box::pin(boot::boot(host, timeline, &me))).await {
         Ok(booted) => booted,
         Err(_) => Err(Failure::new("boot", &TooLate { deadline, said: host.status.read().0 })),
     };
