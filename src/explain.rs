@@ -79,7 +79,8 @@ mod tests {
             remedy: "Wait.".to_owned(),
             details: Vec::new(),
         };
-        let rows = [("it is held", "claim: it is held. Wait."), ("it said: no.", "claim: it said: no. Wait.")];
+        let rows =
+            [("it is held", "claim: it is held. Wait."), ("it said: no.", "claim: it said: no. Wait.")];
         for (reason, expected) in rows {
             assert_eq!(failure(reason).to_string(), expected);
         }
