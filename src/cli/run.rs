@@ -13,13 +13,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, Globals, context, logging};
 use crate::boot;
+use crate::container;
 use crate::disk;
 use crate::explain::{Class, Explain, Failure};
 use crate::host::Host;
 use crate::instance::{self, Identity};
 use crate::network::{self, Serving};
 use crate::report::{Outcome, Report, RestoredReport, Step, Timeline};
-use crate::signal::{self, Heartbeat, OnFinal, systemd};
+use crate::signal::{self, Heartbeat, OnFinal, Target, systemd};
 use crate::state::Provisioning;
 
 /// The boot as a whole took too long.
@@ -81,23 +82,83 @@ async fn provision(globals: &Globals, host: &Host, timeline: &Timeline, once: bo
     let me = match identified.await {
         Ok(me) => me,
         Err(failure) => {
-            conclude(globals, host, None, timeline, Err(&failure), Outcome::Failed);
+            let outcome = if failure.class == Class::Final { Outcome::Refused } else { Outcome::Failed };
+            conclude(globals, host, None, timeline, Err(&failure), outcome);
             return failure.class.into();
         }
     };
     if let Err(error) = host.journal.begin(me.instance_id(), me.boot_id()) {
         return Exit::refuse(&error);
     }
-    let heartbeat = Heartbeat::start(host, &me).await;
-    let deadline = boot::allowed(&host.settings.boot, heartbeat.global_timeout());
-    let left = deadline.saturating_sub(host.journal.read().running_for(host.now()));
-    let booted = match tokio::time::timeout(left, Box::pin(boot::boot(host, timeline, &me))).await {
-        Ok(booted) => booted,
-        Err(_) => Err(Failure::new("boot", &TooLate { deadline, said: host.status.read().0 })),
-    };
+    if let Target::Warm(state) = Target::read(me.lifecycle_target()) {
+        return prepare(globals, host, &me, timeline, &state, once).await;
+    }
+    let (booted, heartbeat) = boot_in_time(host, timeline, &me).await;
     match booted {
         Ok(serving) => serve(globals, host, &me, timeline, serving, heartbeat, once).await,
-        Err(failure) => fail(globals, host, &me, timeline, &failure, heartbeat, left).await,
+        Err(failure) => fail(globals, host, &me, timeline, &failure, heartbeat).await,
+    }
+}
+
+/// How long the runs of this boot may still go on, and how long they may in all.
+fn left(host: &Host, heartbeat: &Heartbeat) -> (Duration, Duration) {
+    let deadline = boot::allowed(&host.settings.boot, heartbeat.global_timeout());
+    (deadline.saturating_sub(host.journal.read().running_for(host.now())), deadline)
+}
+
+/// The boot, its heartbeats, and the deadline that follows from what the hook allows. The hook is asked beside the
+/// boot: its two answers would cost every boot their latency.
+async fn boot_in_time(
+    host: &Host,
+    timeline: &Timeline,
+    me: &Identity,
+) -> (Result<Serving, Failure>, Option<Heartbeat>) {
+    let mut heartbeat = None;
+    let mut late = Box::pin(async {
+        let started = Heartbeat::start(host, me).await;
+        let (left, deadline) = left(host, &started);
+        heartbeat = Some(started);
+        tokio::time::sleep(left).await;
+        Failure::new("boot", &TooLate { deadline, said: host.status.read().0 })
+    });
+    let booted = tokio::select! {
+        booted = Box::pin(boot::boot(host, timeline, me)) => booted,
+        failure = &mut late => Err(failure),
+    };
+    drop(late);
+    (booted, heartbeat)
+}
+
+/// A warm pool: the image is made ready and the hook is answered, but nothing is claimed and nothing restored: a
+/// pool's instance is stopped, which ends its disk, and must not take the address from the node that serves.
+async fn prepare(
+    globals: &Globals,
+    host: &Host,
+    me: &Identity,
+    timeline: &Timeline,
+    state: &str,
+    once: bool,
+) -> Exit {
+    let heartbeat = Heartbeat::start(host, me).await;
+    let prepared = async {
+        timeline.step(Step::Image, container::ready_image(host)).await?;
+        timeline.step(Step::Signal, signal::warmed(host, me)).await
+    };
+    let prepared = prepared.await;
+    drop(heartbeat);
+    if let Err(failure) = prepared {
+        conclude(globals, host, None, timeline, Err(&failure), Outcome::Failed);
+        return failure.class.into();
+    }
+    conclude(globals, host, None, timeline, Ok(()), Outcome::Prepared);
+    systemd::ready(&format!("prepared for {state}"));
+    if once {
+        return Exit::Done;
+    }
+    // A running pool's instance is put to work without a reboot: the next run, which systemd starts, boots it.
+    match instance::until_target_changes(host, state).await {
+        Ok(()) => Exit::Retry,
+        Err(error) => Exit::refuse(&error),
     }
 }
 
@@ -114,7 +175,7 @@ async fn serve(
     me: &Identity,
     timeline: &Timeline,
     serving: Serving,
-    heartbeat: Heartbeat,
+    heartbeat: Option<Heartbeat>,
     once: bool,
 ) -> Exit {
     if let Err(error) =
@@ -126,16 +187,20 @@ async fn serve(
     let signalled = timeline.step(Step::Signal, signal::proceed(host, me, &serving)).await;
     drop(heartbeat);
     conclude(globals, host, Some(&serving), timeline, Ok(()), Outcome::Serving);
-    if let Err(failure) = signalled {
-        // The node serves; only the group does not know it. The journal says so and the next run tells it.
+    let mut unheard = signalled.err();
+    while let Some(failure) = unheard {
+        // The node serves; only the group does not know it. The journal says so, and the next run tells it.
         eprintln!("{failure}");
-        return if once { failure.class.into() } else { stay().await };
+        if once || failure.class == Class::Final {
+            break;
+        }
+        // Each offer is a bounded wait of minutes itself.
+        unheard = timeline.step(Step::Signal, signal::proceed(host, me, &serving)).await.err();
     }
-    if once { Exit::Done } else { stay().await }
-}
-
-/// The life after the boot: the watchdog is kept by the voice until somebody stops us.
-async fn stay() -> Exit {
+    if once {
+        return Exit::Done;
+    }
+    // The life after the boot: the watchdog is kept by the voice until somebody stops us.
     std::future::pending().await
 }
 
@@ -145,8 +210,7 @@ async fn fail(
     me: &Identity,
     timeline: &Timeline,
     failure: &Failure,
-    heartbeat: Heartbeat,
-    left: Duration,
+    heartbeat: Option<Heartbeat>,
 ) -> Exit {
     let noted =
         host.journal.write(|state| state.provisioning = Provisioning::Failed { failure: failure.clone() });
@@ -154,9 +218,11 @@ async fn fail(
         tracing::error!(%error, "the failure could not be written down");
     }
     systemd::status(&failure.to_string());
-    // A door that an earlier run of this boot opened stays open for a passing trouble, and for nothing else.
+    // A door that an earlier run of this boot opened stays open while what is behind it is right and ours.
+    let doubted = Step::ALL.iter().any(|step| step.name() == failure.step && step.doubts_what_is_served());
     if failure.class == Class::Final
-        && let Err(error) = network::close(host).await
+        && doubted
+        && let Err(error) = network::withdraw(host).await
     {
         tracing::error!(%error, "the door could not be closed");
         return Exit::Retry;
@@ -167,7 +233,12 @@ async fn fail(
     }
     match host.settings.signal.on_final {
         OnFinal::Hold if host.settings.signal.asg.is_some() => {
+            let heartbeat = match heartbeat {
+                Some(heartbeat) => heartbeat,
+                None => Heartbeat::start(host, me).await,
+            };
             heartbeat.hold();
+            let (left, _) = left(host, &heartbeat);
             conclude(globals, host, None, timeline, Err(failure), Outcome::Held);
             host.status.say("hold", format!("{failure} Held for a person to look; heartbeats go on."));
             tokio::time::sleep(left).await;
@@ -231,5 +302,10 @@ fn restored(record: &disk::Restored) -> RestoredReport {
         let counted = tenants.iter().filter_map(|(tenant, what)| Some((tenant.clone(), what.objects?)));
         (collection.clone(), counted.collect())
     });
-    RestoredReport { backup_id: backup_id.clone(), mode: mode.clone(), bytes: *bytes, collections: counts.collect() }
+    RestoredReport {
+        backup_id: backup_id.clone(),
+        mode: mode.clone(),
+        bytes: *bytes,
+        collections: counts.collect(),
+    }
 }

@@ -19,6 +19,8 @@ pub struct Running {
     pid: i64,
     /// It ran already, as it would have been made.
     adopted: bool,
+    /// Where the server is spoken to from this instance before it is exposed.
+    inside: Ipv4Addr,
     parts: Parts,
 }
 
@@ -33,8 +35,8 @@ pub struct Parts {
 }
 
 impl Running {
-    pub(super) const fn new(id: String, pid: i64, adopted: bool, parts: Parts) -> Self {
-        Self { id, pid, adopted, parts }
+    pub(super) const fn new(id: String, pid: i64, adopted: bool, inside: Ipv4Addr, parts: Parts) -> Self {
+        Self { id, pid, adopted, inside, parts }
     }
     pub fn container_id(&self) -> &str {
         &self.id
@@ -49,8 +51,9 @@ impl Running {
     pub const fn address(&self) -> Ipv4Addr {
         self.parts.address
     }
+    /// For this program itself; clients come by [`Self::address`].
     pub fn base_url(&self) -> String {
-        format!("http://{}:{REST_PORT}", self.parts.address)
+        format!("http://{}:{REST_PORT}", self.inside)
     }
     pub fn grpc_address(&self) -> SocketAddr {
         SocketAddr::from((self.parts.address, GRPC_PORT))

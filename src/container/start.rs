@@ -73,11 +73,33 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
     host.status.say("start", "waits for the server's process");
     let pid = ready::check_alive(&engine, &id, &parts.secrets).await?;
     prove(&engine, host, &id, pid, &parts).await?;
-    let base_url = format!("http://{}:{}", parts.address, super::REST_PORT);
+    let inside = match specification.publish {
+        Published::Bridge { .. } => inside(&engine, &id).await?,
+        Published::Host { address } => address,
+    };
+    let base_url = format!("http://{inside}:{}", super::REST_PORT);
     ready::wait(host, &engine, &id, &base_url, &parts.secrets).await?;
     host.status.done("start");
-    tracing::info!(step = "start", container = id, pid, adopted, "the server is ready");
-    Ok(Running::new(id, pid, adopted, parts))
+    tracing::info!(step = "start", container = id, pid, adopted, %inside, "the server is ready");
+    Ok(Running::new(id, pid, adopted, inside, parts))
+}
+
+/// The container's own address on the bridge.
+///
+/// Until the node is exposed the server is spoken to there. On the published address it would be out of reach
+/// as soon as the OS puts its own `from ADDRESS` rule on the ENI (Amazon Linux, Ubuntu): the answer to this very
+/// instance would leave by the ENI (network.md's truth table, second row), until our rules stand.
+async fn inside(engine: &Docker, id: &str) -> Result<Ipv4Addr, ContainerError> {
+    let found = docker::call(
+        "look at the container's address",
+        engine.inspect_container(id, None::<InspectContainerOptions>),
+    )
+    .await?;
+    let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+    let address = networks.into_values().find_map(|network| network.ip_address?.parse().ok());
+    address.ok_or_else(|| ContainerError::Refused {
+        message: format!("the container {id} has no address on the bridge"),
+    })
 }
 
 /// Brings the container to run; whether it ran already.

@@ -97,6 +97,23 @@ pub async fn identify(host: &Host) -> Result<Identity, InstanceError> {
     Ok(identity)
 }
 
+/// How often the life after the boot looks at the metadata: the service limits bursts, and nothing here is urgent.
+const LOOK: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Waits for as long as the instance's target state is `known`. Has no deadline: a pool may rest for days.
+pub async fn until_target_changes(host: &Host, known: &str) -> Result<(), InstanceError> {
+    let metadata = Metadata::new(&host.roots.metadata)?;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        host.status.alive();
+        match metadata.get("autoscaling/target-lifecycle-state").await {
+            Ok(Some(now)) if now != known => return Ok(()),
+            Ok(_) => {}
+            Err(error) => tracing::debug!(%error, "looks at the target state again"),
+        }
+    }
+}
+
 /// The kernel's id of this boot: known without the metadata service.
 pub fn boot_id(host: &Host) -> Result<String, InstanceError> {
     let path = host.roots.proc.join("sys/kernel/random/boot_id");

@@ -14,6 +14,8 @@ use crate::state::replace;
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     Serving,
+    /// An instance of a warm pool: ready to be put to work, and nothing more.
+    Prepared,
     /// Final: a fact that a retry will not change.
     Refused,
     /// Final, and held for a person to look.

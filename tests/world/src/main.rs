@@ -1,5 +1,6 @@
 //! `world`: plays cases, and is the demonstration: `scripts/rehearse` starts it.
 
+mod bench;
 mod rehearse;
 
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ struct Line {
 enum Command {
     /// Play cases against the agent.
     Rehearse(Rehearse),
+    /// Compare a boot with that of the script which a user would write.
+    Bench(Bench),
 }
 
 #[derive(Debug, clap::Args)]
@@ -57,6 +60,38 @@ struct Rehearse {
     image: Option<PathBuf>,
 }
 
+#[derive(Debug, clap::Args)]
+struct Bench {
+    /// How much data the backup holds.
+    #[arg(long, default_value_t = 400)]
+    mib: u64,
+    /// Where the AWS CLI is.
+    #[arg(long)]
+    venv: PathBuf,
+    #[arg(long)]
+    agent: PathBuf,
+    #[arg(long)]
+    server: PathBuf,
+    #[arg(long)]
+    repository: PathBuf,
+}
+
+fn compare(arguments: Bench) -> ExitCode {
+    let Bench { mib, venv, agent, server, repository } = arguments;
+    let programs = world::stage::Programs { repository, agent, server, archive: None };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(bench::boot(&programs, &venv, mib)))
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let line = Line::parse();
     if line.assumptions {
@@ -67,6 +102,7 @@ fn main() -> ExitCode {
     }
     match line.command {
         Some(Command::Rehearse(arguments)) => rehearse::rehearse(arguments),
+        Some(Command::Bench(arguments)) => compare(arguments),
         None => {
             eprintln!(
                 "Nothing to do: `world rehearse` plays cases, `world --assumptions` lists what is claimed."

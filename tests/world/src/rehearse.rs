@@ -87,7 +87,7 @@ async fn run(arguments: Rehearse) -> Result<bool> {
 /// One line for a case that went as expected; everything that helps for one that did not.
 fn tell(case: &Case, played: &Played, took: f64, alone: bool, keep: Option<&Path>) -> Result<bool> {
     let good = played.complaints.is_empty();
-    let Played { outcome, complaints, log, ledger } = played;
+    let Played { outcome, complaints, log, ledger, picture } = played;
     println!(
         "{}  {:<40} {took:>6.1} s  {}",
         if good { "ok    " } else { "FAILED" },
@@ -101,6 +101,7 @@ fn tell(case: &Case, played: &Played, took: f64, alone: bool, keep: Option<&Path
         std::fs::create_dir_all(folder)?;
         std::fs::write(folder.join(format!("{}.log", case.name)), log)?;
         std::fs::write(folder.join(format!("{}.ledger", case.name)), ledger)?;
+        std::fs::write(folder.join(format!("{}.svg", case.name)), picture)?;
     } else if !good {
         for line in log.lines().rev().take(25).collect::<Vec<_>>().into_iter().rev() {
             println!("        | {line}");

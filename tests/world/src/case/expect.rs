@@ -115,7 +115,7 @@ fn check_steps(outcome: &Outcome, steps: &BTreeMap<String, String>) -> Vec<Strin
 }
 
 /// What a manifest says of the objects of each collection and active tenant.
-fn counts(manifest: &Value) -> BTreeMap<String, BTreeMap<String, u64>> {
+pub fn counts(manifest: &Value) -> BTreeMap<String, BTreeMap<String, u64>> {
     let collections = manifest["collections"].as_object().into_iter().flatten();
     collections
         .map(|(name, collection)| {

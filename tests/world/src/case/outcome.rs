@@ -8,7 +8,7 @@ use serde_json::Value;
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     pub case: String,
-    /// `serving`, `refused`, `held` or `failed`.
+    /// `serving`, `refused`, `held` or `failed`; `prepared` for an instance of a warm pool.
     pub outcome: String,
     pub reason: Option<String>,
     pub details: Vec<String>,

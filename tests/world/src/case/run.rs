@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use super::{Act, Case, Outcome, WorldOutcome, expect};
 use crate::cloud::Answered;
-use crate::judge;
 use crate::ledger::{Client, Event};
 use crate::stage::{Agent, Programs, Stage};
 
@@ -24,6 +23,8 @@ pub struct Played {
     pub log: String,
     /// The ledger as JSON lines.
     pub ledger: String,
+    /// The timeline of the last boot, drawn.
+    pub picture: String,
 }
 
 /// Sets the stage, plays, judges, and takes everything down again.
@@ -75,16 +76,13 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         }
     }
     let (near, far, stranger) = look(stage).await;
+    complaints.extend(count_all(case, stage).await);
     if let Some(agent) = &mut staying {
         ensure!(agent.process.ended().is_none(), "the agent did not stay: {:?}", agent.process.ended());
         agent.process.kill().await?;
     }
-    stage.quiet().await;
-    stage.search_everywhere().await;
+    let forbidden = stage.verdict().await;
     let events = stage.ledger.events();
-    let mut forbidden = judge::forbidden(&events);
-    forbidden.extend(stage.foreign_disks());
-    forbidden.extend(stage.planted.found());
     let world = WorldOutcome {
         lifecycle_action: lifecycle_action(stage),
         forbidden,
@@ -93,6 +91,7 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         stranger_status: stranger,
     };
     let report = stage.report();
+    let picture = stage.picture().await.unwrap_or_default();
     let published = stage.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let log = stage.agent_log();
     let outcome = match report {
@@ -107,7 +106,7 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         _ => None,
     }));
     let ledger = events.iter().map(|seen| serde_json::to_string(seen).unwrap_or_default() + "\n").collect();
-    Ok(Played { outcome, complaints, log, ledger })
+    Ok(Played { outcome, complaints, log, ledger, picture })
 }
 
 /// The answer that the new instance's launch hook got by a call; none where a timeout answered.
@@ -120,17 +119,84 @@ fn lifecycle_action(stage: &Stage) -> Option<String> {
     }
 }
 
-/// What each client gets when it asks for a count with the reader's key; 0 where no connection comes about.
+/// What each client gets when it asks for the schema with the reader's key; 0 where no connection comes about.
 async fn look(stage: &Stage) -> (u16, u16, u16) {
     let ask = |client| async move {
-        let bearer = format!("Bearer {}", stage.reader_key);
-        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-        let url = "http://10.0.2.15:8080/v1/graphql";
-        let body = Bytes::from_static(br#"{"query":"{ Aggregate { Article { meta { count } } } }"}"#);
-        let answer = stage.vpc.request(client, "POST", url, &headers, body, Duration::from_secs(2)).await;
+        let answer = ask(stage, client, "GET", "/v1/schema", Bytes::new()).await;
         answer.map_or(0, |(status, _)| status)
     };
     tokio::join!(ask(Client::Near), ask(Client::Far), ask(Client::Stranger))
+}
+
+async fn ask(stage: &Stage, client: Client, method: &str, path: &str, body: Bytes) -> Result<(u16, Bytes)> {
+    let bearer = format!("Bearer {}", stage.reader_key);
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    stage
+        .vpc
+        .request(
+            client,
+            method,
+            &format!("http://10.0.2.15:8080{path}"),
+            &headers,
+            body,
+            Duration::from_secs(2),
+        )
+        .await
+}
+
+/// Collection → tenant, or "" → objects.
+pub type Counts = BTreeMap<String, BTreeMap<String, u64>>;
+
+/// What a client counts, with the reader's key, of everything that the backup holds.
+async fn count(stage: &Stage, client: Client, held: &Counts) -> Result<Counts> {
+    let mut counts = Counts::new();
+    for (collection, tenants) in held {
+        for tenant in tenants.keys() {
+            let of = if tenant.is_empty() { String::new() } else { format!("(tenant: {tenant:?})") };
+            let query = format!("{{ Aggregate {{ {collection}{of} {{ meta {{ count }} }} }} }}");
+            let body = serde_json::json!({ "query": query }).to_string();
+            let (_, answer) = ask(stage, client, "POST", "/v1/graphql", body.into()).await?;
+            let answer: serde_json::Value = serde_json::from_slice(&answer)?;
+            let objects = answer["data"]["Aggregate"][collection][0]["meta"]["count"].as_u64();
+            let objects = objects.with_context(|| format!("{client:?} counts {collection}{of}: {answer}"))?;
+            counts.entry(collection.clone()).or_default().insert(tenant.clone(), objects);
+        }
+    }
+    Ok(counts)
+}
+
+/// Whether this client counts, right now, exactly what was published last.
+pub async fn count_everything(stage: &Stage, client: Client) -> bool {
+    let held = stage
+        .published
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+        .values()
+        .next_back()
+        .map(expect::counts);
+    match held {
+        Some(held) => count(stage, client, &held).await.is_ok_and(|counts| counts == held),
+        None => false,
+    }
+}
+
+/// Near and far clients must count exactly what the backup holds.
+async fn count_all(case: &Case, stage: &Stage) -> Vec<String> {
+    let Some(id) = case.expect.backup_id.as_ref().filter(|_| case.expect.outcome == "serving") else {
+        return Vec::new();
+    };
+    let held =
+        stage.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(id).map(expect::counts);
+    let Some(held) = held else { return vec![format!("the case expects {id}, which was never published")] };
+    let mut complaints = Vec::new();
+    for client in [Client::Near, Client::Far] {
+        match count(stage, client, &held).await {
+            Ok(counts) if counts == held => {}
+            Ok(counts) => complaints.push(format!("{client:?} counts {counts:?}, not {held:?}")),
+            Err(error) => complaints.push(format!("{client:?} cannot count: {error:#}")),
+        }
+    }
+    complaints
 }
 
 /// How often the world saw each call, by `service:Operation`.

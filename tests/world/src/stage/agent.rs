@@ -64,6 +64,25 @@ impl Stage {
         Ok(Agent { process })
     }
 
+    /// Starts a script of a user as cloud-init would, with the AWS CLI of `venv`.
+    pub fn start_script(&self, script: &std::path::Path, venv: &std::path::Path) -> Result<Agent> {
+        let log = self.machine.path("/var/log/weaviate-provisioner.log");
+        let log = File::options().create(true).append(true).open(log).context("the script's log")?;
+        let process = self
+            .machine
+            .command("/bin/bash")?
+            .args([script])
+            .env("PATH", format!("{}/bin:/usr/sbin:/usr/bin:/sbin:/bin", venv.display()))
+            .env("AWS_ENDPOINT_URL", "http://10.0.8.8")
+            .env("AWS_ENDPOINT_URL_S3", "http://10.0.8.9")
+            .env("HOME", "/root")
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .spawn()?;
+        Ok(Agent { process })
+    }
+
     /// `run --once` until it serves or refuses, within `patience`.
     pub async fn run_agent(&self, patience: Duration) -> Result<Ended> {
         let end = Instant::now() + patience;
@@ -83,6 +102,13 @@ impl Stage {
             }
             tokio::time::sleep(RESTART).await;
         }
+    }
+
+    /// The picture of the last boot, as the agent's own command draws it.
+    pub async fn picture(&self) -> Result<String> {
+        let file = "/var/lib/weaviate-provisioner/timeline.svg";
+        command(self, &["timeline", "--svg", file])?.succeed(Duration::from_secs(10)).await?;
+        Ok(std::fs::read_to_string(self.machine.path(file))?)
     }
 
     /// What the agent has written so far.

@@ -48,11 +48,19 @@ struct MachineScene {
     /// More arguments for dockerd.
     docker: Vec<String>,
     disk_gib: u64,
+    /// Files that somebody removes as soon as they are there.
+    remove: Vec<std::path::PathBuf>,
 }
 
 impl Default for MachineScene {
     fn default() -> Self {
-        Self { os: "hands-off".to_owned(), image: Image::Loaded, docker: Vec::new(), disk_gib: 8 }
+        Self {
+            os: "hands-off".to_owned(),
+            image: Image::Loaded,
+            docker: Vec::new(),
+            disk_gib: 8,
+            remove: Vec::new(),
+        }
     }
 }
 
@@ -116,6 +124,8 @@ pub struct Specs {
     pub address: Ipv4Addr,
     pub reader_key: String,
     pub speed: S3Speed,
+    /// Files that somebody removes as soon as they are there.
+    pub remove: Vec<std::path::PathBuf>,
 }
 
 pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Specs> {
@@ -140,9 +150,10 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
     let eni = cloud.enis.first().context("the cloud has an ENI")?;
     let address: Ipv4Addr = eni.address.parse()?;
     Ok(Specs {
-        policy: policy(programs, &cloud, &config)?,
+        policy: if scene.unmanaged { Policy::everything() } else { policy(programs, &cloud, &config)? },
         machine: machine_spec(programs, &machine, &cloud)?,
         enis: BTreeMap::from([(eni.id.clone(), eni_plan(&cloud)?)]),
+        remove: machine.remove.clone(),
         cloud,
         config,
         address,

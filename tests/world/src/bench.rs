@@ -1,0 +1,119 @@
+//! `world bench boot`: ours beside the script that a user would write, in the same world with the same delays.
+//!
+//! The world measures from outside: from the start of the program to the first client afar that counts all
+//! objects. Nothing is taken from the program's own clock.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::time::Instant;
+use world::case::{Scene, count_everything};
+use world::faults::{Effect, Fault};
+use world::ledger::Client;
+use world::stage::{Programs, Stage};
+
+/// What the scene injects.
+const API: Duration = Duration::from_millis(40);
+const S3_FIRST_BYTE: Duration = Duration::from_millis(15);
+const S3_RATE: u64 = 20_000_000;
+const RELEASE: Duration = Duration::from_secs(8);
+/// Longer than anything that is not stuck.
+const PATIENCE: Duration = Duration::from_mins(4);
+
+/// One program's figures.
+struct Figures {
+    serving: Duration,
+    /// Largest resident memory of the program itself, in KiB; none for a script.
+    peak: Option<u64>,
+    bytes: u64,
+    critical: Duration,
+}
+
+fn scene(mib: u64, unmanaged: bool) -> Result<Scene> {
+    let mut scene: Scene = toml::from_str(&format!(
+        "old_owner = \"shutting-down\"\n[cloud.delays]\nshutting_down = {}\n[bucket]\ngenerated_mib = {mib}\nfirst_byte_ms = {}\nbytes_per_second = {S3_RATE}\n",
+        RELEASE.as_secs_f64(),
+        S3_FIRST_BYTE.as_millis(),
+    ))?;
+    for service in ["ec2", "autoscaling", "secretsmanager", "ssm", "sts"] {
+        scene.faults.push(Fault {
+            call: format!("{service}:*"),
+            with: std::collections::BTreeMap::new(),
+            from: 1,
+            times: None,
+            effect: Effect::Latency { ms: u64::try_from(API.as_millis())? },
+        });
+    }
+    scene.unmanaged = unmanaged;
+    Ok(scene)
+}
+
+/// Runs both and prints the ratio.
+pub async fn boot(programs: &Programs, venv: &std::path::Path, mib: u64) -> Result<()> {
+    let ours = measure(programs, mib, None).await.context("ours")?;
+    let theirs = measure(programs, mib, Some(venv)).await.context("userdata.sh")?;
+    let seconds = |figures: &Figures| figures.serving.as_secs_f64();
+    println!(
+        "boot of {} MB in the embedded cloud (stand-in), from start to the first far client that counts everything",
+        ours.bytes / 1_000_000
+    );
+    println!("  ours            {:>7.2} s   peak memory {:.1} MB", seconds(&ours), kib(ours.peak));
+    println!("  userdata.sh     {:>7.2} s", seconds(&theirs));
+    println!("  ratio           {:>7.2}", seconds(&ours) / seconds(&theirs));
+    println!(
+        "  critical path   {:>7.2} s   from the injected delays; ours is {:.2} s above it",
+        ours.critical.as_secs_f64(),
+        seconds(&ours) - ours.critical.as_secs_f64()
+    );
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "kibibytes of a process fit")]
+fn kib(peak: Option<u64>) -> f64 {
+    peak.unwrap_or_default() as f64 / 1000.0
+}
+
+async fn measure(programs: &Programs, mib: u64, venv: Option<&std::path::Path>) -> Result<Figures> {
+    let mut stage = Stage::set(programs, &scene(mib, venv.is_some())?).await?;
+    let began = Instant::now();
+    let mut running = match venv {
+        None => stage.start_agent(&["--once"])?,
+        Some(venv) => stage.start_script(&programs.repository.join("tests/peers/userdata.sh"), venv)?,
+    };
+    let mut peak = None;
+    let serving = loop {
+        ensure!(began.elapsed() < PATIENCE, "it does not serve:\n{}", stage.agent_log());
+        if let Some(status) = running.process.ended() {
+            ensure!(status.success(), "it ended with {status}:\n{}", stage.agent_log());
+        }
+        peak = resident(running.process.id()).max(peak);
+        if count_everything(&stage, Client::Far).await {
+            break began.elapsed();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    tokio::time::timeout(PATIENCE, running.process.wait()).await.context("it does not end")??;
+    let bytes = stage.bytes();
+    stage.quiet().await;
+    let critical = critical(bytes);
+    stage.strike().await?;
+    Ok(Figures { serving, peak: peak.filter(|_| venv.is_none()), bytes, critical })
+}
+
+/// `VmHWM`: the most that was ever resident.
+fn resident(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
+}
+
+/// The longer of the two ways, from the delays alone: the address (release, the attach call, the hot-plug), and
+/// the data (16 connections of the injected rate, then the server's own first poll of 2 s), plus what follows both
+/// (read and write the manifest).
+fn critical(bytes: u64) -> Duration {
+    let hotplug = world::cloud::spec::CloudSpec::default().delays.hotplug;
+    let address = RELEASE + API + hotplug;
+    #[expect(clippy::cast_precision_loss, reason = "bytes of a backup of the bench")]
+    let download = Duration::from_secs_f64(bytes as f64 / (16.0 * S3_RATE as f64)) + S3_FIRST_BYTE;
+    let data = download + Duration::from_secs(2);
+    address.max(data) + 3 * S3_FIRST_BYTE
+}
