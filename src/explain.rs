@@ -58,8 +58,31 @@ impl Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {} {}", self.step, self.reason, self.remedy)
+        // A reason is a clause without a stop at its end; a service's own words in it may bring one.
+        let stop = if self.reason.ends_with(['.', '!', '?']) { "" } else { "." };
+        write!(f, "{}: {}{stop} {}", self.step, self.reason, self.remedy)
     }
 }
 
 impl Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_reads_as_two_sentences() {
+        let failure = |reason: &str| Failure {
+            step: "claim".to_owned(),
+            class: Class::Final,
+            reason: reason.to_owned(),
+            remedy: "Wait.".to_owned(),
+            details: Vec::new(),
+        };
+        let rows =
+            [("it is held", "claim: it is held. Wait."), ("it said: no.", "claim: it said: no. Wait.")];
+        for (reason, expected) in rows {
+            assert_eq!(failure(reason).to_string(), expected);
+        }
+    }
+}

@@ -29,3 +29,6 @@ pub mod signal;
 pub mod state;
 pub mod store;
 pub mod weaviate;
+
+#[cfg(test)]
+mod tests;

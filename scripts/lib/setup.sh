@@ -52,7 +52,7 @@ need_rust() {
 # What a world is made of.
 need_world() {
   need_root
-  need_packages docker.io iptables nftables iproute2 xfsprogs util-linux mount procps
+  need_packages docker.io iptables nftables iproute2 xfsprogs e2fsprogs util-linux mount procps curl
 }
 
 mkdir -p "$CACHE" "$TOOLS"

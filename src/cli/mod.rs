@@ -68,6 +68,12 @@ enum Command {
     },
 }
 
+/// The command line as clap knows it: what the documentation is compared with.
+#[cfg(test)]
+pub(crate) fn command() -> clap::Command {
+    <Line as clap::CommandFactory>::command()
+}
+
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
     let line = match Line::try_parse() {

@@ -94,17 +94,40 @@ async fn provision(globals: &Globals, host: &Host, timeline: &Timeline, once: bo
     if let Target::Warm(state) = Target::read(me.lifecycle_target()) {
         return prepare(globals, host, &me, timeline, &state, once).await;
     }
-    let heartbeat = Heartbeat::start(host, &me).await;
-    let deadline = boot::allowed(&host.settings.boot, heartbeat.global_timeout());
-    let left = deadline.saturating_sub(host.journal.read().running_for(host.now()));
-    let booted = match tokio::time::timeout(left, boot::boot(host, timeline, &me)).await {
-        Ok(booted) => booted,
-        Err(_) => Err(Failure::new("boot", &TooLate { deadline, said: host.status.read().0 })),
-    };
+    let (booted, heartbeat) = boot_in_time(host, timeline, &me).await;
     match booted {
         Ok(serving) => serve(globals, host, &me, timeline, serving, heartbeat, once).await,
-        Err(failure) => fail(globals, host, &me, timeline, &failure, heartbeat, left).await,
+        Err(failure) => fail(globals, host, &me, timeline, &failure, heartbeat).await,
     }
+}
+
+/// How long the runs of this boot may still go on, and how long they may in all.
+fn left(host: &Host, heartbeat: &Heartbeat) -> (Duration, Duration) {
+    let deadline = boot::allowed(&host.settings.boot, heartbeat.global_timeout());
+    (deadline.saturating_sub(host.journal.read().running_for(host.now())), deadline)
+}
+
+/// The boot, its heartbeats, and the deadline that follows from what the hook allows. The hook is asked beside the
+/// boot: its two answers would cost every boot their latency.
+async fn boot_in_time(
+    host: &Host,
+    timeline: &Timeline,
+    me: &Identity,
+) -> (Result<Serving, Failure>, Option<Heartbeat>) {
+    let mut heartbeat = None;
+    let mut late = Box::pin(async {
+        let started = Heartbeat::start(host, me).await;
+        let (left, deadline) = left(host, &started);
+        heartbeat = Some(started);
+        tokio::time::sleep(left).await;
+        Failure::new("boot", &TooLate { deadline, said: host.status.read().0 })
+    });
+    let booted = tokio::select! {
+        booted = Box::pin(boot::boot(host, timeline, me)) => booted,
+        failure = &mut late => Err(failure),
+    };
+    drop(late);
+    (booted, heartbeat)
 }
 
 /// A warm pool: the image is made ready and the hook is answered, but nothing is claimed and nothing restored: a
@@ -153,7 +176,7 @@ async fn serve(
     me: &Identity,
     timeline: &Timeline,
     serving: Serving,
-    heartbeat: Heartbeat,
+    heartbeat: Option<Heartbeat>,
     once: bool,
 ) -> Exit {
     if let Err(error) =
@@ -189,8 +212,7 @@ async fn fail(
     me: &Identity,
     timeline: &Timeline,
     failure: &Failure,
-    heartbeat: Heartbeat,
-    left: Duration,
+    heartbeat: Option<Heartbeat>,
 ) -> Exit {
     let noted =
         host.journal.write(|state| state.provisioning = Provisioning::Failed { failure: failure.clone() });
@@ -198,9 +220,11 @@ async fn fail(
         tracing::error!(%error, "the failure could not be written down");
     }
     systemd::status(&failure.to_string());
-    // A door that an earlier run of this boot opened stays open for a passing trouble, and for nothing else.
+    // A door that an earlier run of this boot opened stays open while what is behind it is right and ours.
+    let doubted = Step::ALL.iter().any(|step| step.name() == failure.step && step.doubts_what_is_served());
     if failure.class == Class::Final
-        && let Err(error) = network::close(host).await
+        && doubted
+        && let Err(error) = network::withdraw(host).await
     {
         tracing::error!(%error, "the door could not be closed");
         return Exit::Retry;
@@ -211,7 +235,12 @@ async fn fail(
     }
     match host.settings.signal.on_final {
         OnFinal::Hold if host.settings.signal.asg.is_some() => {
+            let heartbeat = match heartbeat {
+                Some(heartbeat) => heartbeat,
+                None => Heartbeat::start(host, me).await,
+            };
             heartbeat.hold();
+            let (left, _) = left(host, &heartbeat);
             conclude(globals, host, None, timeline, Err(failure), Outcome::Held);
             keep_report(host, me).await;
             host.status.say("hold", format!("{failure} Held for a person to look; heartbeats go on."));

@@ -28,7 +28,7 @@ pub fn status(globals: &Globals) -> Exit {
     println!("instance   {}", state.instance_id);
     match state.provisioning {
         Provisioning::Running => {
-            println!("boot       running, or interrupted: `systemctl status weaviate-provisioner` knows")
+            println!("boot       running, or interrupted: `systemctl status weaviate-provisioner` knows");
         }
         Provisioning::Serving { since } => println!("boot       serving since {since}"),
         Provisioning::Failed { failure } => {

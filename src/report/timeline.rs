@@ -95,6 +95,32 @@ impl Step {
         }
     }
 
+    /// Whether a failure of this step means that what is served may be wrong, or not ours to serve: an address
+    /// that went, a fence that is lost, counts that differ. A secret that cannot be read means no such thing.
+    pub const fn doubts_what_is_served(self) -> bool {
+        match self {
+            Self::Claim
+            | Self::Prepare
+            | Self::Stage
+            | Self::Restore
+            | Self::Verify
+            | Self::Refresh
+            | Self::TakeOver => true,
+            Self::Close
+            | Self::Identify
+            | Self::Locate
+            | Self::Place
+            | Self::Fetch
+            | Self::Image
+            | Self::Choose
+            | Self::Start
+            | Self::Warm
+            | Self::Expose
+            | Self::Probe
+            | Self::Signal => false,
+        }
+    }
+
     /// The longest that the step may take. Steps whose length follows the data, or another machine, bound
     /// themselves by lack of progress or by a setting; for them this is the boot's own deadline.
     const fn deadline(self) -> Option<Duration> {

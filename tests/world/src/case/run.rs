@@ -8,7 +8,6 @@ use bytes::Bytes;
 
 use super::{Act, Case, Outcome, WorldOutcome, expect};
 use crate::cloud::Answered;
-use crate::judge;
 use crate::ledger::{Client, Event};
 use crate::stage::{Agent, Programs, Stage};
 
@@ -83,12 +82,8 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         ensure!(agent.process.ended().is_none(), "the agent did not stay: {:?}", agent.process.ended());
         agent.process.kill().await?;
     }
-    stage.quiet().await;
-    stage.search_everywhere().await;
+    let forbidden = stage.verdict().await;
     let events = stage.ledger.events();
-    let mut forbidden = judge::forbidden(&events);
-    forbidden.extend(stage.foreign_disks());
-    forbidden.extend(stage.planted.found());
     let world = WorldOutcome {
         lifecycle_action: lifecycle_action(stage),
         forbidden,

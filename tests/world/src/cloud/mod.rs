@@ -274,7 +274,7 @@ impl Cloud {
         }
     }
 
-    fn forbid(&self, rule: &str, details: String) {
+    pub(crate) fn forbid(&self, rule: &str, details: String) {
         self.0.ledger.record(Event::Forbidden { rule: rule.to_owned(), details });
     }
 

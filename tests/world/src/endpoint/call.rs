@@ -9,6 +9,9 @@ use super::{Refusal, Service};
 use crate::cloud::{Cloud, View};
 use crate::iam::{Context, Decision, Principal, Resource};
 
+/// The codes of an operation that the service does not have.
+pub(super) const UNKNOWN: [&str; 2] = ["InvalidAction", "UnknownOperationException"];
+
 /// What is asked, by whom, and what it sees.
 #[derive(Clone, Debug)]
 pub struct Call {

@@ -1,6 +1,8 @@
 //! No client reaches the server before the world itself saw, in this boot of the machine, that the counts were
 //! read from the server and that the manifest's generation belongs to this instance.
 
+use std::collections::BTreeSet;
+
 use crate::ledger::{Client, Event, Seen};
 
 /// What has been seen since the machine's last start.
@@ -9,9 +11,16 @@ struct Proof {
     counted: bool,
     /// The manifest's owner, as the last PUT of it said.
     owner: Option<String>,
-    /// This instance has read or written the manifest since the start.
-    consulted: bool,
-    reported: bool,
+    /// The instance that has read or written the manifest since the start.
+    consulted: Option<String>,
+    reported: BTreeSet<(Client, u16)>,
+}
+
+impl Proof {
+    /// A generation in somebody else's name is not taken.
+    fn taken(&self) -> bool {
+        self.owner.is_some() && self.owner == self.consulted
+    }
 }
 
 /// The mark that a case leaves when the machine starts: everything has to be proven again.
@@ -19,7 +28,7 @@ pub const START: &str = "machine-start";
 /// A container started with data that was not counted yet has to be counted again.
 const RESTORE: &str = "/restore";
 
-/// One sentence for the first client of each boot that got in too early.
+/// One sentence for each client and port of each boot that got in too early.
 pub fn too_early(events: &[Seen]) -> Vec<String> {
     let mut found = Vec::new();
     let mut proof = Proof::default();
@@ -44,20 +53,23 @@ pub fn too_early(events: &[Seen]) -> Vec<String> {
                 if operation == "PutObject" {
                     proof.owner = parameters.get("Owner").cloned();
                 }
-                proof.consulted |= caller.is_some();
+                if caller.is_some() {
+                    proof.consulted.clone_from(caller);
+                }
             }
             Event::Reached { client, port } => {
                 let early = if *client == Client::Stranger {
                     Some("its group is not allowed at all")
                 } else if !proof.counted {
                     Some("the counts had not been read")
-                } else if !proof.consulted || proof.owner.is_none() {
+                } else if !proof.taken() {
                     Some("the generation had not been taken")
                 } else {
                     None
                 };
-                if let Some(why) = early.filter(|_| !proof.reported) {
-                    proof.reported = true;
+                if let Some(why) = early
+                    && proof.reported.insert((*client, *port))
+                {
                     found.push(
                         format!("door: a {client:?} client reached port {port} at {at} although {why}")
                             .to_lowercase(),
@@ -88,6 +100,16 @@ mod tests {
                 .collect::<BTreeMap<_, _>>(),
             status: 200,
             code: None,
+        }
+    }
+
+    /// This instance writes a manifest that names another one.
+    fn foreign() -> Event {
+        match put("i-other") {
+            Event::Call { service, operation, parameters, status, code, .. } => {
+                Event::Call { service, operation, caller: Some("i-new".to_owned()), parameters, status, code }
+            }
+            other => other,
         }
     }
 
@@ -139,7 +161,9 @@ mod tests {
                 vec![start(), count(), put("i-new"), start(), knock(Client::Near)],
                 1,
             ),
-            ("said once for each boot", vec![start(), knock(Client::Near), knock(Client::Far)], 1),
+            ("said once for each client", vec![start(), knock(Client::Near), knock(Client::Near)], 1),
+            ("said for every client", vec![start(), knock(Client::Near), knock(Client::Far)], 2),
+            ("a generation in another's name", vec![start(), count(), foreign(), knock(Client::Near)], 1),
         ];
         for (name, events, expected) in rows {
             let seen: Vec<Seen> =

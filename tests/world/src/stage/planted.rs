@@ -3,6 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
+use crate::cloud::Cloud;
+
+/// Shorter texts are no secrets but a case's own words, and would be found by chance.
+const SHORTEST: usize = 16;
+
 /// What must not be found, with a name that can be printed.
 #[derive(Debug, Default)]
 pub struct Planted {
@@ -31,6 +36,13 @@ impl Planted {
         let mut secrets = self.secrets.lock().expect("secrets are planted without panics");
         if !value.is_empty() && !secrets.iter().any(|(_, known)| known == value) {
             secrets.push((name.to_owned(), value.to_owned()));
+        }
+    }
+
+    /// The keys and tokens that the cloud has vended so far: the role's credentials are secrets too.
+    pub fn know_vended(&self, cloud: &Cloud) {
+        for value in cloud.confidential().iter().filter(|value| value.len() >= SHORTEST) {
+            self.know("a credential or value that the cloud gave out", value);
         }
     }
 

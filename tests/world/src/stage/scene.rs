@@ -188,9 +188,9 @@ fn cloud(scene: &Scene, secrets: &BTreeMap<&str, String>) -> Result<CloudSpec> {
         entry.insert("name".to_owned(), (*name).into());
         entry.insert("value".to_owned(), value.as_str().into());
         if name.starts_with('/') {
-            parameters.push(Value::Table(entry))
+            parameters.push(Value::Table(entry));
         } else {
-            managed.push(Value::Table(entry))
+            managed.push(Value::Table(entry));
         }
     }
     table.insert("secrets".to_owned(), Value::Array(managed));

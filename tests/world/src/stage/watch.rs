@@ -2,14 +2,14 @@
 //! are looked at before the journal, processes are searched for secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use super::{Planted, ServerLog};
-use crate::cloud::Hotplug;
+use crate::cloud::{Cloud, Hotplug};
 use crate::ledger::{Event, Ledger};
 use crate::machine::Machine;
 use crate::vpc::EniPlan;
@@ -19,11 +19,14 @@ const EVERY: Duration = Duration::from_millis(20);
 
 /// Runs until it is dropped.
 #[derive(Debug)]
-pub struct Watch(Vec<JoinHandle<()>>);
+pub struct Watch {
+    tasks: Vec<JoinHandle<()>>,
+    disks: Arc<Disks>,
+}
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        for task in &self.0 {
+        for task in &self.tasks {
             task.abort();
         }
     }
@@ -36,13 +39,21 @@ impl Watch {
         enis: &BTreeMap<String, EniPlan>,
         ledger: &Arc<Ledger>,
         planted: &Arc<Planted>,
+        cloud: &Cloud,
     ) -> Self {
-        Self(vec![
+        let disks = Arc::new(Disks::new(machine, ledger));
+        let tasks = vec![
             tokio::spawn(carry_out(Arc::clone(machine), plugs, enis.clone(), Arc::clone(ledger))),
-            tokio::spawn(look_at_disks(Arc::clone(machine), Arc::clone(ledger))),
+            tokio::spawn(look_at_disks(Arc::clone(&disks))),
             tokio::spawn(read_server(Arc::clone(machine), Arc::clone(ledger), Arc::clone(planted))),
-            tokio::spawn(search_processes(Arc::clone(machine), Arc::clone(planted))),
-        ])
+            tokio::spawn(search_processes(Arc::clone(machine), Arc::clone(planted), cloud.clone())),
+        ];
+        Self { tasks, disks }
+    }
+
+    /// Looks at the disks now: what was written a moment ago is not missed.
+    pub fn look(&self) {
+        self.disks.look();
     }
 }
 
@@ -72,24 +83,42 @@ async fn carry_out(
     }
 }
 
-/// Disk first, journal second: a disk that is seen changed while a journal read later does not name it was
-/// changed before it was named.
-async fn look_at_disks(machine: Arc<Machine>, ledger: Arc<Ledger>) {
-    let mut told = BTreeSet::new();
-    loop {
-        for disk in machine.disks() {
+/// The machine's disks, each told of once.
+#[derive(Debug)]
+struct Disks {
+    machine: Arc<Machine>,
+    ledger: Arc<Ledger>,
+    told: Mutex<BTreeSet<String>>,
+}
+
+impl Disks {
+    fn new(machine: &Arc<Machine>, ledger: &Arc<Ledger>) -> Self {
+        Self { machine: Arc::clone(machine), ledger: Arc::clone(ledger), told: Mutex::default() }
+    }
+
+    /// Disk first, journal second: a disk that is seen changed while a journal read later does not name it was
+    /// changed before it was named.
+    fn look(&self) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for disk in self.machine.disks() {
             let serial = disk.spec.serial.clone();
             if told.contains(&serial) || !disk.written().unwrap_or(false) {
                 continue;
             }
-            let journal =
-                std::fs::read(machine.path("/var/lib/weaviate-provisioner/state.json")).unwrap_or_default();
-            let journal: serde_json::Value = serde_json::from_slice(&journal).unwrap_or_default();
+            let journal = std::fs::read(self.machine.path("/var/lib/weaviate-provisioner/state.json"));
+            let journal: serde_json::Value =
+                serde_json::from_slice(&journal.unwrap_or_default()).unwrap_or_default();
             let journalled =
                 journal["disks"].as_array().is_some_and(|disks| disks.iter().any(|d| *d == serial));
-            ledger.record(Event::DiskTouched { serial: serial.clone(), journalled });
+            self.ledger.record(Event::DiskTouched { serial: serial.clone(), journalled });
             told.insert(serial);
         }
+    }
+}
+
+async fn look_at_disks(disks: Arc<Disks>) {
+    loop {
+        disks.look();
         tokio::time::sleep(EVERY).await;
     }
 }
@@ -103,8 +132,9 @@ async fn read_server(machine: Arc<Machine>, ledger: Arc<Ledger>, planted: Arc<Pl
 }
 
 /// Command lines and environments of everything that runs in the machine.
-async fn search_processes(machine: Arc<Machine>, planted: Arc<Planted>) {
+async fn search_processes(machine: Arc<Machine>, planted: Arc<Planted>, cloud: Cloud) {
     loop {
+        planted.know_vended(&cloud);
         for process in machine.processes().unwrap_or_default() {
             for (file, what) in [("cmdline", "argv"), ("environ", "the environment")] {
                 if let Ok(bytes) = std::fs::read(format!("/proc/{process}/{file}")) {

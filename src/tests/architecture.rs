@@ -1,0 +1,87 @@
+//! The direction of imports and the few places that may do a thing: read from the sources.
+
+use std::path::{Path, PathBuf};
+
+/// Every source file of the crate without its tests, by its path under `src`.
+fn sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders: Vec<PathBuf> = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.strip_prefix(&root).expect("below src").display().to_string();
+            if path.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".rs") && !is_test(&name) {
+                let text = std::fs::read_to_string(&path).expect("a source file");
+                let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+                found.push((name, text));
+            }
+        }
+    }
+    found
+}
+
+fn is_test(name: &str) -> bool {
+    name.split('/').any(|part| part.trim_end_matches(".rs").ends_with("tests")) || name == "store/fake.rs"
+}
+
+/// Lines of code that hold one of `words`, outside of the files that may.
+fn offenders(words: &[&str], may: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, text) in sources().into_iter().filter(|(name, _)| !may(name)) {
+        let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        let hits = code.filter(|(_, line)| words.iter().any(|word| line.contains(word)));
+        found.extend(hits.map(|(at, line)| format!("src/{name}:{}: {}", at + 1, line.trim())));
+    }
+    found
+}
+
+#[test]
+fn domains_know_neither_boot_nor_cli() {
+    let composes = |name: &str| name.starts_with("boot/") || name.starts_with("cli/") || name == "main.rs";
+    let found = offenders(&["crate::boot", "crate::cli"], composes);
+    // The configuration holds every section, the boot's too.
+    let found: Vec<_> = found.into_iter().filter(|line| !line.contains("crate::boot::Settings")).collect();
+    assert_eq!(found, [String::new(); 0]);
+}
+
+#[test]
+fn only_aws_builds_clients() {
+    let sdk = |name: &str| {
+        let (_, text) = sources().into_iter().find(|(other, _)| other == name).expect("a source file");
+        text.contains("aws_sdk_")
+    };
+    // The store takes a client that `aws` built, and gives it another watch over stalled bodies.
+    let may = |name: &str| name.starts_with("aws/") || name == "store/objects.rs" || !sdk(name);
+    assert_eq!(offenders(&["Client::new(", "from_conf("], may), [String::new(); 0]);
+    let found = offenders(&["aws_config::"], |name| name.starts_with("aws/"));
+    assert_eq!(found, [String::new(); 0]);
+}
+
+#[test]
+fn only_process_starts_subprocesses() {
+    let found =
+        offenders(&["Command::new(", "process::Command", "nix::unistd::fork"], |name| name == "process.rs");
+    assert_eq!(found, [String::new(); 0]);
+}
+
+#[test]
+fn nothing_unwraps() {
+    let found = offenders(&[".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!("], |_| false);
+    assert_eq!(found, [String::new(); 0]);
+}
+
+/// The searches above find something where there is something.
+#[test]
+fn the_searches_find_what_is_there() {
+    for (word, place) in [
+        ("crate::boot", "src/config/mod.rs"),
+        ("Command::new(", "src/process.rs"),
+        ("from_conf(", "src/aws/clients.rs"),
+    ] {
+        let found = offenders(&[word], |_| false);
+        assert!(found.iter().any(|line| line.starts_with(place)), "{word}: {found:?}");
+    }
+}

@@ -1,0 +1,11 @@
+//! What holds for the crate as a whole: all error sentences, the table of features, the direction of imports.
+//!
+//! To add an error variant: its row in `errors` (nothing compiles before), `cargo insta review` or
+//! `INSTA_UPDATE=always`, and its row in `docs/features.md`.
+
+mod architecture;
+mod errors;
+mod features;
+mod make;
+mod refusals;
+mod sentences;
