@@ -32,3 +32,11 @@ pub fn host(globals: &Globals) -> Result<Host, Exit> {
     let journal = Journal::open(&roots.state).map_err(|error| Exit::refuse(&error))?;
     Ok(Host::new(settings, roots, Arc::new(journal), Status::default()))
 }
+
+/// The same for a command that only looks: beside a `run` that holds the journal, and without writing to it.
+pub fn observer(globals: &Globals) -> Result<Host, Exit> {
+    let settings = config::load(&globals.config).map_err(|error| Exit::refuse(&error))?;
+    let roots = roots(globals);
+    let journal = Journal::observe(&roots.state).map_err(|error| Exit::refuse(&error))?;
+    Ok(Host::new(settings, roots, Arc::new(journal), Status::default()))
+}

@@ -8,6 +8,7 @@ mod context;
 mod exit;
 mod keep;
 mod logging;
+mod plan;
 mod run;
 mod status;
 mod timeline;
@@ -53,6 +54,8 @@ enum Command {
     },
     /// Close the door: no client reaches the server until `run` has verified the data.
     Close,
+    /// What `run` would do and why: everything is looked up, nothing is changed.
+    Plan,
     /// Check the configuration; nothing else is looked at.
     Validate,
     /// How this node stands.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run { once } => context::block_on(run::run(&globals, once)),
         Command::Close => context::block_on(close::close(&globals)),
+        Command::Plan => context::block_on(plan::plan(&globals)),
         Command::Validate => validate::validate(&globals),
         Command::Status => status::status(&globals),
         Command::Timeline { svg } => timeline::timeline(&globals, svg.as_deref()),

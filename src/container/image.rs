@@ -65,6 +65,17 @@ pub async fn ready_image(host: &Host) -> Result<Image, ContainerError> {
     Ok(image)
 }
 
+/// What [`ready_image`] would do: for the command `plan`. Nothing is changed.
+pub async fn plan_image(host: &Host) -> Result<String, ContainerError> {
+    let weaviate = &host.settings.weaviate;
+    let engine = docker::connect(host).await?;
+    Ok(match (find(&engine, &weaviate.image).await?, &weaviate.image_file) {
+        (Some(_), _) => format!("{} is there already", weaviate.image),
+        (None, Some(path)) => format!("loads {} from {}", weaviate.image, path.display()),
+        (None, None) => format!("pulls {}", weaviate.image),
+    })
+}
+
 /// `(repository, digest)` of `repository[:tag]@sha256:…`.
 fn pinned(reference: &str) -> Option<(&str, &str)> {
     reference.split_once('@')

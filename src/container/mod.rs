@@ -32,11 +32,11 @@ pub mod vend;
 
 pub use decide::{Plan, Seen, decide};
 pub use error::ContainerError;
-pub use image::{Image, ready_image};
+pub use image::{Image, plan_image, ready_image};
 pub use running::{Running, restart, stop};
 pub use settings::{Keys, OWNED_ENVIRONMENT, Oidc, Settings};
 pub use spec::{DirectS3, ServerPlan};
-pub use start::start;
+pub use start::{plan, start};
 
 /// REST on the address.
 pub const REST_PORT: u16 = 8080;

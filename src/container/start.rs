@@ -146,6 +146,23 @@ async fn close(host: &Host) -> Result<(), ContainerError> {
     }
 }
 
+/// What is under our name: for the command `plan`. Its specification is only known once its parts are.
+pub async fn plan(host: &Host) -> Result<String, ContainerError> {
+    Ok(match see(&docker::connect(host).await?).await? {
+        Seen::Absent => Plan::Create.to_string(),
+        Seen::Here { hash: None, .. } => return Err(ContainerError::NotOurs { name: NAME.to_owned() }),
+        Seen::Here { hash: Some(_), state: Life::Running, .. } => {
+            "goes on with the container that runs, if its specification is the same".to_owned()
+        }
+        Seen::Here { hash: Some(_), state: Life::Stopped, .. } => {
+            "starts the container that is there, if its specification is the same".to_owned()
+        }
+        Seen::Here { hash: Some(_), state: Life::Odd, .. } => {
+            "replaces the container: it neither runs nor can be started".to_owned()
+        }
+    })
+}
+
 async fn see(engine: &Docker) -> Result<Seen, ContainerError> {
     use ContainerStateStatusEnum as Status;
     let found = docker::call(

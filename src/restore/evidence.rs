@@ -26,6 +26,13 @@ impl ChosenBackup {
     pub fn backup_id(&self) -> Option<&str> {
         self.choice.manifest.backup_id.as_deref()
     }
+    /// Of the manifest that lies in the bucket; 0 where there is none.
+    pub fn generation(&self) -> u64 {
+        match &self.choice.held {
+            Held::Pointer(pointer) => pointer.manifest.generation,
+            Held::Nothing => 0,
+        }
+    }
     /// What was decided, as a sentence.
     pub fn decision(&self) -> String {
         self.choice.plan.to_string()

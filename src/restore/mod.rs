@@ -29,7 +29,7 @@ pub use error::RestoreError;
 pub use evidence::{ChosenBackup, Fresh, Restored, StagedBackup, Verified, Warm};
 pub use settings::{Mode, Settings, Unverified};
 pub use stage::Plan as StagePlan;
-pub use steps::{choose, connect, refresh, restore, stage, verify, warm};
+pub use steps::{choose, connect, plan, refresh, restore, stage, verify, warm};
 pub use verify::Seen;
 
 use crate::disk::DataVolume;

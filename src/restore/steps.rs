@@ -77,6 +77,16 @@ pub async fn stage(
     Ok(StagedBackup { task })
 }
 
+/// What [`stage`] would do on a volume with this record: for the command `plan`. Nothing is changed.
+pub fn plan(record: Option<&disk::Restored>, chosen: ChosenBackup) -> Result<Plan, RestoreError> {
+    let ChosenBackup { store: _, wish: _, instance_id, choice } = chosen;
+    let plan = stage::decide(&Facts::new(&instance_id, record.map(remember), &choice));
+    match (plan, choice.refusal) {
+        (Plan::Refuse, Some(refusal)) => Err(refusal),
+        (plan, _) => Ok(plan),
+    }
+}
+
 fn remember(restored: &disk::Restored) -> Remembered {
     Remembered {
         backup_id: restored.backup_id.clone(),

@@ -80,13 +80,15 @@ pub enum StateError {
     Unwritable { path: PathBuf, source: std::io::Error },
     #[error("another run holds {path}")]
     Locked { path: PathBuf },
+    #[error("the journal {path} was opened only to be looked at")]
+    Observed { path: PathBuf },
 }
 
 impl Explain for StateError {
     fn class(&self) -> Class {
         match self {
             Self::Unreadable { .. } | Self::Unwritable { .. } | Self::Locked { .. } => Class::Retry,
-            Self::Corrupt { .. } => Class::Final,
+            Self::Corrupt { .. } | Self::Observed { .. } => Class::Final,
         }
     }
 
@@ -98,6 +100,7 @@ impl Explain for StateError {
             Self::Corrupt { path, .. } => {
                 format!("Move {} away: the volume's own identity decides then.", path.display())
             }
+            Self::Observed { .. } => "This is a bug: a command that only looks wanted to write.".to_owned(),
             Self::Locked { .. } => "Wait for it, or ask it with `weaviate-provisioner status`.".to_owned(),
         }
     }
@@ -108,8 +111,8 @@ impl Explain for StateError {
 pub struct Journal {
     path: PathBuf,
     state: Mutex<State>,
-    /// Held, not read: its lock is the evidence that nobody else writes.
-    _lock: File,
+    /// Its lock is the evidence that nobody else writes; `None` for a journal that is only looked at.
+    lock: Option<File>,
 }
 
 impl Journal {
@@ -123,7 +126,13 @@ impl Journal {
             return Err(StateError::Locked { path: directory.join("lock") });
         }
         let state = Self::peek(directory)?.unwrap_or_default();
-        Ok(Self { path, state: Mutex::new(state), _lock: lock })
+        Ok(Self { path, state: Mutex::new(state), lock: Some(lock) })
+    }
+
+    /// For a command that changes nothing: no lock, and every write is refused.
+    pub fn observe(directory: &Path) -> Result<Self, StateError> {
+        let state = Self::peek(directory)?.unwrap_or_default();
+        Ok(Self { path: directory.join("state.json"), state: Mutex::new(state), lock: None })
     }
 
     /// What the journal says, without the lock: for `status`. `None` where there is none.
@@ -144,6 +153,9 @@ impl Journal {
 
     /// Changes the state and makes it durable before it returns.
     pub fn write(&self, change: impl FnOnce(&mut State)) -> Result<(), StateError> {
+        if self.lock.is_none() {
+            return Err(StateError::Observed { path: self.path.clone() });
+        }
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut next = state.clone();
         change(&mut next);
@@ -244,6 +256,17 @@ mod tests {
         assert!(matches!(Journal::open(directory.path()), Err(StateError::Locked { .. })));
         drop(first);
         assert!(Journal::open(directory.path()).is_ok());
+    }
+
+    #[test]
+    fn who_only_looks_neither_waits_nor_writes() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let none = Journal::observe(directory.path()).expect("looks");
+        assert!(matches!(none.begin("i-1", "boot"), Err(StateError::Observed { .. })));
+        assert_eq!(std::fs::read_dir(directory.path()).expect("lists").count(), 0);
+        let writer = Journal::open(directory.path()).expect("opens");
+        writer.begin("i-1", "boot").expect("writes");
+        assert_eq!(Journal::observe(directory.path()).expect("looks beside it").read().instance_id, "i-1");
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub fn check(
         mode,
         steps,
         calls: counted,
+        bucket_report: _,
     } = &case.expect;
     let mut complaints = Vec::new();
     let mut complain = |wrong: bool, what: String| {

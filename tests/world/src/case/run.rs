@@ -47,6 +47,7 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
                 since = stage.ledger.events().len();
                 stage.run_agent(PATIENCE).await?;
             }
+            Act::Plan { says } => complaints.extend(stage.plan(says).await?),
             Act::Stay => {
                 since = stage.ledger.events().len();
                 let mut agent = stage.start_agent(&[])?;
@@ -99,6 +100,9 @@ async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         Err(error) => bail!("{error:#}; its log:\n{log}"),
     };
     complaints.extend(expect::check(case, &outcome, &published, &events[since.min(events.len())..]));
+    if case.expect.bucket_report && !stage.report_is_kept() {
+        complaints.push("the report does not lie in the bucket as it lies on the machine".to_owned());
+    }
     complaints
         .extend(stage.faults.unused().into_iter().map(|call| format!("the fault on {call} hit nothing")));
     complaints.extend(events.iter().filter_map(|seen| match &seen.event {

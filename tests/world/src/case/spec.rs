@@ -69,7 +69,12 @@ pub enum Deed {
 pub enum Act {
     /// The agent runs as a service manager would run it: again after 75, until it serves or refuses.
     Run,
-    /// The same, without `--once`; it stays while the next acts happen.
+    /// `plan`, which must change nothing and say these texts.
+    Plan {
+        #[serde(default)]
+        says: Vec<String>,
+    },
+    /// The same as `run`, without `--once`; it stays while the next acts happen.
     Stay,
     /// Mains off; the disks and the root volume stay. Boots again, door closed early as the unit does.
     PowerCut,
@@ -103,6 +108,9 @@ pub struct Expect {
     /// Calls that the world must have seen exactly so often in the last run: `"ec2:AttachNetworkInterface" = 0`.
     #[serde(default)]
     pub calls: BTreeMap<String, u64>,
+    /// The report of the last boot lies in the bucket, as it lies on the machine.
+    #[serde(default)]
+    pub bucket_report: bool,
 }
 
 /// A case as it stands in its folder.
@@ -166,6 +174,7 @@ impl Case {
             mode: None,
             steps: BTreeMap::new(),
             calls: BTreeMap::new(),
+            bucket_report: false,
         });
         Some(Self { name: format!("{}~control", self.name), trouble: None, expect, ..self.clone() })
     }

@@ -37,7 +37,7 @@ pub(super) async fn close(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-fn command(stage: &Stage, arguments: &[&str]) -> Result<crate::machine::Inside> {
+pub(super) fn command(stage: &Stage, arguments: &[&str]) -> Result<crate::machine::Inside> {
     Ok(stage
         .machine
         .command(&stage.programs.agent)?
@@ -124,5 +124,17 @@ impl Stage {
         let bytes = std::fs::read(&path).context("the agent has written no report")?;
         self.planted.search("report.json", &bytes);
         Ok(serde_json::from_slice(&bytes)?)
+    }
+
+    /// Whether exactly one report of this instance lies in the bucket, and is the last one on the machine.
+    pub fn report_is_kept(&self) -> bool {
+        let prefix = format!("prod/reports/{}-", self.machine.spec().instance_id);
+        let kept = self.store.keys("acme-weaviate", &prefix);
+        let kept: Vec<_> = kept.iter().filter_map(|o| self.store.read("acme-weaviate", &o.key)).collect();
+        let [kept] = kept.as_slice() else { return false };
+        match (serde_json::from_slice::<serde_json::Value>(kept), self.report()) {
+            (Ok(kept), Ok(here)) => kept == here,
+            _ => false,
+        }
     }
 }

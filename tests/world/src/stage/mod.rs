@@ -8,6 +8,7 @@
 //! ```
 
 mod agent;
+mod looking;
 mod planted;
 mod scene;
 mod server_log;
