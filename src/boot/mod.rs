@@ -7,8 +7,9 @@
 //!                      ├─▶ choose ──┘          ├──┼─▶ restore ─▶ verify ─▶ refresh ─▶ take over
 //!                      ├─▶ fetch ──┐           │  │                             │
 //!                      ├─▶ place ──┤           │  │                             │
-//!                      └─▶ image ──┴─▶ start ──┴──┘       warm ◀────────────────┘
-//!                                                           └─▶ expose ─▶ probe ─▶ Serving
+//!                      └─▶ image ──┴─▶ start ──┴──┘     warm ◀──────────────────┤
+//!                                                         └─▶ expose ─▶ probe ─┐ └─▶ mark ─┐
+//!                                                                              └───────────┴─▶ Serving
 //! ```
 //!
 //! To add a step: its function from evidence to evidence in its domain, a variant of [`Step`], one line here.
@@ -48,8 +49,11 @@ pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, F
     };
     let running = async {
         let (placed, volume, secrets, image) = try_join!(placed, volume.clone(), secrets.clone(), image)?;
-        let plan = container::ServerPlan::default();
-        t.step(Step::Start, container::start(host, &placed, &volume, &secrets, &image, &plan)).await
+        let started = async {
+            let plan = container::vend::plan(host, me).await?;
+            container::start(host, &placed, &volume, &secrets, &image, &plan).await
+        };
+        t.step(Step::Start, started).await
     };
     let verified = async {
         let (staged, running, secrets) = try_join!(staged, running, secrets.clone())?;
@@ -59,7 +63,13 @@ pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, F
     let (verified, eni, secrets) = try_join!(verified, eni, secrets.clone())?;
     let fresh = t.step(Step::Refresh, restore::refresh(host, me, verified, &eni, &secrets)).await?;
     let owned = t.step(Step::TakeOver, manifest::take_over(host, me, fresh, eni)).await?;
-    let warm = t.step(Step::Warm, restore::warm(host, owned, &secrets)).await?;
-    let exposed = t.step(Step::Expose, network::expose(host, warm)).await?;
-    t.step(Step::Probe, network::probe(host, exposed)).await
+    let backup = owned.backup_id().map(str::to_owned);
+    let marked = t.step(Step::Mark, network::mark_initialized(host, me, &located, backup.as_deref()));
+    let serving = async {
+        let warm = t.step(Step::Warm, restore::warm(host, owned, &secrets)).await?;
+        let exposed = t.step(Step::Expose, network::expose(host, warm)).await?;
+        t.step(Step::Probe, network::probe(host, exposed)).await
+    };
+    let (_, serving) = try_join!(marked, serving)?;
+    Ok(serving)
 }

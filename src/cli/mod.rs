@@ -6,6 +6,7 @@
 mod close;
 mod context;
 mod exit;
+mod keep;
 mod logging;
 mod run;
 mod status;

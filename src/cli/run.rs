@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::keep::keep_report;
 use super::{Exit, Globals, context, logging};
 use crate::boot;
 use crate::container;
@@ -187,6 +188,7 @@ async fn serve(
     let signalled = timeline.step(Step::Signal, signal::proceed(host, me, &serving)).await;
     drop(heartbeat);
     conclude(globals, host, Some(&serving), timeline, Ok(()), Outcome::Serving);
+    keep_report(host, me).await;
     let mut unheard = signalled.err();
     while let Some(failure) = unheard {
         // The node serves; only the group does not know it. The journal says so, and the next run tells it.
@@ -240,12 +242,15 @@ async fn fail(
             heartbeat.hold();
             let (left, _) = left(host, &heartbeat);
             conclude(globals, host, None, timeline, Err(failure), Outcome::Held);
+            keep_report(host, me).await;
             host.status.say("hold", format!("{failure} Held for a person to look; heartbeats go on."));
             tokio::time::sleep(left).await;
             drop(heartbeat);
         }
         OnFinal::Hold | OnFinal::Abandon => {
             conclude(globals, host, None, timeline, Err(failure), Outcome::Refused);
+            // Before ABANDON, which may end the instance within seconds.
+            keep_report(host, me).await;
             drop(heartbeat);
             let told = timeline.step(Step::Signal, signal::abandon(host, me, failure)).await;
             if let Err(error) = told {

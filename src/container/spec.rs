@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::vend::Vending;
 use super::{ContainerError, GRPC_PORT, Image, REST_PORT};
 use crate::disk::DataVolume;
 use crate::host::Host;
@@ -24,8 +26,8 @@ const TOKEN: &str = "/etc/weaviate-credentials";
 /// What a boot asks of the server beyond its settings.
 #[derive(Clone, Debug, Default)]
 pub struct ServerPlan {
-    /// `restore.mode` or `backup.mode` is "direct".
-    pub s3: Option<DirectS3>,
+    /// `restore.mode` is "direct": the credentials end with the last clone of the plan.
+    pub s3: Option<Arc<Vending>>,
 }
 
 /// The server's own way to S3: an address that vends credentials, and the directory that holds its token.
@@ -113,7 +115,7 @@ pub fn specify(
         (secrets.overrides_dir().to_owned(), OVERRIDES.to_owned(), true),
     ];
     if let Some(s3) = &plan.s3 {
-        mounts.push((s3.token_dir.clone(), TOKEN.to_owned(), true));
+        mounts.push((s3.access().token_dir.clone(), TOKEN.to_owned(), true));
     }
     let mut ports = vec![REST_PORT];
     if settings.grpc {
@@ -192,7 +194,7 @@ fn environment(host: &Host, plan: &ServerPlan) -> BTreeMap<String, String> {
         .map(|(name, value)| (name.to_owned(), value)),
     );
     if let Some(s3) = &plan.s3 {
-        env.extend(direct(host, s3));
+        env.extend(direct(host, s3.access()));
     }
     env
 }

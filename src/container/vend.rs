@@ -16,11 +16,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{ContainerError, DirectS3, bridge, docker};
+use super::{ContainerError, DirectS3, ServerPlan, bridge, docker};
 use crate::aws::{self, CallError};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::network::Publish;
+use crate::restore::Mode;
 use crate::secrets::files;
 
 /// Fixed: it stands in the container's environment, and a new one would replace the container.
@@ -42,9 +43,22 @@ impl Drop for Vending {
 }
 
 impl Vending {
-    /// For [`super::ServerPlan::s3`].
-    pub fn access(&self) -> DirectS3 {
-        self.access.clone()
+    /// What the server's environment says.
+    pub const fn access(&self) -> &DirectS3 {
+        &self.access
+    }
+}
+
+/// What the boot asks of the server. In direct mode credentials are vended for as long as the plan, or evidence
+/// that holds it ([`super::Running`], and so `Serving`), lives: a server that was adopted from an earlier run has
+/// the same address and token in its environment, and is served by the new run.
+pub async fn plan(host: &Host, me: &Identity) -> Result<ServerPlan, ContainerError> {
+    match host.settings.restore.mode {
+        Mode::Staged => Ok(ServerPlan::default()),
+        Mode::Direct => {
+            host.status.say("start", "vends credentials of weaviate.s3_role_arn");
+            Ok(ServerPlan { s3: Some(Arc::new(serve(host, me).await?)) })
+        }
     }
 }
 

@@ -40,6 +40,10 @@ impl Owned {
     pub fn etag(&self) -> &str {
         &self.etag
     }
+    /// What was restored; `None`: an empty database.
+    pub fn backup_id(&self) -> Option<&str> {
+        self.restored.backup_id.as_deref()
+    }
     pub(crate) fn into_parts(self) -> (AttachedEni, Running, DataVolume, disk::Restored) {
         (self.eni, self.running, self.volume, self.restored)
     }

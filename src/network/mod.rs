@@ -41,4 +41,4 @@ pub use expose::{
 pub use locate::{DEPLOYMENT_TAG, NODE_TAG, locate};
 pub use probe::{Serving, probe};
 pub use settings::{EniSelector, Publish, Settings};
-pub use tag::mark_initialized;
+pub use tag::{Marked, mark_initialized};

@@ -39,6 +39,7 @@ pub enum Step {
     Verify,
     Refresh,
     TakeOver,
+    Mark,
     Warm,
     Expose,
     Probe,
@@ -46,7 +47,7 @@ pub enum Step {
 }
 
 impl Step {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Close,
         Self::Identify,
         Self::Locate,
@@ -62,6 +63,7 @@ impl Step {
         Self::Verify,
         Self::Refresh,
         Self::TakeOver,
+        Self::Mark,
         Self::Warm,
         Self::Expose,
         Self::Probe,
@@ -85,6 +87,7 @@ impl Step {
             Self::Verify => "verify",
             Self::Refresh => "refresh",
             Self::TakeOver => "take-over",
+            Self::Mark => "mark",
             Self::Warm => "warm",
             Self::Expose => "expose",
             Self::Probe => "probe",
@@ -112,6 +115,7 @@ impl Step {
             | Self::Choose
             | Self::Start
             | Self::Warm
+            | Self::Mark
             | Self::Expose
             | Self::Probe
             | Self::Signal => false,
@@ -122,7 +126,7 @@ impl Step {
     /// themselves by lack of progress or by a setting; for them this is the boot's own deadline.
     const fn deadline(self) -> Option<Duration> {
         match self {
-            Self::Close | Self::Place | Self::Expose => Some(Duration::from_mins(1)),
+            Self::Close | Self::Place | Self::Mark | Self::Expose => Some(Duration::from_mins(1)),
             Self::Identify | Self::Locate | Self::Fetch | Self::TakeOver | Self::Probe => {
                 Some(Duration::from_mins(3))
             }

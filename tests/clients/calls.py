@@ -4,9 +4,10 @@ Each row: service, operation, parameters, and what must be in the answer (a func
 To add a call: a row here. `test_coverage.py` says which call has none.
 """
 
-from conftest import ENI, GROUP, HOOK, NEW
+from conftest import BUCKET, ENI, GROUP, HOOK, NEW
 
 ROLE = "arn:aws:iam::123456789012:role/backup"
+MANIFEST = {"Bucket": BUCKET, "Key": "prod/latest_weaviate_backup.manifest.json"}
 ACTION = {"AutoScalingGroupName": GROUP, "LifecycleHookName": HOOK, "InstanceId": NEW}
 
 
@@ -112,5 +113,27 @@ CALLS = [
         "GetParameter",
         {"Name": "/weaviate/reader-key", "WithDecryption": True},
         lambda a: a["Parameter"]["Value"] == "p4ram",
+    ),
+    # As the generation is taken: first of all, then over the manifest that was read.
+    ("s3", "PutObject", {**MANIFEST, "Body": "first", "IfNoneMatch": "*"}, lambda a: len(a["ETag"]) == 34),
+    (
+        "s3",
+        "PutObject",
+        lambda seen: {**MANIFEST, "Body": "0123456789", "IfMatch": seen["PutObject"]["ETag"]},
+        lambda a: len(a["ETag"]) == 34,
+    ),
+    ("s3", "HeadObject", MANIFEST, lambda a: a["ContentLength"] == 10),
+    ("s3", "GetObject", MANIFEST, lambda a: a["Body"] == "0123456789"),
+    (
+        "s3",
+        "GetObject",
+        {**MANIFEST, "Range": "bytes=2-4"},
+        lambda a: (a["Body"], a["ContentRange"]) == ("234", "bytes 2-4/10"),
+    ),
+    (
+        "s3",
+        "ListObjectsV2",
+        {"Bucket": BUCKET, "Prefix": "prod/"},
+        lambda a: [(o["Key"], o["Size"]) for o in a["Contents"]] == [(MANIFEST["Key"], 10)],
     ),
 ]

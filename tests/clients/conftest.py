@@ -1,6 +1,6 @@
 """Real clients against the embedded cloud: boto3 and the AWS CLI, on loopback.
 
-WORLD_CLOUD names the binary of `cargo build -p world --example cloud`; without it, it is built.
+WORLD_CLOUD names the binary of the example `cloud`; `scripts/test clients` builds it.
 """
 
 import json
@@ -18,6 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 NEW = "i-0aaaaaaaaaaaaaa02"
 ENI = "eni-0aaaaaaaaaaaaaa15"
 GROUP = "weaviate-0"
+BUCKET = "acme-weaviate"
 HOOK = "weaviate-ready"
 
 CASE = """
@@ -31,20 +32,14 @@ tags = { "weaviate:deployment" = "acme-prod" }
 
 @pytest.fixture(scope="session")
 def binary():
-    named = os.environ.get("WORLD_CLOUD")
-    if named:
-        return named
-    build = ["cargo", "build", "--quiet", "-p", "world", "--example", "cloud", "--message-format=json"]
-    messages = subprocess.run(build, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    built = [json.loads(line).get("executable") for line in messages.splitlines()]
-    return next(path for path in built if path)
+    return os.environ["WORLD_CLOUD"]
 
 
 class Cloud:
     """One running cloud, with the credentials that its metadata service vends."""
 
-    def __init__(self, aws, imds):
-        self.aws, self.imds = aws, imds
+    def __init__(self, aws, imds, s3):
+        self.aws, self.imds, self.s3 = aws, imds, s3
         request = urllib.request.Request(
             f"{imds}/latest/api/token", method="PUT", headers={"X-aws-ec2-metadata-token-ttl-seconds": "60"}
         )
@@ -67,7 +62,8 @@ class Cloud:
             }
         )
         once = botocore.config.Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10)
-        return boto3.client(service, region_name="eu-central-1", endpoint_url=self.aws, config=once, **keys)
+        url = self.s3 if service == "s3" else self.aws
+        return boto3.client(service, region_name="eu-central-1", endpoint_url=url, config=once, **keys)
 
     def cli(self, *words):
         """The AWS CLI's answer, or its error text."""
@@ -79,6 +75,7 @@ class Cloud:
             "AWS_SESSION_TOKEN": self.credentials["Token"],
             "AWS_DEFAULT_REGION": "eu-central-1",
             "AWS_ENDPOINT_URL": self.aws,
+            "AWS_ENDPOINT_URL_S3": self.s3,
             "AWS_MAX_ATTEMPTS": "1",
             "AWS_EC2_METADATA_DISABLED": "true",
         }
@@ -99,8 +96,8 @@ def start(binary, tmp_path):
         path.write_text(case)
         process = subprocess.Popen([binary, "--case", str(path)], stdout=subprocess.PIPE, text=True)
         running.append(process)
-        addresses = dict(process.stdout.readline().split() for _ in range(2))
-        return Cloud(addresses["aws"], addresses["imds"])
+        addresses = dict(process.stdout.readline().split() for _ in range(3))
+        return Cloud(**addresses)
 
     yield start
     for process in running:

@@ -1,7 +1,8 @@
 //! The cloud on loopback, for real clients: `cargo run -p world --example cloud -- --listen 127.0.0.1:4566`.
 //!
-//! The endpoint is at `--listen`, the metadata of the default instance on a port of its own; both are printed. Faults and the
-//! cloud come from the same file that a case has; without one the defaults stand.
+//! The endpoint is at `--listen`, the metadata of the default instance and S3 (with the empty bucket
+//! `acme-weaviate`) on ports of their own; all are printed. Faults and the cloud come from the same file that a
+//! case has; without one the defaults stand.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,10 @@ use world::cloud::{Cloud, CloudSpec, spec};
 use world::faults::{Fault, Faults, transport};
 use world::iam::Policy;
 use world::ledger::Ledger;
+use world::s3::Store;
+use world::stage::Access;
+
+const BUCKET: &str = "acme-weaviate";
 
 #[derive(Parser)]
 struct Arguments {
@@ -48,7 +53,7 @@ async fn main() -> anyhow::Result<()> {
         ("ACCOUNT", case.cloud.account.clone()),
         ("DEPLOYMENT", "acme-prod".to_owned()),
         ("NODE", "weaviate-0".to_owned()),
-        ("BUCKET", "acme-weaviate".to_owned()),
+        ("BUCKET", BUCKET.to_owned()),
         ("PREFIX", "prod".to_owned()),
         ("GROUP", spec::GROUP.to_owned()),
     ];
@@ -56,13 +61,20 @@ async fn main() -> anyhow::Result<()> {
         placeholders.iter().map(|(word, value)| (*word, value.as_str())).collect();
     let policy = Policy::load(include_str!("../../../packaging/iam-instance.json"), &placeholders)?;
     let ledger = Arc::new(Ledger::default());
-    let cloud = Cloud::new(case.cloud, ledger, Arc::new(Faults::new(case.fault)), policy);
+    let faults = Arc::new(Faults::new(case.fault));
+    let cloud = Cloud::new(case.cloud, Arc::clone(&ledger), Arc::clone(&faults), policy);
     cloud.start();
+    let bodies = tempfile::tempdir()?;
+    let access = Arc::new(Access(cloud.clone()));
+    let store = Store::new(bodies.path(), access.clone(), access, ledger, faults)?;
+    store.create_bucket(BUCKET);
+    let objects = store.serve(std::net::TcpListener::bind((arguments.listen.ip(), 0))?)?;
 
     let aws = TcpListener::bind(arguments.listen).await?;
     let metadata = TcpListener::bind((arguments.listen.ip(), 0)).await?;
     println!("aws http://{}", aws.local_addr()?);
     println!("imds http://{}", metadata.local_addr()?);
+    println!("s3 http://{}", objects.address);
     tokio::select! {
         ended = transport::serve(aws, cloud.endpoint()) => ended?,
         ended = transport::serve(metadata, cloud.imds(spec::NEW)) => ended?,

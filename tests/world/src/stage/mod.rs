@@ -18,6 +18,7 @@ pub use agent::{Agent, Ended};
 pub use planted::Planted;
 pub use scene::{Image, specs};
 use server_log::ServerLog;
+pub use services::Access;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -12,7 +12,7 @@ use toml::{Table, Value, toml};
 use super::{Planted, Programs, ServerImage, Stage};
 use crate::case::{Scene, lay};
 use crate::cloud::resources::mac_of;
-use crate::cloud::spec::{CloudSpec, GROUP, NEW, OLD, ROLE, Subnet};
+use crate::cloud::spec::{CloudSpec, GROUP, NEW, OLD, ROLE, RoleSpec, Subnet};
 use crate::fixtures::{self, Damage, Options, Pointer};
 use crate::iam::Policy;
 use crate::ledger::Client;
@@ -197,6 +197,7 @@ fn cloud(scene: &Scene, secrets: &BTreeMap<&str, String>) -> Result<CloudSpec> {
     table.insert("parameters".to_owned(), Value::Array(parameters));
     lay(&mut table, &scene.cloud);
     let mut spec: CloudSpec = read("[scene.cloud]", &table)?;
+    spec.roles.entry("weaviate-direct".to_owned()).or_insert_with(direct_role);
     // One subnet in another zone, for the ENI that lies in the wrong one.
     spec.subnets.push(Subnet {
         id: "subnet-0aaaaaaaaaaaaaa09".to_owned(),
@@ -204,6 +205,28 @@ fn cloud(scene: &Scene, secrets: &BTreeMap<&str, String>) -> Result<CloudSpec> {
         zone: "eu-central-1b".to_owned(),
     });
     Ok(spec)
+}
+
+/// What the server may do itself in direct mode: its own transfer reads the backup, and writes its results beside it.
+fn direct_role() -> RoleSpec {
+    let policy = serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "s3:ListBucket",
+                "Resource": "arn:aws:s3:::acme-weaviate",
+                "Condition": { "StringLike": { "s3:prefix": ["prod/*"] } }
+            },
+            {
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:PutObject"],
+                "Resource": "arn:aws:s3:::acme-weaviate/prod/*"
+            }
+        ]
+    });
+    let tags = BTreeMap::from([("weaviate:deployment".to_owned(), "acme-prod".to_owned())]);
+    RoleSpec { policy: Some(policy.to_string()), tags }
 }
 
 fn policy(programs: &Programs, cloud: &CloudSpec, config: &Table) -> Result<Policy> {

@@ -35,7 +35,7 @@ impl Drop for Services {
 }
 
 /// The cloud's sessions and policies, as the S3 double asks for them.
-struct Access(Cloud);
+pub struct Access(pub Cloud);
 
 impl s3::CredentialLookup for Access {
     fn lookup(&self, access_key: &str) -> Option<s3::Credential> {
