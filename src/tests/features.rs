@@ -80,7 +80,7 @@ fn text_of(evidence: &str) -> Result<String, String> {
         let text = read(&format!("{file}.rs")).ok_or_else(|| format!("there is no {file}.rs"))?;
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         let named = |line: &&str| line.contains(&format!("fn {test}("));
-        let place = lines.iter().position(|line| named(line)).ok_or(format!("{file}.rs has no {test}"))?;
+        let place = lines.iter().position(named).ok_or(format!("{file}.rs has no {test}"))?;
         let attributes = lines[..place].iter().rev().take_while(|line| line.starts_with(['#', '/']));
         if !attributes.into_iter().any(|line| line.contains("test]") || line.contains("test(")) {
             return Err(format!("{test} in {file}.rs is no test"));
