@@ -114,6 +114,7 @@ impl Step {
             | Self::Image
             | Self::Choose
             | Self::Start
+            | Self::Mark
             | Self::Warm
             | Self::Mark
             | Self::Expose
