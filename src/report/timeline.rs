@@ -116,7 +116,6 @@ impl Step {
             | Self::Start
             | Self::Mark
             | Self::Warm
-            | Self::Mark
             | Self::Expose
             | Self::Probe
             | Self::Signal => false,
