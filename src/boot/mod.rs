@@ -6,6 +6,7 @@
 //!                      │            ├─▶ stage ─┐  │                             ▼
 //!                      ├─▶ choose ──┘          ├──┼─▶ restore ─▶ verify ─▶ refresh ─▶ take over
 //!                      ├─▶ fetch ──┐           │  │                             │
+//!                      ├─▶ place ──┤           │  │                             │
 //!                      └─▶ image ──┴─▶ start ──┴──┘     warm ◀──────────────────┤
 //!                                                         └─▶ expose ─▶ probe ─┐ └─▶ mark ─┐
 //!                                                                              └───────────┴─▶ Serving

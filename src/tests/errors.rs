@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::make::{SOME, call, docker, io, json, netlink, process, web};
-use crate::aws::{CallError, Kind};
+use crate::aws::Kind;
 use crate::config::{ConfigError, Problem, SecretReference};
 use crate::container::ContainerError;
 use crate::disk::{Disk, DiskError, Plan};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::aws::{CallError, Kind};
 use crate::process::ProcessError;
 
-pub const SOME: Duration = Duration::from_secs(60);
+pub const SOME: Duration = Duration::from_mins(1);
 
 pub fn call(operation: &'static str, kind: Kind) -> CallError {
     CallError { operation, kind, code: "Code".into(), message: "the service's words".into() }
