@@ -69,7 +69,8 @@ impl Rogue {
 
     /// A call of the query protocol; the answer's body, whatever its status.
     pub async fn query(&self, service: &str, action: &str, parameters: &[(&str, &str)]) -> String {
-        let pairs: String = parameters.iter().map(|(name, value)| format!("&{name}={value}")).collect();
+        let pairs: Vec<String> = parameters.iter().map(|(name, value)| format!("&{name}={value}")).collect();
+        let pairs = pairs.concat();
         self.sh(&format!(
             "{SIGNED}signed {service} --data-binary 'Action={action}&Version=2016-11-15{pairs}' http://10.0.8.8/"
         ))
