@@ -32,14 +32,20 @@ async fn a_secret_in_each_place_is_found() {
     end(inside("sh").args(["-c", "sleep 60", "sh", &plant("argv")]).spawn().expect("a process")).await;
     end(inside("sleep").args(["60"]).env("WEAVIATE_KEY", plant("env")).spawn().expect("a process")).await;
 
-    write(&rogue, "/root/container.env", &format!("AUTHENTICATION_APIKEY_ALLOWED_KEYS={}", plant("inspect")));
-    rogue.sh(&format!("docker create --env-file /root/container.env {IMAGE}")).await;
-    write(&rogue, "/root/labels", &format!("key={}", plant("label")));
-    rogue.sh(&format!("docker create --label-file /root/labels {IMAGE}")).await;
+    write(
+        &rogue,
+        "/opt/rogue/container.env",
+        &format!("AUTHENTICATION_APIKEY_ALLOWED_KEYS={}", plant("inspect")),
+    );
+    rogue.sh(&format!("docker create --env-file /opt/rogue/container.env {IMAGE}")).await;
+    write(&rogue, "/opt/rogue/labels", &format!("key={}", plant("label")));
+    rogue.sh(&format!("docker create --label-file /opt/rogue/labels {IMAGE}")).await;
     rogue.sh(&format!("docker run --detach --network host {IMAGE}")).await;
     let ask = format!("url = \"http://127.0.0.1:8080/v1/schema/{}\"", plant("the server's log"));
-    write(&rogue, "/root/ask", &ask);
-    rogue.sh("for i in $(seq 100); do curl -s -m 2 -K /root/ask && exit 0; sleep 0.1; done; exit 1").await;
+    write(&rogue, "/opt/rogue/ask", &ask);
+    rogue
+        .sh("for i in $(seq 100); do curl -s -m 2 -K /opt/rogue/ask && exit 0; sleep 0.1; done; exit 1")
+        .await;
 
     write(&rogue, "/var/log/weaviate-provisioner.log", &format!("DEBUG key={}\n", plant("the log")));
     write(&rogue, &format!("{STATE}/state.json"), &format!("{{\"note\":\"{}\"}}", plant("the journal")));
