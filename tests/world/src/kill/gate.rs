@@ -95,3 +95,51 @@ impl Gate {
         self.state().seen.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    use super::*;
+    use crate::machine::Process;
+
+    fn victim() -> Process {
+        let sleep = tokio::process::Command::new("sleep").arg("60").kill_on_drop(true).spawn();
+        Process::watch(sleep.expect("sleep starts")).expect("it has an id")
+    }
+
+    #[tokio::test]
+    async fn the_victim_dies_at_the_planned_call_and_at_no_other() {
+        let point = Point { call: "ec2:Attach".to_owned(), when: When::After, nth: 2 };
+        let gate = Gate::new(Some(point));
+        let mut process = victim();
+        assert!(!gate.pass("ec2:Attach", When::After), "not armed: not counted");
+        gate.arm(process.killer());
+        let passes = [
+            ("ec2:Attach", When::Before),
+            ("ec2:Attach", When::After),
+            ("ec2:Attach", When::Before),
+            ("ec2:Detach", When::After),
+        ];
+        for (call, when) in passes {
+            assert!(!gate.pass(call, when), "{call} {when:?}");
+        }
+        assert!(!gate.struck() && process.ended().is_none());
+        assert!(gate.pass("ec2:Attach", When::After));
+        assert_eq!(process.wait().await.expect("it ends").signal(), Some(9));
+        assert!(gate.struck());
+        assert!(!gate.pass("ec2:Attach", When::After), "the dead are not counted");
+        assert_eq!(gate.counts().get(&("ec2:Attach".to_owned(), When::After)), Some(&2));
+    }
+
+    #[tokio::test]
+    async fn without_a_plan_it_only_counts() {
+        let gate = Gate::new(None);
+        let mut process = victim();
+        gate.arm(process.killer());
+        assert!(!gate.pass("s3:GetObject", When::Before));
+        assert_eq!(gate.counts().len(), 1);
+        assert!(process.ended().is_none());
+        process.kill().await.expect("it is killed");
+    }
+}

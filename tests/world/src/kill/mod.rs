@@ -18,6 +18,8 @@ pub use gate::{Counts, Gate, Point, When};
 pub use plan::{Attempt, Spec};
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -69,6 +71,7 @@ pub async fn play(
     let mut trying = JoinSet::new();
     let attempts = plan::choose(&clean.counts, clean.took, spec, soak);
     let all = attempts.len();
+    tracing::info!(all, took = ?clean.took, "attempts");
     for what in attempts {
         let (case, programs, slots) = (case.clone(), programs.clone(), Arc::clone(slots));
         trying.spawn(async move {
@@ -83,11 +86,12 @@ pub async fn play(
         let complaints = match tried {
             Ok(tried) => {
                 if !tried.struck {
-                    missed.push(what.to_string());
+                    missed.push(what.clone());
                 }
                 if !tried.played.complaints.is_empty() {
-                    played.log.push_str(&format!("\n==== killed {what}\n{}", tried.played.log));
-                    played.ledger.push_str(&format!("==== killed {what}\n{}", tried.played.ledger));
+                    let (log, ledger) = (tried.played.log, tried.played.ledger);
+                    let _ = write!(played.log, "\n==== killed {what}\n{log}");
+                    let _ = write!(played.ledger, "==== killed {what}\n{ledger}");
                 }
                 tried.played.complaints
             }
@@ -95,7 +99,8 @@ pub async fn play(
         };
         failed += usize::from(!complaints.is_empty());
         if !complaints.is_empty() {
-            println!("  killed {what}: {}", complaints.join("; "));
+            // A soak takes minutes: its failures are told when they happen.
+            tracing::warn!("killed {what}: {}", complaints.join("; "));
         }
         played
             .complaints
@@ -103,14 +108,15 @@ pub async fn play(
     }
     // How often something is polled differs from run to run; the first call of each kind does not.
     if !soak {
-        played.complaints.extend(missed.iter().map(|what| format!("never came to be killed {what}")));
+        let calls = missed.iter().filter(|what| matches!(what, Attempt::At(_)));
+        played.complaints.extend(calls.map(|what| format!("never came to be killed {what}")));
     }
     let figures = format!(
         "killed-anywhere: {all} points, {failed} failed, {} not reached, {:.0} s{}{}",
         missed.len(),
         began.elapsed().as_secs_f64(),
         if missed.is_empty() { "" } else { ": " },
-        missed.join(", ")
+        missed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     );
     Ok((played, figures))
 }
@@ -155,6 +161,10 @@ async fn on_stage(case: &Case, stage: &mut Stage, what: Option<&Attempt>) -> Res
         struck = true;
     }
     gate.disarm();
+    if struck {
+        let status = agent.process.wait().await?;
+        ensure!(status.signal() == Some(9), "the first run was struck and ended with {status}");
+    }
     let words = what.map_or_else(|| "nothing".to_owned(), ToString::to_string);
     stage.ledger.record(Event::Mark { what: format!("killed {words} (struck: {struck})") });
     tokio::time::sleep(RESTART).await;

@@ -76,7 +76,7 @@ mod tests {
         ]
         .into();
         let spec = Spec { random: 2, soak_random: 7, seed: 1 };
-        let took = Duration::from_secs(60);
+        let took = Duration::from_mins(1);
         let short = choose(&counts, took, &spec, false);
         assert_eq!(short.len(), 3 + 2, "{short:?}");
         assert_eq!(short, choose(&counts, took, &spec, false), "the same seed, the same moments");

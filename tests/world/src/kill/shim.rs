@@ -38,8 +38,11 @@ const PROGRAMS: [&str; 10] = [
     "udevadm",
 ];
 
+/// What the agent's environment gets.
+pub type Environment = Vec<(&'static str, String)>;
+
 /// Places the shims and listens; what the agent's environment needs for them.
-pub fn place(machine: &Machine, gate: &Arc<Gate>) -> Result<(JoinHandle<()>, Vec<(&'static str, String)>)> {
+pub fn place(machine: &Machine, gate: &Arc<Gate>) -> Result<(JoinHandle<()>, Environment)> {
     let folder = machine.path(SHIMS);
     std::fs::create_dir_all(&folder).context("making the folder of the shims")?;
     let world = std::env::current_exe().context("finding the world's own program")?;

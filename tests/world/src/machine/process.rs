@@ -147,7 +147,7 @@ pub struct Process {
 }
 
 impl Process {
-    pub(super) fn watch(mut child: Child) -> Result<Self> {
+    pub(crate) fn watch(mut child: Child) -> Result<Self> {
         let pid = child.id().context("a child that was just started has an id")?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (tell, ended) = watch::channel(None);
