@@ -16,6 +16,7 @@ pub mod config;
 pub mod container;
 pub mod disk;
 pub mod explain;
+mod failpoint;
 pub mod host;
 pub mod instance;
 pub mod manifest;

@@ -10,12 +10,15 @@ use rtnetlink::packet_route::rule::RuleAction;
 use rtnetlink::{IpVersion, LinkUnspec, RouteMessageBuilder};
 
 use super::{Address, Netlink, Route, Rule, failed, read};
+use crate::failpoint::around;
 use crate::network::NetworkError;
 
 impl Netlink {
     pub(in crate::network) async fn set_up(&self, link: u32) -> Result<(), NetworkError> {
         let up = LinkUnspec::new_with_index(link).up().build();
-        self.handle.link().set(up).execute().await.map_err(failed(format!("bring link {link} up")))
+        around("set_up", self.handle.link().set(up).execute())
+            .await
+            .map_err(failed(format!("bring link {link} up")))
     }
 
     pub(in crate::network) async fn add_address(
@@ -23,7 +26,8 @@ impl Netlink {
         link: u32,
         address: Ipv4Addr,
     ) -> Result<(), NetworkError> {
-        let added = self.handle.address().add(link, IpAddr::V4(address), 32).execute().await;
+        let add = self.handle.address().add(link, IpAddr::V4(address), 32).execute();
+        let added = around("add_address", add).await;
         there_is_done(added).map_err(failed(format!("put {address} on link {link}")))
     }
 
@@ -42,17 +46,13 @@ impl Netlink {
                 && message.attributes.contains(&AddressAttribute::Local(IpAddr::V4(gone.ip)))
         });
         let Some(message) = same else { return Ok(()) };
-        absent_is_done(self.handle.address().del(message).execute().await)
+        absent_is_done(around("remove_address", self.handle.address().del(message).execute()).await)
             .map_err(failed(format!("take {} off link {}", gone.ip, gone.link)))
     }
 
     /// Adds the route, in place of one to the same destination in the same table.
     pub(in crate::network) async fn put_route(&self, route: &Route) -> Result<(), NetworkError> {
-        self.handle
-            .route()
-            .add(message(route))
-            .replace()
-            .execute()
+        around("put_route", self.handle.route().add(message(route)).replace().execute())
             .await
             .map_err(failed(format!("put a route into table {}", route.table)))
     }
@@ -61,7 +61,7 @@ impl Netlink {
         let mut message = message(route);
         // "Whoever added it": the protocol is compared unless it is 0.
         message.header.protocol = RouteProtocol::Unspec;
-        absent_is_done(self.handle.route().del(message).execute().await)
+        absent_is_done(around("remove_route", self.handle.route().del(message).execute()).await)
             .map_err(failed(format!("take a route out of table {}", route.table)))
     }
 
@@ -79,7 +79,7 @@ impl Netlink {
         if let Some(bridge) = &rule.arriving {
             request = request.input_interface(bridge);
         }
-        there_is_done(request.execute().await)
+        there_is_done(around("add_rule", request.execute()).await)
             .map_err(failed(format!("add the rule of priority {}", rule.priority)))
     }
 
@@ -94,7 +94,7 @@ impl Netlink {
             .map_err(failed("list the rules"))?;
         let same = messages.into_iter().find(|message| read::rule(message) == *gone);
         let Some(message) = same else { return Ok(()) };
-        absent_is_done(self.handle.rule().del(message).execute().await)
+        absent_is_done(around("remove_rule", self.handle.rule().del(message).execute()).await)
             .map_err(failed(format!("remove the rule of priority {}", gone.priority)))
     }
 }

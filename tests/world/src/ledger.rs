@@ -1,10 +1,12 @@
 //! Everything that the world saw, in the order in which it saw it. The judge reads nothing else.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use jiff::Timestamp;
 use serde::Serialize;
+
+use crate::kill::{Gate, When};
 
 /// Who knocks at the node's door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -60,9 +62,15 @@ pub struct Seen {
 #[derive(Debug, Default)]
 pub struct Ledger {
     seen: Mutex<Vec<Seen>>,
+    gate: OnceLock<Arc<Gate>>,
 }
 
 impl Ledger {
+    /// From here on the gate may kill the agent after a call acted: doubles record before they answer.
+    pub fn guard(&self, gate: &Arc<Gate>) {
+        let _ = self.gate.set(Arc::clone(gate));
+    }
+
     /// # Panics
     /// When another thread panicked while it wrote.
     pub fn record(&self, event: Event) {
@@ -75,6 +83,11 @@ impl Ledger {
     /// When another thread panicked while it wrote.
     pub fn record_at(&self, at: Timestamp, event: Event) {
         tracing::debug!(?event, "seen");
+        if let (Some(gate), Event::Call { service, operation, .. }) = (self.gate.get(), &event)
+            && service != "registry"
+        {
+            gate.pass(&format!("{service}:{operation}"), When::After);
+        }
         self.seen.lock().expect("the ledger is written without panics").push(Seen { at, event });
     }
 

@@ -23,6 +23,7 @@ pub mod fixtures;
 pub mod iam;
 pub mod imds;
 pub mod judge;
+pub mod kill;
 pub mod ledger;
 pub mod machine;
 pub mod registry;

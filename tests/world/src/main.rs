@@ -34,6 +34,9 @@ struct Rehearse {
     /// All cases and their controls.
     #[arg(long)]
     all: bool,
+    /// Every kill point of `killed-anywhere`, not only one of each kind.
+    #[arg(long)]
+    soak: bool,
     /// Print the names of the cases.
     #[arg(long)]
     list: bool,
@@ -93,6 +96,9 @@ fn compare(arguments: Bench) -> ExitCode {
 }
 
 fn main() -> ExitCode {
+    if let Some(program) = world::kill::shim::called_as() {
+        return world::kill::shim::run(&program);
+    }
     let line = Line::parse();
     if line.assumptions {
         for behaviour in world::assumptions::all() {

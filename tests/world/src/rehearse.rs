@@ -8,6 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use tokio::sync::Semaphore;
 use world::case::{Case, Outcome, Played, load_all, play};
+use world::kill;
 use world::stage::Programs;
 
 use super::Rehearse;
@@ -26,7 +27,7 @@ pub fn rehearse(arguments: Rehearse) -> ExitCode {
 }
 
 async fn run(arguments: Rehearse) -> Result<bool> {
-    let Rehearse { case, all, list, json, jobs, keep, agent, server, repository, image } = arguments;
+    let Rehearse { case, all, soak, list, json, jobs, keep, agent, server, repository, image } = arguments;
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
@@ -55,6 +56,16 @@ async fn run(arguments: Rehearse) -> Result<bool> {
     for case in wanted {
         let (programs, slots) = (programs.clone(), Arc::clone(&slots));
         playing.spawn(async move {
+            if let Some(spec) = &case.kill {
+                // Takes a slot for each of its points.
+                let began = Instant::now();
+                let played = kill::play(&case, spec, &programs, soak, &slots).await;
+                let played = played.map(|(played, figures)| {
+                    println!("{figures}");
+                    played
+                });
+                return (case, played, began.elapsed());
+            }
             let _slot = slots.acquire_owned().await;
             let began = Instant::now();
             let played = play(&case, &programs).await;

@@ -37,7 +37,7 @@ pub async fn play(case: &Case, programs: &Programs) -> Result<Played> {
     played
 }
 
-async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
+pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
     let mut complaints = Vec::new();
     let mut staying: Option<Agent> = None;
     let mut since = stage.ledger.events().len();

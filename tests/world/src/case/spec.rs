@@ -126,6 +126,8 @@ pub struct Case {
     pub trouble: Option<Scene>,
     #[serde(default = "run_once", rename = "act")]
     pub acts: Vec<Act>,
+    /// The case is played once for each kill point.
+    pub kill: Option<crate::kill::Spec>,
     pub expect: Expect,
     /// What the control must do; by default: serve, with CONTINUE.
     pub control: Option<Expect>,

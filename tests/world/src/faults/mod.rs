@@ -15,9 +15,11 @@
 pub mod transport;
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Deserialize;
+
+use crate::kill::{Gate, When};
 
 /// What happens to a call that a fault hits.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -81,11 +83,17 @@ impl Fault {
 #[derive(Debug, Default)]
 pub struct Faults {
     lines: Mutex<Vec<(Fault, u64)>>,
+    gate: OnceLock<Arc<Gate>>,
 }
 
 impl Faults {
     pub fn new(faults: Vec<Fault>) -> Self {
-        Self { lines: Mutex::new(faults.into_iter().map(|f| (f, 0)).collect()) }
+        Self { lines: Mutex::new(faults.into_iter().map(|f| (f, 0)).collect()), gate: OnceLock::new() }
+    }
+
+    /// From here on the gate may kill the agent before a call acts.
+    pub fn guard(&self, gate: &Arc<Gate>) {
+        let _ = self.gate.set(Arc::clone(gate));
     }
 
     /// The effects that hit this call, in the order of the script. Counts the call.
@@ -94,6 +102,11 @@ impl Faults {
     /// When another thread panicked while it counted.
     pub fn hits(&self, service: &str, operation: &str, parameters: &BTreeMap<String, String>) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let call = format!("{service}:{operation}");
+        if service != "registry" && self.gate.get().is_some_and(|gate| gate.pass(&call, When::Before)) {
+            // Who asked is dead, and nothing of it takes effect.
+            effects.push(Effect::Reset { acted: false });
+        }
         for (fault, seen) in self.lines.lock().expect("faults are counted without panics").iter_mut() {
             if !fault.matches(service, operation, parameters) {
                 continue;

@@ -20,7 +20,7 @@ mod volumes;
 
 pub use disk::{Disk, DiskSpec, EBS, INSTANCE_STORE, Touch};
 pub use os::Os;
-pub use process::{Inside, Process};
+pub use process::{Inside, Killer, Process};
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -147,7 +147,7 @@ pub struct Process {
 }
 
 impl Process {
-    pub(super) fn watch(mut child: Child) -> Result<Self> {
+    pub(crate) fn watch(mut child: Child) -> Result<Self> {
         let pid = child.id().context("a child that was just started has an id")?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (tell, ended) = watch::channel(None);
@@ -185,10 +185,29 @@ impl Process {
         kill(pid, signal).with_context(|| format!("send {signal} to process {pid}"))
     }
 
+    /// What kills it from elsewhere, by its id and only while it lives.
+    pub fn killer(&self) -> Killer {
+        Killer { pid: self.pid, ended: self.ended.clone() }
+    }
+
     /// `kill -9`, and waits for the end.
     pub async fn kill(&mut self) -> Result<ExitStatus> {
         self.signal(Signal::SIGKILL)?;
         self.wait().await
+    }
+}
+
+/// `kill -9` of one process, at once.
+#[derive(Clone, Debug)]
+pub struct Killer {
+    pid: u32,
+    ended: watch::Receiver<Option<ExitStatus>>,
+}
+
+impl Killer {
+    /// Whether it was still there to be killed.
+    pub fn kill(&self) -> bool {
+        self.ended.borrow().is_none() && kill(Pid::from_raw(self.pid.cast_signed()), Signal::SIGKILL).is_ok()
     }
 }
 

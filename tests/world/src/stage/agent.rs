@@ -51,12 +51,18 @@ pub(super) fn command(stage: &Stage, arguments: &[&str]) -> Result<crate::machin
 impl Stage {
     /// Starts the agent with `run` and these arguments; its log is appended to the machine's agent log.
     pub fn start_agent(&self, arguments: &[&str]) -> Result<Agent> {
+        self.start_agent_with(arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub fn start_agent_with(&self, arguments: &[&str], environment: &[(&str, String)]) -> Result<Agent> {
         let log = self.machine.path("/var/log/weaviate-provisioner.log");
         let log = File::options().create(true).append(true).open(log).context("the agent's log")?;
         let mut all = vec!["run"];
         all.extend(arguments);
         self.ledger.record(Event::Mark { what: "agent-start".to_owned() });
         let process = command(self, &all)?
+            .envs(environment.iter().map(|(name, value)| (*name, value.clone())))
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))

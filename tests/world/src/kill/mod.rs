@@ -1,0 +1,206 @@
+//! `kill -9` of the agent at every call of a clean run and at random moments; then it runs again and is judged on
+//! everything that the world saw.
+//!
+//! ```text
+//!  clean run ─▶ counts of calls ─▶ attempts ─┬─▶ new stage, run, kill at the point, run again ─▶ complaints
+//!  doubles (faults: before, ledger: after) ──┤
+//!  proxy on Docker's socket ─────────────────┼─▶ gate
+//!  shims of programs, failpoints (netlink) ──┘
+//! ```
+//! To add a kind of call: let it pass the [`Gate`] on both sides.
+
+mod docker;
+mod gate;
+mod plan;
+pub mod shim;
+
+pub use gate::{Counts, Gate, Point, When};
+pub use plan::{Attempt, Spec};
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::case::{Case, Played, perform};
+use crate::ledger::Event;
+use crate::stage::{Programs, Stage};
+
+const BUCKET: &str = "acme-weaviate";
+/// What the node itself writes.
+const OWN: [&str; 3] = ["latest_weaviate_backup.manifest.json", ".tmp", "/reports/"];
+/// A first run that is not killed must have ended by then.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// `RestartSec` of the unit, shortened.
+const RESTART: Duration = Duration::from_millis(300);
+/// The kinds of call that a clean run must have shown: a gate that sees none of one kind tests nothing.
+const KINDS: [&str; 7] = ["ec2:", "s3:", "imds:", "autoscaling:", "docker:", "process:nft", "netlink:"];
+
+/// What one stage showed.
+struct Tried {
+    played: Played,
+    counts: Counts,
+    took: Duration,
+    struck: bool,
+}
+
+/// Plays the case once for each attempt; the clean run's outcome with all complaints, and a line of figures.
+pub async fn play(
+    case: &Case,
+    spec: &Spec,
+    programs: &Programs,
+    soak: bool,
+    slots: &Arc<Semaphore>,
+) -> Result<(Played, String)> {
+    let began = Instant::now();
+    let clean = {
+        let _slot = slots.acquire().await?;
+        attempt(case, programs, None).await.context("the clean run")?
+    };
+    let mut played = clean.played;
+    for kind in KINDS {
+        if !clean.counts.keys().any(|(call, _)| call.starts_with(kind)) {
+            played.complaints.push(format!("the clean run showed no call of the kind {kind}"));
+        }
+    }
+    let mut trying = JoinSet::new();
+    let attempts = plan::choose(&clean.counts, clean.took, spec, soak);
+    let all = attempts.len();
+    tracing::info!(all, took = ?clean.took, "attempts");
+    for what in attempts {
+        let (case, programs, slots) = (case.clone(), programs.clone(), Arc::clone(slots));
+        trying.spawn(async move {
+            let _slot = slots.acquire_owned().await;
+            let tried = attempt(&case, &programs, Some(&what)).await;
+            (what, tried)
+        });
+    }
+    let (mut failed, mut missed) = (0, Vec::new());
+    while let Some(done) = trying.join_next().await {
+        let (what, tried) = done.context("an attempt panicked")?;
+        let complaints = match tried {
+            Ok(tried) => {
+                if !tried.struck {
+                    missed.push(what.clone());
+                }
+                if !tried.played.complaints.is_empty() {
+                    let (log, ledger) = (tried.played.log, tried.played.ledger);
+                    let _ = write!(played.log, "\n==== killed {what}\n{log}");
+                    let _ = write!(played.ledger, "==== killed {what}\n{ledger}");
+                }
+                tried.played.complaints
+            }
+            Err(error) => vec![format!("{error:#}")],
+        };
+        failed += usize::from(!complaints.is_empty());
+        if !complaints.is_empty() {
+            // A soak takes minutes: its failures are told when they happen.
+            tracing::warn!("killed {what}: {}", complaints.join("; "));
+        }
+        played
+            .complaints
+            .extend(complaints.into_iter().map(|complaint| format!("killed {what}: {complaint}")));
+    }
+    // How often something is polled differs from run to run; the first call of each kind does not.
+    if !soak {
+        let calls = missed.iter().filter(|what| matches!(what, Attempt::At(_)));
+        played.complaints.extend(calls.map(|what| format!("never came to be killed {what}")));
+    }
+    let figures = format!(
+        "killed-anywhere: {all} points, {failed} failed, {} not reached, {:.0} s{}{}",
+        missed.len(),
+        began.elapsed().as_secs_f64(),
+        if missed.is_empty() { "" } else { ": " },
+        missed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    );
+    Ok((played, figures))
+}
+
+/// One stage: the first run with its death, then the case as it stands.
+async fn attempt(case: &Case, programs: &Programs, what: Option<&Attempt>) -> Result<Tried> {
+    let mut stage = Stage::set(programs, &case.whole()).await.context("setting the stage")?;
+    let tried = on_stage(case, &mut stage, what).await;
+    stage.strike().await?;
+    tried
+}
+
+async fn on_stage(case: &Case, stage: &mut Stage, what: Option<&Attempt>) -> Result<Tried> {
+    let point = match what {
+        Some(Attempt::At(point)) => Some(point.clone()),
+        Some(Attempt::Moment(_)) | None => None,
+    };
+    let gate = Arc::new(Gate::new(point));
+    stage.faults.guard(&gate);
+    stage.ledger.guard(&gate);
+    let (shims, environment) = shim::place(&stage.machine, &gate)?;
+    let _between = Aborted([shims, docker::stand_between(&stage.machine, &gate)?]);
+    let there = objects(stage);
+
+    let began = Instant::now();
+    let mut agent = stage.start_agent_with(&["--once"], &environment)?;
+    gate.arm(agent.process.killer());
+    let patience = match what {
+        Some(Attempt::Moment(after)) => *after,
+        Some(Attempt::At(_)) | None => PATIENCE,
+    };
+    let ended = tokio::time::timeout(patience, agent.process.wait()).await;
+    let took = began.elapsed();
+    let mut struck = gate.struck();
+    if ended.is_err() {
+        agent.process.kill().await?;
+        ensure!(
+            matches!(what, Some(Attempt::Moment(_))),
+            "the first run did not end:\n{}",
+            stage.agent_log()
+        );
+        struck = true;
+    }
+    gate.disarm();
+    if struck {
+        let status = agent.process.wait().await?;
+        ensure!(status.signal() == Some(9), "the first run was struck and ended with {status}");
+    }
+    let words = what.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+    stage.ledger.record(Event::Mark { what: format!("killed {words} (struck: {struck})") });
+    tokio::time::sleep(RESTART).await;
+
+    let mut played = perform(case, stage).await?;
+    for (key, etag) in there {
+        if objects(stage).get(&key) != Some(&etag) {
+            played.complaints.push(format!("{key} is lost or changed"));
+        }
+    }
+    let containers = containers(stage).await?;
+    if containers != 1 {
+        played.complaints.push(format!("{containers} containers are left, not 1"));
+    }
+    Ok(Tried { played, counts: gate.counts(), took, struck })
+}
+
+/// Listens no longer than its stage stands.
+struct Aborted([JoinHandle<()>; 2]);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// What others have in the bucket.
+fn objects(stage: &Stage) -> BTreeMap<String, String> {
+    let all = stage.store.keys(BUCKET, "prod/").into_iter();
+    let others = all.filter(|object| !OWN.iter().any(|own| object.key.contains(own)));
+    others.map(|object| (object.key, object.etag)).collect()
+}
+
+async fn containers(stage: &Stage) -> Result<usize> {
+    let docker = stage.machine.command("docker")?.args(["ps", "--all", "--quiet"]);
+    Ok(docker.succeed(Duration::from_secs(10)).await?.lines().count())
+}

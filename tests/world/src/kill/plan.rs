@@ -1,0 +1,85 @@
+//! Which moments are taken. Pure: from the counts of a clean run to the list of attempts.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::gate::{Counts, Point};
+
+/// `[kill]` of a case.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Spec {
+    /// Random moments of the short form, and of the soak.
+    pub random: usize,
+    pub soak_random: usize,
+    pub seed: u64,
+}
+
+/// One killed run.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Attempt {
+    At(Point),
+    /// So long after the start.
+    Moment(Duration),
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(point) => point.fmt(f),
+            Self::Moment(after) => write!(f, "at {} ms", after.as_millis()),
+        }
+    }
+}
+
+/// Short: each kind of call once on each side. Soak: all that a clean run counted. Both: random moments of it.
+pub fn choose(counts: &Counts, took: Duration, spec: &Spec, soak: bool) -> Vec<Attempt> {
+    let mut points = BTreeSet::new();
+    for ((call, when), times) in counts {
+        let last = if soak { *times } else { 1 };
+        for nth in 1..=last {
+            points.insert(Attempt::At(Point { call: call.clone(), when: *when, nth }));
+        }
+    }
+    let mut seed = spec.seed;
+    let moments = if soak { spec.soak_random } else { spec.random };
+    for _ in 0..moments {
+        let span = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+        points.insert(Attempt::Moment(Duration::from_millis(next(&mut seed) % span)));
+    }
+    points.into_iter().collect()
+}
+
+/// SplitMix64: the same moments for the same seed.
+fn next(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *seed;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::When;
+    use super::*;
+
+    #[test]
+    fn the_short_form_takes_every_kind_and_the_soak_every_call() {
+        let counts: Counts = [
+            (("ec2:Attach".to_owned(), When::Before), 3),
+            (("ec2:Attach".to_owned(), When::After), 3),
+            (("process:nft -f".to_owned(), When::Before), 1),
+        ]
+        .into();
+        let spec = Spec { random: 2, soak_random: 7, seed: 1 };
+        let took = Duration::from_mins(1);
+        let short = choose(&counts, took, &spec, false);
+        assert_eq!(short.len(), 3 + 2, "{short:?}");
+        assert_eq!(short, choose(&counts, took, &spec, false), "the same seed, the same moments");
+        assert_eq!(choose(&counts, took, &spec, true).len(), 7 + 7);
+    }
+}

@@ -1,0 +1,120 @@
+//! In place of the programs that the agent runs, and the socket at which they ask whether to go on.
+//!
+//! ```text
+//!  agent ─▶ /run/world-shims/nft (this program by another name) ─▶ gate: before ─▶ nft ─▶ gate: after ─▶ status
+//!  agent's failpoints (netlink) ───────────────────────────────────▲
+//! ```
+//! Who is not answered belongs to an agent that was killed: a shim then starts nothing.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+use tokio::task::JoinHandle;
+
+use super::{Gate, When};
+use crate::machine::Machine;
+
+const SOCKET: &str = "/run/world-gate.sock";
+const SHIMS: &str = "/run/world-shims";
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// What the agent may run. Those that the machine lacks get no shim: absence stays absence.
+const PROGRAMS: [&str; 10] = [
+    "nft",
+    "blkid",
+    "mkfs.xfs",
+    "mount",
+    "umount",
+    "mdadm",
+    "systemctl",
+    "systemd-escape",
+    "networkctl",
+    "udevadm",
+];
+
+/// What the agent's environment gets.
+pub type Environment = Vec<(&'static str, String)>;
+
+/// Places the shims and listens; what the agent's environment needs for them.
+pub fn place(machine: &Machine, gate: &Arc<Gate>) -> Result<(JoinHandle<()>, Environment)> {
+    let folder = machine.path(SHIMS);
+    std::fs::create_dir_all(&folder).context("making the folder of the shims")?;
+    let world = std::env::current_exe().context("finding the world's own program")?;
+    for program in PROGRAMS {
+        let is_there = |folder: &str| machine.path(folder).join(program).exists();
+        if PATH.split(':').any(is_there) {
+            symlink(&world, folder.join(program))
+                .with_context(|| format!("placing the shim of {program}"))?;
+        }
+    }
+    let listener = UnixListener::bind(machine.path(SOCKET)).context("listening for the shims")?;
+    let gate = Arc::clone(gate);
+    let listening = tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(converse(stream, Arc::clone(&gate)));
+        }
+    });
+    let environment =
+        vec![("PATH", format!("{SHIMS}:{PATH}")), ("WEAVIATE_PROVISIONER_FAILPOINTS", SOCKET.to_owned())];
+    Ok((listening, environment))
+}
+
+async fn converse(stream: tokio::net::UnixStream, gate: Arc<Gate>) {
+    let (read, mut write) = stream.into_split();
+    let mut lines = tokio::io::BufReader::new(read).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let Some((call, when)) = line.rsplit_once('\t') else { return };
+        let when = if when == "before" { When::Before } else { When::After };
+        if gate.pass(call, when) || write.write_all(b"go\n").await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The program whose shim this process is.
+pub fn called_as() -> Option<String> {
+    let name = std::env::args_os().next()?;
+    let name = Path::new(&name).file_name()?.to_str()?;
+    PROGRAMS.contains(&name).then(|| name.to_owned())
+}
+
+/// Asks, runs the real program, asks again, and ends as that did.
+pub fn run(program: &str) -> ExitCode {
+    match ask_and_run(program) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("the shim of {program}: {error:#}");
+            ExitCode::from(70)
+        }
+    }
+}
+
+fn ask_and_run(program: &str) -> Result<u8> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let first = arguments.first().map(|argument| argument.to_string_lossy().into_owned());
+    let call = format!("process:{program} {}", first.unwrap_or_default());
+    let mut socket = UnixStream::connect(SOCKET).context("reaching the gate")?;
+    let mut answers = BufReader::new(socket.try_clone()?);
+    let mut ask = |when: &str| -> Result<()> {
+        socket.write_all(format!("{call}\t{when}\n").as_bytes())?;
+        let mut answer = String::new();
+        answers.read_line(&mut answer)?;
+        anyhow::ensure!(answer == "go\n", "the agent was killed {when} it");
+        Ok(())
+    };
+    ask("before")?;
+    let real = PATH.split(':').map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
+    let status = Command::new(real.context("the program is not there")?)
+        .args(arguments)
+        .env("PATH", PATH)
+        .status()
+        .context("running it")?;
+    ask("after")?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(70))
+}
