@@ -63,6 +63,7 @@ fn shared(rows: &mut Vec<Row>) {
     every!(rows, StateError in "state";
         Unreadable { path: "state.json".into(), source: io() },
         Corrupt { path: "state.json".into(), source: json() },
+        Observed { path: "state.json".into() },
         Unwritable { path: "state.json".into(), source: io() },
         Locked { path: "state.json".into() },
     );
