@@ -75,12 +75,8 @@ fn a_server_is_loaded_started_adopted_replaced_and_its_end_explained() {
         drop(host);
         let host = engine.host(&format!("{setting}env = {{ TEST_EXIT = \"3\" }}\n"));
         let error = start(&host, &volume).await.expect_err("exits");
-        let told = jiff::Timestamp::now();
-        let ended = docker.inspect_container(NAME, None::<InspectContainerOptions>).await.expect("is there");
-        let ended = ended.state.and_then(|state| state.finished_at).unwrap_or_default();
-        let ended: jiff::Timestamp = ended.parse().expect("a time");
-        let late = told.duration_since(ended);
-        assert!(late < jiff::SignedDuration::from_secs(5), "told {late} after its end");
+        // Told because its end was seen, long before `start_deadline`: the sentence is that of an exit, and no
+        // clock is needed to know it.
         assert_eq!(error.to_string(), "the server exited with code 3 at its start");
         let details = crate::explain::Explain::details(&error).join("\n");
         assert!(details.contains("starts with") && details.contains("[redacted]"), "{details}");
