@@ -145,12 +145,10 @@ async fn prepare(
         timeline.step(Step::Image, container::ready_image(host)).await?;
         timeline.step(Step::Signal, signal::warmed(host, me)).await
     };
-    let prepared = prepared.await;
-    drop(heartbeat);
-    if let Err(failure) = prepared {
-        conclude(globals, host, None, timeline, Err(&failure), Outcome::Failed);
-        return failure.class.into();
+    if let Err(failure) = prepared.await {
+        return fail(globals, host, me, timeline, &failure, Some(heartbeat)).await;
     }
+    drop(heartbeat);
     conclude(globals, host, None, timeline, Ok(()), Outcome::Prepared);
     systemd::ready(&format!("prepared for {state}"));
     if once {
@@ -186,19 +184,22 @@ async fn serve(
     }
     systemd::ready(&format!("serves on {}", serving.address()));
     let signalled = timeline.step(Step::Signal, signal::proceed(host, me, &serving)).await;
-    drop(heartbeat);
     conclude(globals, host, Some(&serving), timeline, Ok(()), Outcome::Serving);
     keep_report(host, me).await;
     let mut unheard = signalled.err();
     while let Some(failure) = unheard {
         // The node serves; only the group does not know it. The journal says so, and the next run tells it.
         eprintln!("{failure}");
-        if once || failure.class == Class::Final {
+        if once {
+            return failure.class.into();
+        }
+        if failure.class == Class::Final {
             break;
         }
-        // Each offer is a bounded wait of minutes itself.
+        // Each offer is a bounded wait of minutes itself; the heartbeats go on meanwhile.
         unheard = timeline.step(Step::Signal, signal::proceed(host, me, &serving)).await.err();
     }
+    drop(heartbeat);
     if once {
         return Exit::Done;
     }
