@@ -55,4 +55,11 @@ need_world() {
   need_packages docker.io iptables nftables iproute2 xfsprogs e2fsprogs util-linux mount procps curl
 }
 
-mkdir -p "$CACHE" "$TOOLS"
+mkdir -p "$CACHE" "$TOOLS" "$CARGO_TARGET_DIR"
+
+# The build output is shared between checkouts, and cargo goes by the age of the sources: what another, perhaps
+# deleted, checkout has built would count as ours, with that one's paths inside. So our own crates are built anew.
+if [ "$(cat "$CARGO_TARGET_DIR/.checkout" 2>/dev/null)" != "$ROOT" ]; then
+  find "$ROOT/src" "$ROOT/tests" -name '*.rs' -exec touch {} +
+  printf '%s' "$ROOT" >"$CARGO_TARGET_DIR/.checkout"
+fi

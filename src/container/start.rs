@@ -74,7 +74,14 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
     let pid = ready::check_alive(&engine, &id, &parts.secrets).await?;
     prove(&engine, host, &id, pid, &parts).await?;
     let inside = match specification.publish {
-        Published::Bridge { .. } => inside(&engine, &id).await?,
+        Published::Bridge { .. } => match inside(&engine, &id).await {
+            Ok(inside) => inside,
+            Err(error) => {
+                // A server that has ended has no address either: then its last lines are the better answer.
+                ready::check_alive(&engine, &id, &parts.secrets).await?;
+                return Err(error);
+            }
+        },
         Published::Host { address } => address,
     };
     let base_url = format!("http://{inside}:{}", super::REST_PORT);
