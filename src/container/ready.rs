@@ -46,6 +46,21 @@ pub async fn wait(
     }
 }
 
+/// How long Docker may take to notice that the process has ended: it hears of it from containerd.
+const NOTICE: Duration = Duration::from_secs(3);
+
+/// For a process that looks gone: the error of its end as soon as Docker knows of it, or its id if it lives on.
+pub async fn await_end(engine: &Docker, id: &str, secrets: &Secrets) -> Result<i64, ContainerError> {
+    let end = Instant::now() + NOTICE;
+    loop {
+        let pid = check_alive(engine, id, secrets).await?;
+        if Instant::now() >= end {
+            return Ok(pid);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
 /// A server that has ended says why in its last lines.
 pub async fn check_alive(engine: &Docker, id: &str, secrets: &Secrets) -> Result<i64, ContainerError> {
     let found =

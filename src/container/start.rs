@@ -78,7 +78,7 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
             Ok(inside) => inside,
             Err(error) => {
                 // A server that has ended has no address either: then its last lines are the better answer.
-                ready::check_alive(&engine, &id, &parts.secrets).await?;
+                ready::await_end(&engine, &id, &parts.secrets).await?;
                 return Err(error);
             }
         },
@@ -249,7 +249,7 @@ async fn prove(
     match proof {
         // The process may have ended since: then its last lines are the better answer.
         Err(ContainerError::Proc { .. }) => {
-            let pid = ready::check_alive(engine, id, &parts.secrets).await?;
+            let pid = ready::await_end(engine, id, &parts.secrets).await?;
             proof::prove(&host.roots.proc, pid, &parts.volume)
         }
         Err(error @ ContainerError::NoProof { .. }) => {
