@@ -11,6 +11,7 @@
 mod cgroup;
 mod disk;
 mod docker;
+mod ipv6;
 mod os;
 mod process;
 mod root;
@@ -180,20 +181,26 @@ impl Machine {
         let pid = init.id();
         state.init = Some(init);
         self.init.store(pid, Ordering::Release);
+        ipv6::hush(self.network()?).await?;
         let MachineSpec { primary, interface, .. } = &self.spec;
         self.vpc.wire(primary, interface, pid, None).await?;
         self.configure(crate::vpc::configuration(primary, interface)).await?;
         for eni in &state.enis {
             self.appear(eni, pid).await?;
         }
+        ipv6::settle(self.network()?).await?;
         Ok(())
     }
 
     /// Runs `ip` lines in the machine's network.
     async fn configure(&self, lines: Vec<String>) -> Result<()> {
+        enter(self.network()?, move || ip(&lines)).await
+    }
+
+    fn network(&self) -> Result<Arc<File>> {
         let network =
             File::open(format!("/proc/{}/ns/net", self.pid()?)).context("open the machine's network")?;
-        enter(Arc::new(network), move || ip(&lines)).await
+        Ok(Arc::new(network))
     }
 
     async fn appear(&self, eni: &EniPlan, pid: u32) -> Result<()> {

@@ -43,6 +43,9 @@ async fn an_instance_looks_like_one() {
     assert!(!disk.written().expect("a disk that can be read"));
     drop(disk);
     assert!(sh(&machine, "cat /etc/hosts").await.contains("10.0.8.9 s3.world"));
+    // What a booted machine shows is what it will show: whoever compares before and after relies on it.
+    let link_local = sh(&machine, "ip -6 address show dev ens5 scope link").await;
+    assert!(link_local.contains("fe80::") && !link_local.contains("tentative"), "{link_local}");
     machine.destroy().await.expect("an end without remains");
 }
 
