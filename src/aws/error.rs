@@ -119,7 +119,8 @@ impl<E: ProvideErrorMetadata, R> Meta for SdkError<E, R> {
     }
 }
 
-/// The codes that mean the same in every service (aws-and-crates C1, C2, C5, C6).
+/// The codes that mean the same in every service (EC2 API, Auto Scaling API, Secrets Manager API and S3 API references,
+/// "Common errors" and "Error responses").
 fn kind(code: &str) -> Kind {
     match code {
         "UnauthorizedOperation"

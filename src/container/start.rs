@@ -95,7 +95,7 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
 ///
 /// Until the node is exposed the server is spoken to there. On the published address it would be out of reach
 /// as soon as the OS puts its own `from ADDRESS` rule on the ENI (Amazon Linux, Ubuntu): the answer to this very
-/// instance would leave by the ENI (network.md's truth table, second row), until our rules stand.
+/// instance would leave by the ENI (the truth table in `tests/world/tests/machine/reach.rs`), until our rules stand.
 async fn inside(engine: &Docker, id: &str) -> Result<Ipv4Addr, ContainerError> {
     let found = docker::call(
         "look at the container's address",

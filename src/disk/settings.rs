@@ -17,7 +17,8 @@ impl Settings {
     pub fn read(section: &mut Section<'_>) -> Self {
         Self {
             mount: section.or("mount", PathBuf::from("/workspace/weaviate")),
-            // sysfs `model` of a Nitro instance store; EBS says "Amazon Elastic Block Store" (aws-and-crates C4).
+            // sysfs `model` of a Nitro instance store; EBS says "Amazon Elastic Block Store" (EC2 User Guide, "Amazon
+            // EBS and NVMe").
             model: section.or("model", "Amazon EC2 NVMe Instance Storage".to_owned()),
             uid: section.or("uid", 1000),
             gid: section.or("gid", 1000),

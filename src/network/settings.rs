@@ -70,7 +70,7 @@ impl Settings {
             bridge,
             bridge_subnet,
             // Free on every AMI that we know: cloud-init takes tables from 100 up, ec2-net-utils from 10000 up,
-            // both with rules of the same priority, from the very address of the ENI (aws-and-crates C7). Ours
+            // both with rules of the same priority, from the very address of the ENI (their own sources). Ours
             // must come before theirs: their tables do not know the bridge.
             table: section.or("table", 8080),
             priority: section.or("priority", 80),

@@ -199,7 +199,8 @@ pub(super) fn time(text: Option<&str>) -> Option<jiff::Timestamp> {
     text.and_then(|t| t.parse().ok())
 }
 
-/// An older server accepts a newer one's backup and may lose files in silence (weaviate.md 3).
+/// An older server accepts a newer one's backup and may lose files in silence: it compares the major version of the
+/// backup's structure only (Weaviate 1.39.0, usecases/backup, `checkRestorableVersion`).
 pub fn check_version(manifest: &Manifest, running: Option<&str>) -> Result<(), RestoreError> {
     use super::descriptor::release;
     let made = &manifest.server.version;

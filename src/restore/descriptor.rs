@@ -108,7 +108,8 @@ impl Global {
         if self.status != "SUCCESS" || !self.error.is_empty() {
             return Some(format!("its status is {} {}", self.status, self.error).trim_end().to_owned());
         }
-        // Only the major version of the structure is compared by the server too (weaviate.md 3).
+        // Only the major version of the structure is compared by the server too (Weaviate 1.39.0,
+        // usecases/backup, `checkRestorableVersion`).
         if self.version.split('.').next().and_then(|major| major.parse::<u32>().ok()) > Some(2) {
             return Some(format!("its structure has version {}", self.version));
         }

@@ -141,7 +141,8 @@ pub async fn wait(
 }
 
 /// Puts the modification times of big files back, from the chain's node descriptors, oldest first. A restore
-/// sets none, and the first incremental backup would be as large as a full one (weaviate.md 0).
+/// sets none, and the first incremental backup would be as large as a full one: 410 MB instead of 0.2 MB, measured
+/// (`tests/recordings`, 26).
 ///
 /// Returns how many were set. The server owns the directory and could plant links: none is followed.
 pub fn put_times_back(data: &Path, descriptors: &[Node]) -> Result<usize, RestoreError> {

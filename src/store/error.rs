@@ -40,7 +40,7 @@ impl StoreError {
     pub(super) fn of(operation: &'static str, bucket: &str, key: &str, source: CallError) -> Self {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         match (source.kind, source.code.as_str()) {
-            // HEAD has no body, so its 404 and 403 come without a code of their own (aws-and-crates C6); and a
+            // HEAD has no body, so its 404 and 403 come without a code of their own (S3 API, HeadObject); and a
             // conditional PUT on a key that is gone is 404 NoSuchKey.
             (_, "NoSuchKey" | "NotFound" | "404") => Self::Absent { bucket, key },
             (_, "NoSuchBucket") => Self::NoBucket { bucket },

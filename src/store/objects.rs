@@ -71,7 +71,7 @@ impl Store {
 
     pub fn new(client: &Client, settings: &Settings) -> Self {
         // `fetch` watches every range itself and knows about its own back-pressure; the SDK's watch would take
-        // a slow disk for a slow store (aws-and-crates C6).
+        // a slow disk for a slow store (aws-smithy-runtime, stalled stream protection).
         let config = client
             .config()
             .to_builder()

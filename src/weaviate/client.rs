@@ -19,7 +19,7 @@ pub struct Answer {
 
 impl Answer {
     /// The server's words, in either of its two shapes: `{"error":[{"message"}]}` of its own handlers, and
-    /// `{"code","message"}` of the request validation and of authentication (weaviate.md 1).
+    /// `{"code","message"}` of the request validation and of authentication (Weaviate 1.39.0, openapi-specs).
     pub fn message(&self) -> String {
         let own = self.body["error"].as_array().into_iter().flatten();
         let words: Vec<&str> = own

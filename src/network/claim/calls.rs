@@ -103,7 +103,8 @@ impl Calls<'_> {
         Ok(free_index(&used))
     }
 
-    /// What a refusal of the attachment means: another look (`Ok`), or the end (codes of aws-and-crates C1).
+    /// What a refusal of the attachment means: another look (`Ok`), or the end (EC2 API reference,
+    /// "Error codes").
     fn attach_refused(&self, source: CallError) -> Result<(), NetworkError> {
         let (eni, instance) = (self.eni.id().to_owned(), self.me.to_owned());
         if source.kind != Kind::Refused {

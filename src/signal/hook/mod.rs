@@ -35,7 +35,8 @@ use crate::state::SignalOutcome;
 
 /// How long an answer is offered. The hook itself waits longer, and the next run offers it again.
 const DEADLINE: Duration = Duration::from_mins(10);
-/// Between looks: soon at first, because a client waits for the node, then every 5 s (aws-and-crates C2).
+/// Between looks: soon at first, because a client waits for the node, then every 5 s. The answer is
+/// refused before `Pending:Wait`, and once more while that spreads (Auto Scaling User Guide, lifecycle hooks).
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(5);
 

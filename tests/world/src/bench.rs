@@ -17,6 +17,8 @@ const API: Duration = Duration::from_millis(40);
 const S3_FIRST_BYTE: Duration = Duration::from_millis(15);
 const S3_RATE: u64 = 20_000_000;
 const RELEASE: Duration = Duration::from_secs(8);
+/// The agent's memory must not grow with the backup: one that fits any buffer, and one that fits none.
+const MEMORY_MIB: [u64; 2] = [48, 1908];
 /// Longer than anything that is not stuck.
 const PATIENCE: Duration = Duration::from_mins(4);
 
@@ -48,7 +50,7 @@ fn scene(mib: u64, unmanaged: bool) -> Result<Scene> {
     Ok(scene)
 }
 
-/// Runs both and prints the ratio.
+/// Runs both and prints the ratio; then ours with a small and a large backup, for its memory.
 pub async fn boot(programs: &Programs, venv: &std::path::Path, mib: u64) -> Result<()> {
     let ours = measure(programs, mib, None).await.context("ours")?;
     let theirs = measure(programs, mib, Some(venv)).await.context("userdata.sh")?;
@@ -65,12 +67,21 @@ pub async fn boot(programs: &Programs, venv: &std::path::Path, mib: u64) -> Resu
         ours.critical.as_secs_f64(),
         seconds(&ours) - ours.critical.as_secs_f64()
     );
+    for mib in MEMORY_MIB {
+        let ours = measure(programs, mib, None).await.with_context(|| format!("ours, {mib} MiB"))?;
+        println!(
+            "  ours, {:>4} MB   {:>7.2} s   peak memory {:.1} MB",
+            ours.bytes / 1_000_000,
+            seconds(&ours),
+            kib(ours.peak)
+        );
+    }
     Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "kibibytes of a process fit")]
 fn kib(peak: Option<u64>) -> f64 {
-    peak.unwrap_or_default() as f64 / 1000.0
+    peak.unwrap_or_default() as f64 * 1024.0 / 1e6
 }
 
 async fn measure(programs: &Programs, mib: u64, venv: Option<&std::path::Path>) -> Result<Figures> {

@@ -16,6 +16,15 @@ pub struct Spec {
     pub random: usize,
     pub soak_random: usize,
     pub seed: u64,
+    /// Only calls that begin with one of these: what this scene has beside the one of `killed-anywhere`.
+    #[serde(default)]
+    pub only: Vec<String>,
+}
+
+impl Spec {
+    fn wants(&self, call: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|start| call.starts_with(start))
+    }
 }
 
 /// One killed run.
@@ -38,7 +47,7 @@ impl fmt::Display for Attempt {
 /// Short: each kind of call once on each side. Soak: all that a clean run counted. Both: random moments of it.
 pub fn choose(counts: &Counts, took: Duration, spec: &Spec, soak: bool) -> Vec<Attempt> {
     let mut points = BTreeSet::new();
-    for ((call, when), times) in counts {
+    for ((call, when), times) in counts.iter().filter(|((call, _), _)| spec.wants(call)) {
         let last = if soak { *times } else { 1 };
         for nth in 1..=last {
             points.insert(Attempt::At(Point { call: call.clone(), when: *when, nth }));
@@ -75,11 +84,13 @@ mod tests {
             (("process:nft -f".to_owned(), When::Before), 1),
         ]
         .into();
-        let spec = Spec { random: 2, soak_random: 7, seed: 1 };
+        let spec = Spec { random: 2, soak_random: 7, seed: 1, only: Vec::new() };
         let took = Duration::from_mins(1);
         let short = choose(&counts, took, &spec, false);
         assert_eq!(short.len(), 3 + 2, "{short:?}");
         assert_eq!(short, choose(&counts, took, &spec, false), "the same seed, the same moments");
         assert_eq!(choose(&counts, took, &spec, true).len(), 7 + 7);
+        let some = Spec { only: vec!["process:".to_owned()], ..spec };
+        assert_eq!(choose(&counts, took, &some, false).len(), 1 + 2);
     }
 }

@@ -5,6 +5,9 @@
 //!  agent's failpoints (netlink) ───────────────────────────────────▲
 //! ```
 //! Who is not answered belongs to an agent that was killed: a shim then starts nothing.
+//!
+//! While a shim waits, its arguments and environment, which are those of the program, are searched for secrets: a
+//! program may live for less time than the watchers look away.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::symlink;
@@ -20,6 +23,7 @@ use tokio::task::JoinHandle;
 
 use super::{Gate, When};
 use crate::machine::Machine;
+use crate::stage::Planted;
 
 const SOCKET: &str = "/run/world-gate.sock";
 const SHIMS: &str = "/run/world-shims";
@@ -42,7 +46,11 @@ const PROGRAMS: [&str; 10] = [
 pub type Environment = Vec<(&'static str, String)>;
 
 /// Places the shims and listens; what the agent's environment needs for them.
-pub fn place(machine: &Machine, gate: &Arc<Gate>) -> Result<(JoinHandle<()>, Environment)> {
+pub fn place(
+    machine: &Machine,
+    gate: &Arc<Gate>,
+    planted: &Arc<Planted>,
+) -> Result<(JoinHandle<()>, Environment)> {
     let folder = machine.path(SHIMS);
     std::fs::create_dir_all(&folder).context("making the folder of the shims")?;
     let world = std::env::current_exe().context("finding the world's own program")?;
@@ -54,15 +62,26 @@ pub fn place(machine: &Machine, gate: &Arc<Gate>) -> Result<(JoinHandle<()>, Env
         }
     }
     let listener = UnixListener::bind(machine.path(SOCKET)).context("listening for the shims")?;
-    let gate = Arc::clone(gate);
+    let (gate, planted) = (Arc::clone(gate), Arc::clone(planted));
     let listening = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            search(&stream, &planted);
             tokio::spawn(converse(stream, Arc::clone(&gate)));
         }
     });
     let environment =
         vec![("PATH", format!("{SHIMS}:{PATH}")), ("WEAVIATE_PROVISIONER_FAILPOINTS", SOCKET.to_owned())];
     Ok((listening, environment))
+}
+
+fn search(stream: &tokio::net::UnixStream, planted: &Planted) {
+    let Some(process) = stream.peer_cred().ok().and_then(|peer| peer.pid()) else { return };
+    for (file, what) in [("cmdline", "argv"), ("environ", "the environment")] {
+        // One that is gone belongs to an agent that was killed.
+        if let Ok(bytes) = std::fs::read(format!("/proc/{process}/{file}")) {
+            planted.search(&format!("{what} of a program that the agent ran"), &bytes);
+        }
+    }
 }
 
 async fn converse(stream: tokio::net::UnixStream, gate: Arc<Gate>) {

@@ -4,6 +4,7 @@
 //! To add a rule to the judge: its rogue here.
 
 mod acts;
+mod converge;
 mod door;
 mod rogue;
 mod secrets;

@@ -28,7 +28,7 @@ pub struct Rogue {
     pub stage: Stage,
 }
 
-fn programs() -> Programs {
+pub fn programs() -> Programs {
     let world = Path::new(env!("CARGO_BIN_EXE_world"));
     let debug = world.parent().expect("the programs lie in a directory");
     let named = |variable: &str, built: PathBuf| {
