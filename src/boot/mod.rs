@@ -1,16 +1,17 @@
 //! The boot on one screen: each line is a box of the drawing, each argument the evidence that it needs.
 //!
 //! ```text
-//!  identify ─▶ locate ─┬─▶ claim ───────────────────────────────────────────────┐
-//!                      ├─▶ prepare ─┬─────────────┐                             │
-//!                      │            ├─▶ stage ─┐  │                             ▼
-//!                      ├─▶ choose ──┘          ├──┼─▶ restore ─▶ verify ─▶ refresh ─▶ take over
-//!                      ├─▶ fetch ──┐           │  │                             │
-//!                      ├─▶ place ──┤           │  │                             │
-//!                      └─▶ image ──┴─▶ start ──┴──┘     warm ◀──────────────────┤
-//!                                                         └─▶ expose ─▶ probe ─┐ └─▶ mark ─┐
-//!                                                                              └───────────┴─▶ Serving
+//!  identify ─┬─▶ locate ─┬─▶ claim ────────────────────────────────────────┐
+//!            │           ├─▶ choose ───────▶ stage ─┐                      │
+//!            │           │                    ▲     ├─▶ restore ─▶ verify ─┴─▶ refresh
+//!            ├─▶ prepare ┼──────────────┬─────┘     │                             │
+//!            │           │              ▼           │                             ▼
+//!            │           └─▶ place ─┬─▶ start ──────┘           mark ◀─┬────── take over
+//!            ├─▶ fetch ─────────────┤                                  ▼
+//!            └─▶ image ─────────────┘             probe ◀─ expose ◀─ warm
 //! ```
+//!
+//! `┼` is a crossing. `mark` and `probe` both end before anybody is told that the node serves.
 //!
 //! To add a step: its function from evidence to evidence in its domain, a variant of [`Step`], one line here.
 
@@ -35,14 +36,14 @@ use crate::{container, disk, manifest, network, restore, secrets};
 pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, Failure> {
     // Futures are lazy: all start at the last `try_join!`, each as soon as it holds its evidence.
     // The first failure drops the rest, so a step must survive being dropped.
-    let located = t.step(Step::Locate, network::locate(host, me)).await?;
-    let eni = t.step(Step::Claim, network::claim(host, me, &located));
-    let placed = t.step(Step::Place, network::place_address(host, &located));
+    let located = t.step(Step::Locate, network::locate(host, me)).boxed().shared();
     let volume = t.step(Step::Prepare, disk::prepare(host, me)).boxed().shared();
     let secrets = t.step(Step::Fetch, secrets::fetch(host, me)).boxed().shared();
     let image = t.step(Step::Image, container::ready_image(host));
-    let chosen = t.step(Step::Choose, restore::choose(host, me, &located));
 
+    let eni = async { t.step(Step::Claim, network::claim(host, me, &located.clone().await?)).await };
+    let placed = async { t.step(Step::Place, network::place_address(host, &located.clone().await?)).await };
+    let chosen = async { t.step(Step::Choose, restore::choose(host, me, &located.clone().await?)).await };
     let staged = async {
         let (volume, chosen) = try_join!(volume.clone(), chosen)?;
         t.step(Step::Stage, restore::stage(host, &volume, chosen)).await
@@ -60,7 +61,8 @@ pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, F
         let restored = t.step(Step::Restore, restore::restore(host, staged, running, &secrets)).await?;
         t.step(Step::Verify, restore::verify(host, restored, &secrets)).await
     };
-    let (verified, eni, secrets) = try_join!(verified, eni, secrets.clone())?;
+    let (verified, eni, secrets, located) =
+        try_join!(verified, eni, secrets.clone(), located.clone())?;
     let fresh = t.step(Step::Refresh, restore::refresh(host, me, verified, &eni, &secrets)).await?;
     let owned = t.step(Step::TakeOver, manifest::take_over(host, me, fresh, eni)).await?;
     let backup = owned.backup_id().map(str::to_owned);

@@ -80,7 +80,10 @@ impl Settings {
         let storage = crate::disk::Settings::read(&mut root.section("storage"));
         let weaviate = crate::container::Settings::read(&mut root.section("weaviate"));
         let backup = crate::store::Settings::read(&mut root.section("backup"));
-        let restore = crate::restore::Settings::read(&mut root.section("restore"));
+        let restore = {
+            let role = weaviate.as_ref().and_then(|weaviate| weaviate.s3_role_arn.as_deref());
+            crate::restore::Settings::read(&mut root.section("restore"), role)
+        };
         let signal = crate::signal::Settings::read(&mut root.section("signal"));
         let boot = crate::boot::Settings::read(&mut root.section("boot"));
         Some(Self {

@@ -55,8 +55,6 @@ pub enum ContainerError {
     Assume { source: crate::aws::CallError },
     #[error("the token for the container's credentials cannot be written")]
     Token { source: Box<crate::secrets::SecretsError> },
-    #[error("restore.mode is \"direct\", but weaviate.s3_role_arn is not set")]
-    NoRole,
 }
 
 impl Explain for ContainerError {
@@ -84,8 +82,7 @@ impl Explain for ContainerError {
             | Self::Refused { .. }
             | Self::Exited { .. }
             | Self::Leak
-            | Self::Specification { .. }
-            | Self::NoRole => Class::Final,
+            | Self::Specification { .. } => Class::Final,
             Self::Assume { source } => source.class(),
             Self::Token { source } => source.class(),
         }
@@ -138,9 +135,6 @@ impl Explain for ContainerError {
                 format!("{} Let the role trust the instance's role.", source.remedy())
             }
             Self::Token { source } => source.remedy(),
-            Self::NoRole => {
-                "Set weaviate.s3_role_arn to a role that may read the backup, or use \"staged\".".to_owned()
-            }
         }
     }
 

@@ -17,6 +17,16 @@ const SILENCE: Duration = Duration::from_mins(2);
 const PULL: Limits = Limits::new(Duration::from_mins(20), Duration::from_secs(1), Duration::from_secs(20));
 
 /// Evidence: the image is in the engine's store.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::container::Image;
+/// fn forge(evidence: Image) -> Image { Image { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::container::Image;
+/// fn hand_on(evidence: Image) -> Image { evidence }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// As configured.

@@ -13,6 +13,17 @@ use crate::secrets::Secrets;
 /// The server's own worst case is 115 s: drains, flushes, closes (weaviate's shutdown, read in its source).
 pub const STOP_SECONDS: i32 = 120;
 
+/// Evidence: the server runs on our volume, proved by the file that its own root shows, and is ready.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::container::Running;
+/// fn forge(evidence: Running) -> Running { Running { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::container::Running;
+/// fn hand_on(evidence: Running) -> Running { evidence }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Running {
     id: String,

@@ -53,18 +53,17 @@ impl Vending {
 /// that holds it ([`super::Running`], and so `Serving`), lives: a server that was adopted from an earlier run has
 /// the same address and token in its environment, and is served by the new run.
 pub async fn plan(host: &Host, me: &Identity) -> Result<ServerPlan, ContainerError> {
-    match host.settings.restore.mode {
+    match &host.settings.restore.mode {
         Mode::Staged => Ok(ServerPlan::default()),
-        Mode::Direct => {
+        Mode::Direct { role } => {
             host.status.say("start", "vends credentials of weaviate.s3_role_arn");
-            Ok(ServerPlan { s3: Some(Arc::new(serve(host, me).await?)) })
+            Ok(ServerPlan { s3: Some(Arc::new(serve(host, me, role).await?)) })
         }
     }
 }
 
 /// Listens on the bridge's own address. The first credentials are fetched before anything is promised.
-pub async fn serve(host: &Host, me: &Identity) -> Result<Vending, ContainerError> {
-    let Some(role) = host.settings.weaviate.s3_role_arn.clone() else { return Err(ContainerError::NoRole) };
+pub async fn serve(host: &Host, me: &Identity, role: &str) -> Result<Vending, ContainerError> {
     let network = &host.settings.network;
     let address = match network.publish {
         Publish::Bridge => {
@@ -75,7 +74,7 @@ pub async fn serve(host: &Host, me: &Identity) -> Result<Vending, ContainerError
     };
     let (token, token_dir) = token(host)?;
     let session = format!("weaviate-{}", me.instance_id());
-    let source = Source { sts: host.aws(me.region()).await.sts.clone(), role, session };
+    let source = Source { sts: host.aws(me.region()).await.sts.clone(), role: role.to_owned(), session };
     let first = source.assume().await.map_err(|source| ContainerError::Assume { source })?;
     let failed = |source| ContainerError::Vend { address: format!("{address}:{PORT}"), source };
     let listener = TcpListener::bind((address, PORT)).await.map_err(failed)?;

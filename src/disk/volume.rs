@@ -13,6 +13,16 @@ use crate::state::replace;
 pub const PROOF: &str = ".weaviate-provisioner";
 
 /// The mounted file system that this node's data lives on.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::disk::DataVolume;
+/// fn forge(evidence: DataVolume) -> DataVolume { DataVolume { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::disk::DataVolume;
+/// fn hand_on(evidence: DataVolume) -> DataVolume { evidence }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataVolume {
     mount: PathBuf,

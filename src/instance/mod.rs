@@ -30,6 +30,16 @@ const LIMITS: Limits =
     Limits::new(Duration::from_mins(2), Duration::from_millis(100), Duration::from_secs(5));
 
 /// Evidence: this instance, as its metadata service told it.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::instance::Identity;
+/// fn forge(evidence: Identity) -> Identity { Identity { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::instance::Identity;
+/// fn hand_on(evidence: Identity) -> Identity { evidence }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     instance_id: String,

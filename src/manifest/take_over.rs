@@ -17,6 +17,16 @@ use crate::restore::Fresh;
 const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Evidence: the manifest names this instance, and nobody else can publish.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::manifest::Owned;
+/// fn forge(evidence: Owned) -> Owned { Owned { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::manifest::Owned;
+/// fn hand_on(evidence: Owned) -> Owned { evidence }
+/// ```
 #[derive(Debug)]
 pub struct Owned {
     eni: AttachedEni,

@@ -112,6 +112,16 @@ fn text(found: Option<&str>, what: &str) -> Result<String, NetworkError> {
 }
 
 /// Evidence: the interface exists, is this node's, and can be attached here. Nothing was touched.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::network::LocatedEni;
+/// fn forge(evidence: LocatedEni) -> LocatedEni { LocatedEni { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::network::LocatedEni;
+/// fn hand_on(evidence: LocatedEni) -> LocatedEni { evidence }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocatedEni {
     sight: Sight,
@@ -188,6 +198,16 @@ impl LocatedEni {
 }
 
 /// Evidence: the interface is attached to this instance, outlives it, and its link is here.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::network::AttachedEni;
+/// fn forge(evidence: AttachedEni) -> AttachedEni { AttachedEni { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::network::AttachedEni;
+/// fn hand_on(evidence: AttachedEni) -> AttachedEni { evidence }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachedEni {
     eni: LocatedEni,

@@ -26,6 +26,16 @@ const BRIDGE_DEADLINE: Duration = Duration::from_secs(10);
 const NETWORKD_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Evidence: clients cannot get in, and the container cannot reach the metadata service.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::network::Closed;
+/// fn forge(evidence: Closed) -> Closed { Closed { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::network::Closed;
+/// fn hand_on(evidence: Closed) -> Closed { evidence }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
     address: Option<Ipv4Addr>,
@@ -39,6 +49,16 @@ impl Closed {
 }
 
 /// Evidence: the address is on this instance, so that a container can be published on it.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::network::PlacedAddress;
+/// fn forge(evidence: PlacedAddress) -> PlacedAddress { PlacedAddress { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::network::PlacedAddress;
+/// fn hand_on(evidence: PlacedAddress) -> PlacedAddress { evidence }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedAddress {
     address: Ipv4Addr,
@@ -56,6 +76,16 @@ impl PlacedAddress {
 }
 
 /// Evidence: the address, routes and rules are in place and the door is open.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::network::Exposed;
+/// fn forge(evidence: Exposed) -> Exposed { Exposed { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::network::Exposed;
+/// fn hand_on(evidence: Exposed) -> Exposed { evidence }
+/// ```
 #[derive(Debug)]
 pub struct Exposed {
     pub(super) warm: Warm,

@@ -30,6 +30,16 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// Evidence: the node answers on its address as a client would see it.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::network::Serving;
+/// fn forge(evidence: Serving) -> Serving { Serving { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::network::Serving;
+/// fn hand_on(evidence: Serving) -> Serving { evidence }
+/// ```
 #[derive(Debug)]
 pub struct Serving {
     warm: Warm,

@@ -14,6 +14,16 @@ use super::stage::Plan;
 use super::verify::Seen;
 
 /// Evidence: what is to be restored, or that nothing is, and why.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::restore::ChosenBackup;
+/// fn forge(evidence: ChosenBackup) -> ChosenBackup { ChosenBackup { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::restore::ChosenBackup;
+/// fn hand_on(evidence: ChosenBackup) -> ChosenBackup { evidence }
+/// ```
 #[derive(Debug)]
 pub struct ChosenBackup {
     pub(super) store: Store,
@@ -53,6 +63,16 @@ pub(super) struct Task {
 }
 
 /// Evidence: the bytes lie on the volume, checked; or need not.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::restore::StagedBackup;
+/// fn forge(evidence: StagedBackup) -> StagedBackup { StagedBackup { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::restore::StagedBackup;
+/// fn hand_on(evidence: StagedBackup) -> StagedBackup { evidence }
+/// ```
 #[derive(Debug)]
 pub struct StagedBackup {
     pub(super) task: Task,
@@ -72,6 +92,16 @@ impl StagedBackup {
 }
 
 /// Evidence: the server says that it has the data. It says so of corrupt data too.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::restore::Restored;
+/// fn forge(evidence: Restored) -> Restored { Restored { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::restore::Restored;
+/// fn hand_on(evidence: Restored) -> Restored { evidence }
+/// ```
 #[derive(Debug)]
 pub struct Restored {
     pub(super) task: Task,
@@ -89,6 +119,16 @@ impl Restored {
 }
 
 /// Evidence: the data was counted and is what the manifest says, and only who may sees it.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::restore::Verified;
+/// fn forge(evidence: Verified) -> Verified { Verified { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::restore::Verified;
+/// fn hand_on(evidence: Verified) -> Verified { evidence }
+/// ```
 #[derive(Debug)]
 pub struct Verified {
     pub(super) task: Task,
@@ -109,6 +149,16 @@ impl Verified {
 }
 
 /// Evidence: verified, and still the latest at a moment when the interface was ours.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::restore::Fresh;
+/// fn forge(evidence: Fresh) -> Fresh { Fresh { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::restore::Fresh;
+/// fn hand_on(evidence: Fresh) -> Fresh { evidence }
+/// ```
 #[derive(Debug)]
 pub struct Fresh {
     pub(super) task: Task,
@@ -151,6 +201,16 @@ impl Fresh {
 }
 
 /// Evidence: the owner, with its caches filled. What may be exposed.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::restore::Warm;
+/// fn forge(evidence: Warm) -> Warm { Warm { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::restore::Warm;
+/// fn hand_on(evidence: Warm) -> Warm { evidence }
+/// ```
 #[derive(Debug)]
 pub struct Warm {
     pub(super) eni: AttachedEni,

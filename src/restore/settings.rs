@@ -3,19 +3,19 @@
 use crate::config::Section;
 
 /// Who moves the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The agent: checked, parallel, resumable; the container has no credentials.
     Staged,
-    /// The server's own S3 transfer.
-    Direct,
+    /// The server's own S3 transfer, with short-lived credentials of this role (`weaviate.s3_role_arn`).
+    Direct { role: String },
 }
 
 impl Mode {
-    pub const fn name(self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Staged => "staged",
-            Self::Direct => "direct",
+            Self::Direct { .. } => "direct",
         }
     }
 }
@@ -41,10 +41,17 @@ pub struct Settings {
 }
 
 impl Settings {
-    pub fn read(section: &mut Section<'_>) -> Self {
+    /// `role` is `weaviate.s3_role_arn`.
+    pub fn read(section: &mut Section<'_>, role: Option<&str>) -> Self {
         let mode = match section.or("mode", "staged".to_owned()).as_str() {
             "staged" => Mode::Staged,
-            "direct" => Mode::Direct,
+            "direct" => match role {
+                Some(role) => Mode::Direct { role: role.to_owned() },
+                None => {
+                    section.problem("mode", "is \"direct\", which needs a role: set `weaviate.s3_role_arn`");
+                    Mode::Staged
+                }
+            },
             other => {
                 section.problem("mode", format!("is {other:?}, not \"staged\" or \"direct\""));
                 Mode::Staged

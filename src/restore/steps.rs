@@ -115,7 +115,7 @@ async fn stage_with(
     let settings = &host.settings.restore;
     let mut manifest = choice.manifest;
     if let Plan::Restore { .. } = plan {
-        match settings.mode {
+        match &settings.mode {
             Mode::Staged => {
                 let tree = staging(volume)?;
                 manifest = stage::bring(
@@ -129,11 +129,11 @@ async fn stage_with(
                 )
                 .await?;
             }
-            Mode::Direct => stage::compare(&store, &manifest).await?,
+            Mode::Direct { .. } => stage::compare(&store, &manifest).await?,
         }
     }
     host.status.done("stage");
-    let mode = settings.mode;
+    let mode = settings.mode.clone();
     Ok(Task { store, wish, volume: volume.clone(), plan, manifest, held: choice.held, mode })
 }
 
@@ -175,10 +175,10 @@ async fn restore_with(
     let Plan::Restore { backup } = &task.plan else { return Ok(running) };
     let root = task.manifest.root();
     let order = Order {
-        backend: backend(task.mode),
+        backend: backend(&task.mode),
         backup,
         cpu_percentage: host.settings.restore.cpu_percentage,
-        path: (task.mode == Mode::Direct && root != task.store.settings().prefix).then_some(root),
+        path: (matches!(task.mode, Mode::Direct { .. }) && root != task.store.settings().prefix).then_some(root),
         mount: task.volume.mount(),
     };
     host.status.say("restore", format!("orders the restore of {backup}"));
@@ -195,10 +195,10 @@ async fn restore_with(
     Ok(running)
 }
 
-const fn backend(mode: Mode) -> Backend {
+const fn backend(mode: &Mode) -> Backend {
     match mode {
         Mode::Staged => Backend::Filesystem,
-        Mode::Direct => Backend::S3,
+        Mode::Direct { .. } => Backend::S3,
     }
 }
 
@@ -216,9 +216,9 @@ async fn descriptors(task: &Task) -> Result<Vec<Node>, RestoreError> {
     let mut found = Vec::new();
     for link in &task.manifest.chain {
         let path = Path::new(link).join(&task.wish.node).join(NODE);
-        let bytes = match task.mode {
+        let bytes = match &task.mode {
             Mode::Staged => staging(&task.volume)?.read_all(&path)?,
-            Mode::Direct => {
+            Mode::Direct { .. } => {
                 let root = task.manifest.root();
                 let slash = if root.is_empty() { "" } else { "/" };
                 let key = format!("{root}{slash}{}", path.display());
@@ -263,7 +263,7 @@ async fn verify_with(
     let wanted = Access { anonymous: weaviate.anonymous, reader: secrets.reader().cloned() };
     verify::access(&client, &wanted).await?;
     let mut modules: Vec<&str> = weaviate.modules.iter().map(String::as_str).collect();
-    modules.push(backend(task.mode).module());
+    modules.push(backend(&task.mode).module());
     verify::server(&client.meta().await?, &task.manifest, &modules)?;
     let seen = verify::count(&client).await?;
     match task.plan {
@@ -384,7 +384,7 @@ pub async fn warm(host: &Host, owned: Owned, secrets: &Secrets) -> Result<Warm, 
             }
             Err(error) => error.to_string(),
         };
-        tracing::warn!(step = "warm", query, why, "a query of restore.warm failed");
+        host.status.warn(format!("query {} of restore.warm failed: {why}", n + 1));
     }
     host.status.done("warm");
     Ok(Warm { eni, running, volume, restored })

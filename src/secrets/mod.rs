@@ -26,6 +26,16 @@ use crate::host::Host;
 use crate::instance::Identity;
 
 /// Evidence: the keys are fetched, checked, and lie where the server will read them.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0451
+/// # use weaviate_provisioner::secrets::Secrets;
+/// fn forge(evidence: Secrets) -> Secrets { Secrets { ..evidence } }
+/// ```
+/// ```
+/// # use weaviate_provisioner::secrets::Secrets;
+/// fn hand_on(evidence: Secrets) -> Secrets { evidence }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Secrets {
     admin: SecretString,

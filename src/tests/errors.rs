@@ -214,7 +214,6 @@ fn server(rows: &mut Vec<Row>) {
         Vend { address: "172.30.254.1:80".into(), source: io() },
         Assume { source: call("sts:AssumeRole", Kind::Denied) },
         Token { source: Box::new(SecretsError::NotTmpfs { path: "/run/weaviate".into() }) },
-        NoRole {},
     );
     let what = || "GET /v1/meta".to_owned();
     every!(rows, WeaviateError in "weaviate";
@@ -262,7 +261,7 @@ fn data(rows: &mut Vec<Row>) {
         Server { 0: WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() } },
         Disk { 0: DiskError::Mounts { source: io() } },
         Secrets { 0: SecretsError::NotTmpfs { path: "/run/weaviate".into() } },
-        Container { 0: ContainerError::NoRole },
+        Container { 0: ContainerError::Leak },
         Network { 0: NetworkError::Socket { source: io() } },
         EmptyNotAllowed { bucket: bucket(), prefix: prefix() },
         Initialized { bucket: bucket(), prefix: prefix(), eni: "eni-1".into() },

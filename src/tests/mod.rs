@@ -4,6 +4,7 @@
 //! `INSTA_UPDATE=always`, and its row in `docs/features.md`.
 
 mod architecture;
+mod drawing;
 mod errors;
 mod features;
 mod make;

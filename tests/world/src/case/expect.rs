@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::run::calls;
 use super::{Case, Expect, Outcome};
-use crate::ledger::Seen;
+use crate::ledger::{Event, Seen};
 
 /// Everything that is not as expected.
 pub fn check(
@@ -19,6 +19,8 @@ pub fn check(
         outcome: expected,
         reason,
         details,
+        warnings,
+        asked,
         lifecycle_action,
         backup_id,
         mode,
@@ -45,6 +47,18 @@ pub fn check(
         complain(
             !outcome.details.iter().any(|line| line.contains(text.as_str())),
             format!("no detail holds {text:?}: {:?}", outcome.details),
+        );
+    }
+    for text in warnings {
+        complain(
+            !outcome.warnings.iter().any(|line| line.contains(text.as_str())),
+            format!("no warning holds {text:?}: {:?}", outcome.warnings),
+        );
+    }
+    for wanted in asked {
+        complain(
+            !asked_early(last_run, wanted),
+            format!("the server was not asked {wanted:?} before the first client got in"),
         );
     }
     complain(
@@ -101,6 +115,18 @@ fn check_data(
         complaints.push(format!("counted {:?}, while the backup holds {lies:?}", restored.collections));
     }
     complaints
+}
+
+/// Whether the server's log tells of a request with all of these details before anybody got in.
+fn asked_early(events: &[Seen], wanted: &BTreeMap<String, Value>) -> bool {
+    let opened = events.iter().filter(|seen| matches!(seen.event, Event::Reached { .. })).map(|seen| seen.at).min();
+    events.iter().any(|seen| match &seen.event {
+        Event::Server { details, .. } => {
+            opened.is_none_or(|opened| seen.at < opened)
+                && wanted.iter().all(|(name, value)| details[name] == *value)
+        }
+        _ => false,
+    })
 }
 
 fn check_steps(outcome: &Outcome, steps: &BTreeMap<String, String>) -> Vec<String> {

@@ -18,4 +18,4 @@ mod spec;
 pub use outcome::{Outcome, RestoredOutcome, StepOutcome, WorldOutcome};
 pub(crate) use run::perform;
 pub use run::{Played, count_everything, play};
-pub use spec::{Act, Case, Deed, Expect, Meanwhile, Scene, lay, load_all};
+pub use spec::{Act, Case, Deed, Expect, Meanwhile, Scene, lay, load_all, take_away};

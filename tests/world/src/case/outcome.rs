@@ -12,6 +12,9 @@ pub struct Outcome {
     pub outcome: String,
     pub reason: Option<String>,
     pub details: Vec<String>,
+    /// Not part of what `--json` promises.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
     pub steps: Vec<StepOutcome>,
     pub restored: Option<RestoredOutcome>,
     pub world: WorldOutcome,
@@ -56,6 +59,7 @@ impl Outcome {
             outcome: text(&report["outcome"]).unwrap_or_else(|| "failed".to_owned()),
             reason: text(&report["reason"]),
             details: report["details"].as_array().into_iter().flatten().filter_map(text).collect(),
+            warnings: report["warnings"].as_array().into_iter().flatten().filter_map(text).collect(),
             steps: steps
                 .map(|step| StepOutcome {
                     name: text(&step["name"]).unwrap_or_default(),

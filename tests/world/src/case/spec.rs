@@ -15,6 +15,8 @@ use crate::faults::Fault;
 pub struct Scene {
     /// Laid over the base configuration of the agent.
     pub config: Table,
+    /// Keys of the base configuration that this case does without: `network.eni.private_ip`.
+    pub unset: Vec<String>,
     /// Laid over the base specification of the cloud.
     pub cloud: Table,
     /// What lies in the bucket; see `fixtures`.
@@ -97,6 +99,12 @@ pub struct Expect {
     /// Texts that the details must contain.
     #[serde(default)]
     pub details: Vec<String>,
+    /// Texts that the report's warnings must contain.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// What the server must have been asked before the first client got in: details of its own log.
+    #[serde(default)]
+    pub asked: Vec<BTreeMap<String, serde_json::Value>>,
     /// `CONTINUE`, `ABANDON`, or absent: no answer.
     pub lifecycle_action: Option<String>,
     /// Absent: nothing restored, or an empty database.
@@ -171,6 +179,8 @@ impl Case {
             outcome: "serving".to_owned(),
             reason: Vec::new(),
             details: Vec::new(),
+            warnings: Vec::new(),
+            asked: Vec::new(),
             lifecycle_action: Some("CONTINUE".to_owned()),
             backup_id: Some("full-1".to_owned()),
             mode: None,
@@ -186,6 +196,7 @@ impl Case {
         let mut scene = self.scene.clone();
         if let Some(trouble) = &self.trouble {
             lay(&mut scene.config, &trouble.config);
+            scene.unset.extend(trouble.unset.iter().cloned());
             lay(&mut scene.cloud, &trouble.cloud);
             lay(&mut scene.bucket, &trouble.bucket);
             lay(&mut scene.machine, &trouble.machine);
@@ -210,6 +221,22 @@ pub fn lay(under: &mut Table, over: &Table) {
             }
         }
     }
+}
+
+/// Takes the key with these dotted names away, which must be there.
+pub fn take_away(table: &mut Table, name: &str) -> Result<()> {
+    let mut inner = table;
+    let mut parts = name.split('.').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            inner.remove(part).with_context(|| format!("{name} is not there to be unset"))?;
+            return Ok(());
+        }
+        inner = inner.get_mut(part).and_then(toml::Value::as_table_mut).with_context(|| {
+            format!("{name} is not there to be unset: {part} is no table")
+        })?;
+    }
+    Ok(())
 }
 
 /// All cases of `tests/cases`, by name.

@@ -10,6 +10,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -59,7 +60,8 @@ pub struct Disk {
     pub(super) number: u64,
     image: PathBuf,
     device: File,
-    blank: Touch,
+    /// As it was when the case began.
+    begun: Mutex<Touch>,
 }
 
 impl Disk {
@@ -79,8 +81,8 @@ impl Disk {
             let number = device.metadata().context("look at the loop device")?.rdev();
             Ok((device, number))
         })?;
-        let blank = touch(&image)?;
-        Ok(Self { spec: spec.clone(), number, image, device, blank })
+        let begun = Mutex::new(touch(&image)?);
+        Ok(Self { spec: spec.clone(), number, image, device, begun })
     }
 
     /// The image on the host.
@@ -93,10 +95,21 @@ impl Disk {
         touch(&self.image)
     }
 
-    /// Whether anything was written since the disk was made; flushes the device first.
+    /// Whether anything was written since the case began; flushes the device first.
     pub fn written(&self) -> Result<bool> {
         self.device.sync_all().context("flush the loop device")?;
-        Ok(self.touch()? != self.blank)
+        Ok(self.touch()? != *self.begun())
+    }
+
+    /// The case begins with the disk as it is now.
+    pub fn begin(&self) -> Result<()> {
+        self.device.sync_all().context("flush the loop device")?;
+        *self.begun() = self.touch()?;
+        Ok(())
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Touch> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// SHA-256 over the offset and contents of every block that is not zero; flushes the device first.

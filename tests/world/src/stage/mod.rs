@@ -113,11 +113,17 @@ impl Stage {
             Arc::new(Mutex::new(scene::fill_bucket(programs, scene, &store, directory.path())?));
         let plugs = cloud.hotplug();
         let machine = Arc::new(Machine::boot(&vpc, &made.machine).await.context("booting the machine")?);
+        let blank: BTreeMap<String, String> =
+            machine.disks().iter().map(|disk| Ok((disk.spec.serial.clone(), disk.sha256()?))).collect::<Result<_>>()?;
+        scene::prepare_disks(&machine, scene).await?;
         let watch = watch::Watch::start(&machine, plugs, &made.enis, &ledger, &planted, &cloud);
         cloud.start();
         let mut foreign = BTreeMap::new();
-        for disk in machine.disks().iter().filter(|disk| disk.spec.model != INSTANCE_STORE) {
-            foreign.insert(disk.spec.serial.clone(), disk.sha256()?);
+        for disk in machine.disks() {
+            let (serial, now) = (disk.spec.serial.clone(), disk.sha256()?);
+            if disk.spec.model != INSTANCE_STORE || blank.get(&serial) != Some(&now) {
+                foreign.insert(serial, now);
+            }
         }
         let mut stage = Self {
             ledger,
@@ -141,6 +147,7 @@ impl Stage {
         };
         stage.configure(&made.config)?;
         stage.wake().await?;
+        scene::prepare_machine(&stage).await?;
         stage.knockers = Some(stage.vpc.knock(&stage.ledger, made.address.into(), &[8080, 50051]));
         for file in made.remove {
             stage.others.spawn(keep_away(Arc::clone(&stage.machine), file));

@@ -10,13 +10,13 @@ use serde::Deserialize;
 use toml::{Table, Value, toml};
 
 use super::{Planted, Programs, ServerImage, Stage};
-use crate::case::{Scene, lay};
+use crate::case::{Scene, lay, take_away};
 use crate::cloud::resources::mac_of;
 use crate::cloud::spec::{CloudSpec, GROUP, NEW, OLD, ROLE, RoleSpec, Subnet};
 use crate::fixtures::{self, Damage, Options, Pointer};
 use crate::iam::Policy;
 use crate::ledger::Client;
-use crate::machine::{DiskSpec, MachineSpec, Os};
+use crate::machine::{DiskSpec, Machine, MachineSpec, Os};
 use crate::s3;
 use crate::vpc::{EniPlan, Nic};
 
@@ -47,7 +47,14 @@ struct MachineScene {
     image: Image,
     /// More arguments for dockerd.
     docker: Vec<String>,
+    /// Of the instance store; 0: the type has none.
     disk_gib: u64,
+    /// How many instance stores there are.
+    disks: u64,
+    /// What somebody did to the disks before: a script. A disk that it wrote to is foreign, and stays as it is.
+    disk_script: Option<String>,
+    /// What somebody did to the machine before the agent came, when Docker ran already: a script.
+    script: Option<String>,
     /// Files that somebody removes as soon as they are there.
     remove: Vec<std::path::PathBuf>,
 }
@@ -59,6 +66,9 @@ impl Default for MachineScene {
             image: Image::Loaded,
             docker: Vec::new(),
             disk_gib: 8,
+            disks: 1,
+            disk_script: None,
+            script: None,
             remove: Vec::new(),
         }
     }
@@ -86,6 +96,10 @@ struct BucketScene {
     /// The object, by the end of its key, that has one bit flipped, or ends early.
     flip: Option<String>,
     truncate: Option<String>,
+    /// Laid over the pointer as it lies in the bucket; the copy stays as it is.
+    manifest_patch: Table,
+    /// What lies in the pointer's place instead.
+    manifest_text: Option<String>,
     /// A generated backup of so many bytes, instead of a recorded one.
     generated_mib: Option<u64>,
     first_byte_ms: u64,
@@ -103,6 +117,8 @@ impl Default for BucketScene {
             empty_manifest: false,
             flip: None,
             truncate: None,
+            manifest_patch: Table::new(),
+            manifest_text: None,
             generated_mib: None,
             first_byte_ms: 0,
             bytes_per_second: None,
@@ -141,6 +157,9 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
     let cloud = cloud(scene, &secrets)?;
     let mut config: Table =
         std::fs::read_to_string(programs.repository.join("tests/cases/config.toml"))?.parse()?;
+    for name in &scene.unset {
+        take_away(&mut config, name)?;
+    }
     lay(&mut config, &scene.config);
     if scene.group.contains_key("absent") {
         config.remove("signal");
@@ -262,16 +281,15 @@ fn machine_spec(programs: &Programs, scene: &MachineScene, cloud: &CloudSpec) ->
         .into_iter()
         .filter_map(|program| program.parent().map(Path::to_path_buf));
     let defaults = MachineSpec::default();
+    let stores = (0..scene.disks)
+        .map(|n| DiskSpec::instance_store(&format!("AWS2A1B3C4D5E6F7081{}", 9 - n), scene.disk_gib << 30));
     let buckets =
         ["s3.world", "acme-weaviate.s3.world"].map(|name| (Ipv4Addr::new(10, 0, 8, 9), name.to_owned()));
     Ok(MachineSpec {
         instance_id: NEW.to_owned(),
         primary: Nic { mac: mac_of(&instance.address), ..defaults.primary.clone() },
         hosts: buckets.to_vec(),
-        disks: vec![
-            DiskSpec::ebs_root("vol0123456789abcdef0"),
-            DiskSpec::instance_store("AWS2A1B3C4D5E6F70819", scene.disk_gib << 30),
-        ],
+        disks: std::iter::once(DiskSpec::ebs_root("vol0123456789abcdef0")).chain(stores).collect(),
         os,
         share: share.collect(),
         ..defaults
@@ -337,7 +355,35 @@ pub fn fill_bucket(
             options.generation += 1;
         }
     }
+    spoil_pointer(store, &options, &bucket)?;
     Ok(published)
+}
+
+/// What somebody did to the pointer after it was published.
+fn spoil_pointer(store: &s3::Store, options: &Options, bucket: &BucketScene) -> Result<()> {
+    let key = options.pointer_key();
+    if !bucket.manifest_patch.is_empty() {
+        let there = store.read(&options.bucket, &key).context("there is no pointer to patch")?;
+        let there: serde_json::Value = serde_json::from_slice(&there)?;
+        let mut manifest = Table::try_from(drop_nulls(there))?;
+        lay(&mut manifest, &bucket.manifest_patch);
+        store.put(&options.bucket, &key, serde_json::to_string(&manifest)?.as_bytes())?;
+    }
+    if let Some(text) = &bucket.manifest_text {
+        store.put(&options.bucket, &key, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// TOML has no null, and a field that is null in a manifest means the same as one that is not there.
+fn drop_nulls(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.into_iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k, drop_nulls(v))).collect()
+        }
+        serde_json::Value::Array(items) => items.into_iter().map(drop_nulls).collect(),
+        other => other,
+    }
 }
 
 /// The old owner's last backup, published while the successor waits.
@@ -370,6 +416,24 @@ pub async fn start_engine(stage: &Stage) -> Result<()> {
         Image::ByTag | Image::ByDigest => {}
     }
     Ok(())
+}
+
+/// What somebody did to the disks, before anybody watches them.
+pub async fn prepare_disks(machine: &Machine, scene: &Scene) -> Result<()> {
+    let scene: MachineScene = read("[scene.machine]", &scene.machine)?;
+    let Some(script) = scene.disk_script else { return Ok(()) };
+    let shell = machine.command("sh")?.args(["-euc", &script]);
+    shell.succeed(Duration::from_secs(30)).await.context("the case's script for the disks")?;
+    machine.disks().iter().try_for_each(|disk| disk.begin())
+}
+
+/// What somebody did to the machine.
+pub async fn prepare_machine(stage: &Stage) -> Result<()> {
+    let scene: MachineScene = read("[scene.machine]", &stage.scene().machine)?;
+    let Some(script) = scene.script else { return Ok(()) };
+    let shell = stage.machine.command("sh")?.args(["-euc", &script]);
+    let shell = shell.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    shell.succeed(Duration::from_secs(30)).await.context("the case's script").map(drop)
 }
 
 /// How the agent's configuration names the image.
