@@ -12,9 +12,7 @@ python_venv() {
     (
         flock 9
         if [ "$(cat "$stamp" 2>/dev/null)" != "$pins" ]; then
-            if ! python3 -c 'import ensurepip' 2>/dev/null; then
-                DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >&2
-            fi
+            python3 -c 'import ensurepip' 2>/dev/null || need_packages python3-venv >&2
             python3 -m venv "$venv" >&2
             # shellcheck disable=SC2086 # the pins are words
             "$venv/bin/pip" install --quiet --disable-pip-version-check $pins >&2

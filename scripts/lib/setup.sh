@@ -43,7 +43,7 @@ need_rust() {
   local have=0
   command -v cargo >/dev/null && have=$(rustc --version 2>/dev/null | awk '{print $2}')
   if ! at_least "${have:-0}" "$RUST_FLOOR"; then
-    need_packages rustc-web cargo-web
+    need_packages rustc-web cargo-web rustfmt-web rust-web-clippy
     have=$(rustc --version | awk '{print $2}')
     at_least "$have" "$RUST_FLOOR" || die "needs Rust $RUST_FLOOR or newer, found $have"
   fi

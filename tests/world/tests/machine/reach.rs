@@ -37,6 +37,17 @@ async fn who(vpc: &Vpc, machine: &Machine) -> [bool; 4] {
     [near, far, stranger, itself]
 }
 
+/// The same, until it is what is expected: on a busy machine a first answer may come later than a client waits.
+async fn settled(vpc: &Vpc, machine: &Machine, expected: [bool; 4]) -> [bool; 4] {
+    let end = Instant::now() + Duration::from_secs(15);
+    loop {
+        let seen = who(vpc, machine).await;
+        if seen == expected || Instant::now() > end {
+            return seen;
+        }
+    }
+}
+
 /// The rules and routes of one row, as `ip` words.
 const RULES: [&[&str]; 4] = [
     &[],
@@ -90,7 +101,7 @@ async fn policy_routing_decides_who_gets_an_answer() {
             ] {
                 unroute(&machine).await;
                 route(&machine, upto).await;
-                let seen = who(&vpc, &machine).await;
+                let seen = settled(&vpc, &machine, expected).await;
                 assert_eq!(
                     seen, expected,
                     "{proxy}, rp_filter {rp_filter}, row {upto}: near, far, stranger, itself"
@@ -117,7 +128,8 @@ async fn the_quarantine_table_opens_and_closes_the_door() {
     machine.start_docker(&[]).await.expect("an engine");
     import(&machine);
     publish(&machine);
-    assert_eq!(who(&vpc, &machine).await, [false, false, false, true], "the address is on lo");
+    let expected = [false, false, false, true];
+    assert_eq!(settled(&vpc, &machine, expected).await, expected, "the address is on lo");
 
     let ledger = Arc::new(Ledger::default());
     let knockers = vpc.knock(&ledger, "10.0.2.15".parse().expect("an address"), &[8080, 50051]);
@@ -130,12 +142,14 @@ async fn the_quarantine_table_opens_and_closes_the_door() {
     let script = "ip addr add 10.0.2.15/24 dev ens6 noprefixroute; ip link set ens6 up; ip addr del 10.0.2.15/32 dev lo";
     sh(&machine, script).await;
     route(&machine, 3).await;
-    assert_eq!(who(&vpc, &machine).await, [false, false, false, true], "all routes, still closed");
+    let expected = [false, false, false, true];
+    assert_eq!(settled(&vpc, &machine, expected).await, expected, "all routes, still closed");
     assert!(ledger.events().is_empty(), "{:?}", ledger.events());
 
     let opened = Instant::now();
     sh(&machine, "nft flush chain inet weaviate_provisioner quarantine").await;
-    assert_eq!(who(&vpc, &machine).await, [true, true, false, true], "exposed");
+    let expected = [true, true, false, true];
+    assert_eq!(settled(&vpc, &machine, expected).await, expected, "exposed");
     while [8080, 50051].iter().any(|p| reached(Client::Near, *p) == 0 || reached(Client::Far, *p) == 0) {
         assert!(opened.elapsed() < Duration::from_secs(5), "{:?}", ledger.events());
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -143,7 +157,8 @@ async fn the_quarantine_table_opens_and_closes_the_door() {
     println!("the knockers saw the open door after {:?}", opened.elapsed());
 
     sh(&machine, QUARANTINE).await;
-    assert_eq!(who(&vpc, &machine).await, [false, false, false, true], "withdrawn");
+    let expected = [false, false, false, true];
+    assert_eq!(settled(&vpc, &machine, expected).await, expected, "withdrawn");
     let before = ledger.events().len();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(ledger.events().len(), before, "nobody else came in");
@@ -244,9 +259,11 @@ async fn the_last_row_holds_in_a_shared_subnet() {
     machine.start_docker(&[]).await.expect("an engine");
     import(&machine);
     publish(&machine);
-    assert_eq!(who(&vpc, &machine).await, [false, false, false, true], "no rules");
+    let expected = [false, false, false, true];
+    assert_eq!(settled(&vpc, &machine, expected).await, expected, "no rules");
     route(&machine, 3).await;
-    assert_eq!(who(&vpc, &machine).await, [true, true, false, true], "two rules, three routes");
+    let expected = [true, true, false, true];
+    assert_eq!(settled(&vpc, &machine, expected).await, expected, "two rules, three routes");
     machine.destroy().await.expect("an end without remains");
 }
 
@@ -266,7 +283,7 @@ async fn the_address_on_lo_alone_leaks() {
         import(&machine);
         publish(&machine);
         machine.plug(&EniPlan::default()).await.expect("an ENI");
-        assert_eq!(who(&vpc, &machine).await, expected, "{os:?} {proxy}");
+        assert_eq!(settled(&vpc, &machine, expected).await, expected, "{os:?} {proxy}");
         machine.destroy().await.expect("an end without remains");
     }
 }
