@@ -17,6 +17,7 @@ pub mod container;
 pub mod disk;
 pub mod explain;
 mod failpoint;
+pub mod hex;
 pub mod host;
 pub mod instance;
 pub mod manifest;

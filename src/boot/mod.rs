@@ -61,8 +61,7 @@ pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, F
         let restored = t.step(Step::Restore, restore::restore(host, staged, running, &secrets)).await?;
         t.step(Step::Verify, restore::verify(host, restored, &secrets)).await
     };
-    let (verified, eni, secrets, located) =
-        try_join!(verified, eni, secrets.clone(), located.clone())?;
+    let (verified, eni, secrets, located) = try_join!(verified, eni, secrets.clone(), located.clone())?;
     let fresh = t.step(Step::Refresh, restore::refresh(host, me, verified, &eni, &secrets)).await?;
     let owned = t.step(Step::TakeOver, manifest::take_over(host, me, fresh, eni)).await?;
     let backup = owned.backup_id().map(str::to_owned);

@@ -43,7 +43,10 @@ fn each_problem_names_its_key() {
         ("[weaviate]\nenv = { ENABLE_MODULES = 'x' }", "`weaviate.env` sets ENABLE_MODULES"),
         ("[weaviate]\nmemory = '2GB'", "`weaviate.memory` is \"2GB\", not a size"),
         ("[restore]\nmode = 'fast'", "`restore.mode` is \"fast\""),
-        ("[restore]\nmode = 'direct'", "`restore.mode` is \"direct\", which needs a role: set `weaviate.s3_role_arn`"),
+        (
+            "[restore]\nmode = 'direct'",
+            "`restore.mode` is \"direct\", which needs a role: set `weaviate.s3_role_arn`",
+        ),
         ("[restore]\nconnections = 0", "`restore.connections` is 0"),
         ("[restore]\ncpu_percentage = 81", "`restore.cpu_percentage` is 81"),
         ("[backup]\nendpoint = 'http://s3'", "`backup.endpoint` is a host and port"),

@@ -1,7 +1,6 @@
 //! The container's specification: everything that decides how the server runs, and its hash.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::vend::Vending;
 use super::{ContainerError, GRPC_PORT, Image, REST_PORT};
 use crate::disk::DataVolume;
+use crate::hex::hex;
 use crate::host::Host;
 use crate::network::Publish;
 use crate::secrets::Secrets;
@@ -77,14 +77,6 @@ impl Specification {
         let text = serde_json::to_vec(self).map_err(|source| ContainerError::Specification { source })?;
         Ok(hex(&Sha256::digest(text)))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 pub fn specify(

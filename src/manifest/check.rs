@@ -1,24 +1,14 @@
 //! Reading a manifest, and what is checked before a word of it is believed.
 
-use std::fmt::Write as _;
-
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::error::ManifestError;
 use super::types::{Manifest, Object};
+use crate::hex::hex;
 
 /// Names below the prefix that are ours: no backup may have one.
 pub const RESERVED_IDS: &[&str] = &["manifests", "reports", "drills", "exports"];
-
-/// Bytes as lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
 
 /// The one checksum over a list of objects: of lines `<sha256>  <size>  <key>`.
 pub fn checksum(objects: &[Object]) -> String {

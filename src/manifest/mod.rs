@@ -16,7 +16,7 @@ mod protocol;
 mod take_over;
 mod types;
 
-pub use check::{RESERVED_IDS, checksum, hex};
+pub use check::{RESERVED_IDS, checksum};
 pub use error::ManifestError;
 pub use protocol::{Claim, Claimed, Decision, Held, decide, publish};
 pub use take_over::{Owned, take_over};

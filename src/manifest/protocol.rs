@@ -5,9 +5,10 @@ use std::time::Duration;
 use rand::RngExt as _;
 use tokio::time::Instant;
 
+use super::Pointer;
 use super::error::ManifestError;
 use super::types::Manifest;
-use super::{Pointer, hex};
+use crate::hex::hex;
 use crate::store::{Condition, Store, StoreError};
 
 /// What this instance wants to write: who it is, and the nonce by which it knows its own writing again.

@@ -1,3 +1,5 @@
+//! The door as text: what is loaded, and what `nft` lists of it.
+
 use super::*;
 
 fn door(publish: Publish, address: Option<Ipv4Addr>) -> Door {

@@ -1,3 +1,5 @@
+//! Which interface is ours: one table of what is refused, and by which name.
+
 use std::net::Ipv4Addr;
 
 use super::*;

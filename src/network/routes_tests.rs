@@ -1,3 +1,5 @@
+//! Routes and rules as a decision: from what is there to the changes, and what of others is never touched.
+
 use super::*;
 use crate::explain::{Class, Explain as _};
 

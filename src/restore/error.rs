@@ -145,8 +145,8 @@ impl Explain for RestoreError {
                  lost remove the tag weaviate:initialized from {eni}."
             ),
             Self::Unverified { .. } => {
-                "Run `weaviate-provisioner adopt` to hash it and give it a manifest, or \
-                                        set `restore.unverified = \"allow\"` to take it on trust."
+                "Set `restore.unverified = \"allow\"` to take it on trust: what is read is counted, and its checksums \
+                 are written down for the next restore."
                     .to_owned()
             }
             Self::NoneUsable { .. } => {

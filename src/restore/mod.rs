@@ -27,6 +27,7 @@ mod verify;
 pub use choose::Plan as ChoosePlan;
 pub use error::RestoreError;
 pub use evidence::{ChosenBackup, Fresh, Restored, StagedBackup, Verified, Warm};
+pub use refresh::Plan as RefreshPlan;
 pub use settings::{Mode, Settings, Unverified};
 pub use stage::Plan as StagePlan;
 pub use steps::{choose, connect, plan, refresh, restore, stage, verify, warm};

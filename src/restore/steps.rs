@@ -178,7 +178,8 @@ async fn restore_with(
         backend: backend(&task.mode),
         backup,
         cpu_percentage: host.settings.restore.cpu_percentage,
-        path: (matches!(task.mode, Mode::Direct { .. }) && root != task.store.settings().prefix).then_some(root),
+        path: (matches!(task.mode, Mode::Direct { .. }) && root != task.store.settings().prefix)
+            .then_some(root),
         mount: task.volume.mount(),
     };
     host.status.say("restore", format!("orders the restore of {backup}"));

@@ -46,11 +46,11 @@ pub struct FakeS3 {
 }
 
 pub fn etag(bytes: &[u8]) -> String {
-    crate::manifest::hex(&sha2::Sha256::digest(bytes))[..32].to_owned()
+    crate::hex::hex(&sha2::Sha256::digest(bytes))[..32].to_owned()
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    crate::manifest::hex(&sha2::Sha256::digest(bytes))
+    crate::hex::hex(&sha2::Sha256::digest(bytes))
 }
 
 impl FakeS3 {

@@ -277,5 +277,5 @@ pub(super) fn ranges(size: u64, step: u64) -> impl Iterator<Item = (u64, u64)> {
 }
 
 pub(super) fn hex(hasher: Sha256) -> String {
-    crate::manifest::hex(&hasher.finalize())
+    crate::hex::hex(&hasher.finalize())
 }

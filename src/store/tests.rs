@@ -1,3 +1,5 @@
+//! Ranges, conditions and errors against a fake S3 that misbehaves on demand.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -49,6 +49,54 @@ fn domains_know_neither_boot_nor_cli() {
     assert_eq!(found, NONE);
 }
 
+/// What the layers below the domains may know of the crate. A domain may know other domains: their steps take
+/// each other's evidence.
+const LAYERS: [(&str, &[&str]); 9] = [
+    ("explain", &[]),
+    ("failpoint", &[]),
+    ("hex", &[]),
+    ("process", &[]),
+    ("retry", &["explain"]),
+    ("state", &["explain"]),
+    ("weaviate", &["explain"]),
+    ("report", &["explain", "state"]),
+    // The clients for a bucket follow the bucket's settings.
+    ("store", &["aws", "config", "explain", "hex", "host"]),
+];
+
+/// The modules of this crate that a text names, in paths and in lists of `use`.
+fn modules_in(text: &str) -> std::collections::BTreeSet<String> {
+    let name = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let mut found = std::collections::BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            Some(list) => found
+                .extend(list.split('}').next().unwrap_or_default().split(',').map(|part| name(part.trim()))),
+            None => drop(found.insert(name(rest))),
+        }
+    }
+    found
+}
+
+#[test]
+fn lower_layers_know_no_domain() {
+    for (layer, may) in LAYERS {
+        let of_layer =
+            |file: &str| file.split('/').next().unwrap_or_default().trim_end_matches(".rs") == layer;
+        let files: Vec<_> = sources().into_iter().filter(|(file, _)| of_layer(file)).collect();
+        assert!(!files.is_empty(), "there is no {layer}");
+        for (file, text) in files {
+            let strange: Vec<String> = modules_in(&text)
+                .into_iter()
+                .filter(|name| name != layer && !may.contains(&name.as_str()))
+                .collect();
+            assert_eq!(strange, NONE, "src/{file} is of a lower layer");
+        }
+    }
+    assert!(modules_in("use crate::{aws, store::Store};").contains("store"));
+}
+
 #[test]
 fn only_aws_builds_clients() {
     let sdk = |name: &str| {

@@ -20,7 +20,8 @@ type Holds = BTreeMap<String, BTreeSet<String>>;
 
 /// What each step of the boot is given, read from its source.
 fn needs_in_the_code() -> BTreeMap<String, BTreeSet<String>> {
-    let body = BOOT.split("pub async fn boot").nth(1).and_then(|rest| rest.split_once('{')).expect("the boot").1;
+    let body =
+        BOOT.split("pub async fn boot").nth(1).and_then(|rest| rest.split_once('{')).expect("the boot").1;
     let code: String = body.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let mut holds = Holds::from([("me".to_owned(), BTreeSet::from(["identify".to_owned()]))]);
     let mut needs = BTreeMap::new();
@@ -206,7 +207,8 @@ impl Drawing {
         }
         let rest: Vec<char> = self.cells[row][first..].to_vec();
         let ends = |at: usize| {
-            !rest[at].is_alphabetic() && !(rest[at] == ' ' && rest.get(at + 1).is_some_and(|c| c.is_alphabetic()))
+            !rest[at].is_alphabetic()
+                && !(rest[at] == ' ' && rest.get(at + 1).is_some_and(|c| c.is_alphabetic()))
         };
         let end = (0..rest.len()).find(|at| ends(*at)).unwrap_or(rest.len());
         Some(rest[..end].iter().collect::<String>().trim().replace(' ', "-"))
@@ -274,7 +276,10 @@ fn the_drawings_have_the_arrows_of_the_code() {
         let drawn = drawing(text).arrows();
         let missing: Vec<_> = code.difference(&drawn).collect();
         let invented: Vec<_> = drawn.difference(&code).collect();
-        assert!(missing.is_empty() && invented.is_empty(), "{name} lacks {missing:?} and invents {invented:?}");
+        assert!(
+            missing.is_empty() && invented.is_empty(),
+            "{name} lacks {missing:?} and invents {invented:?}"
+        );
     }
 }
 
@@ -298,11 +303,7 @@ fn lines_are_followed_and_crossings_are_not_joints() {
          ▼
         four ◀─ five";
     let arrow = |from: &str, to: &str| (from.to_owned(), to.to_owned());
-    let expected = [
-        arrow("five", "four"),
-        arrow("one", "four"),
-        arrow("one", "two"),
-        arrow("three", "take-over"),
-    ];
+    let expected =
+        [arrow("five", "four"), arrow("one", "four"), arrow("one", "two"), arrow("three", "take-over")];
     assert_eq!(Drawing::new(text).arrows(), Arrows::from(expected));
 }

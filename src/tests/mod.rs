@@ -6,7 +6,9 @@
 mod architecture;
 mod drawing;
 mod errors;
+mod evidence;
 mod features;
 mod make;
 mod refusals;
+pub(crate) mod rows;
 mod sentences;

@@ -46,6 +46,9 @@ pub fn of_plans() -> Vec<String> {
         refusing!(found, restore::StagePlan; acts: Keep, Restore, Empty; refuses: Refuse);
     }
     {
+        refusing!(found, restore::RefreshPlan; acts: Unchanged, Follow, Again; refuses: Vanished);
+    }
+    {
         refusing!(found, manifest::Decision; acts: Owned, Write; refuses: Lost, Moved, Vanished);
     }
     {

@@ -52,3 +52,19 @@ fn no_two_variants_of_a_domain_say_the_same() {
         }
     }
 }
+
+/// A remedy that sends its reader to a command which does not exist is worse than none.
+#[test]
+fn a_remedy_names_only_commands_that_there_are() {
+    let line = crate::cli::command();
+    let there: Vec<&str> = line.get_subcommands().map(clap::Command::get_name).collect();
+    let mut named = 0;
+    for errors::Row { name, error } in errors::all() {
+        for words in error.remedy().split("weaviate-provisioner ").skip(1) {
+            let command: String = words.chars().take_while(|c| c.is_ascii_lowercase()).collect();
+            assert!(there.contains(&command.as_str()), "{name}: there is no command {command:?}");
+            named += 1;
+        }
+    }
+    assert!(named > 0, "no remedy names a command: the search finds nothing");
+}

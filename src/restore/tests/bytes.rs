@@ -1,3 +1,5 @@
+//! The bytes on their way: flipped, cut short, too many, of another node.
+
 use std::os::unix::fs::MetadataExt as _;
 
 use super::super::descriptor::Node;
@@ -121,6 +123,7 @@ async fn for_direct_sizes_and_etags_are_compared() {
         stored.map_or_else(|| fake.remove(key), |bytes| fake.put(key, bytes));
         let error = compare(&store, &manifest).await.expect_err(word);
         assert!(error.to_string().contains(word) && error.to_string().contains(key), "{error}");
+        assert_eq!(matches!(error, RestoreError::Changed { .. }), word != "no object", "{error:?}");
     }
 }
 

@@ -1,3 +1,5 @@
+//! What is chosen from what lies in a bucket, and that denied is never empty.
+
 use axum::http::Method;
 
 use super::super::choose::{Plan, choose};

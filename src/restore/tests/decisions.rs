@@ -1,3 +1,5 @@
+//! The pure decisions as tables: choose, stage, refresh, and each difference as a sentence.
+
 use super::super::choose::{Described, Facts as Found, Plan as Choosing, decide as choosing};
 use super::super::descriptor::{release, tagged};
 use super::super::refresh::{Plan as Refreshing, decide as refreshing};
@@ -5,6 +7,7 @@ use super::super::stage::{Facts, Plan, Remembered, decide};
 use super::super::verify::{Seen, compare, differences};
 use super::*;
 use crate::manifest::{Held, Pointer};
+use crate::tests::rows::every_variant;
 use crate::weaviate::Alias;
 
 fn pointer(manifest: Manifest) -> Pointer {
@@ -54,23 +57,20 @@ fn every_choice_has_its_row() {
     for (facts, wish, expected) in &rows {
         assert_eq!(choosing(facts, wish), *expected, "{facts:?} {wish:?}");
     }
-    let mut without: Vec<&str> = Vec::new();
-    for plan in [
-        Choosing::UsePointer,
-        Choosing::UseCopy,
-        Choosing::UseUnverified,
-        Choosing::StartEmpty { after: None },
-        Choosing::RefuseUnverified,
-        Choosing::RefuseBroken,
-        Choosing::RefuseInitialized,
-        Choosing::RefuseEmpty,
-    ] {
-        if !rows.iter().any(|(_, _, expected)| *expected == plan) {
-            without.push("a plan");
+    assert!(rows.iter().all(|(_, _, plan)| !plan.to_string().is_empty()));
+    every_variant!(
+        rows.into_iter().map(|(_, _, expected)| expected),
+        crate::restore::ChoosePlan {
+            UsePointer,
+            UseCopy,
+            UseUnverified,
+            StartEmpty,
+            RefuseUnverified,
+            RefuseBroken,
+            RefuseInitialized,
+            RefuseEmpty,
         }
-        assert!(!plan.to_string().is_empty());
-    }
-    assert!(without.is_empty(), "{without:?}");
+    );
 }
 
 #[test]
@@ -103,10 +103,14 @@ fn data_is_kept_only_while_owner_nonce_and_generation_are_ours() {
         (Facts { remembered: None, backup_id: None, ..ours.clone() }, Plan::Empty),
         (Facts { remembered: None, backup_id: None, refused: true, ..ours }, Plan::Refuse),
     ];
-    for (facts, expected) in rows {
-        assert_eq!(decide(&facts), expected, "{facts:?}");
+    for (facts, expected) in &rows {
+        assert_eq!(decide(facts), *expected, "{facts:?}");
         assert!(!expected.to_string().is_empty());
     }
+    every_variant!(
+        rows.map(|(_, expected)| expected),
+        crate::restore::StagePlan { Keep, Restore, Empty, Refuse }
+    );
 }
 
 #[test]
@@ -128,9 +132,13 @@ fn what_moved_while_we_waited_is_restored_again() {
         (held(), Some(pointer(taken)), &keep, Refreshing::Again),
         (held(), None, &restore, Refreshing::Vanished),
     ];
-    for (held, now, plan, expected) in rows {
-        assert_eq!(refreshing(&held, now.as_ref(), plan, &some()), expected, "{now:?}");
+    for (held, now, plan, expected) in &rows {
+        assert_eq!(refreshing(held, now.as_ref(), plan, &some()), *expected, "{now:?}");
     }
+    every_variant!(
+        rows.map(|(.., expected)| expected),
+        crate::restore::RefreshPlan { Unchanged, Follow, Again, Vanished }
+    );
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The server's part against recorded answers: orders, ends, silence, who may see and write.
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

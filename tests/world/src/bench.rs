@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::Instant;
 use world::case::{Scene, count_everything};
+use world::cloud::spec::OLD;
 use world::faults::{Effect, Fault};
 use world::ledger::Client;
 use world::stage::{Programs, Stage};
@@ -19,6 +20,11 @@ const S3_RATE: u64 = 20_000_000;
 const RELEASE: Duration = Duration::from_secs(8);
 /// The agent's memory must not grow with the backup: one that fits any buffer, and one that fits none.
 const MEMORY_MIB: [u64; 2] = [48, 1908];
+/// What the figures are held to: a third of the script's time is aimed at, a half is the limit.
+const RATIO: f64 = 0.5;
+/// Above the critical path: the larger of the two.
+const ABOVE: (f64, f64) = (0.15, 0.05);
+const MEMORY_MB: f64 = 40.0;
 /// Longer than anything that is not stuck.
 const PATIENCE: Duration = Duration::from_mins(4);
 
@@ -33,7 +39,7 @@ struct Figures {
 
 fn scene(mib: u64, unmanaged: bool) -> Result<Scene> {
     let mut scene: Scene = toml::from_str(&format!(
-        "old_owner = \"shutting-down\"\n[cloud.delays]\nshutting_down = {}\n[bucket]\ngenerated_mib = {mib}\nfirst_byte_ms = {}\nbytes_per_second = {S3_RATE}\n",
+        "old_owner = \"running\"\n[cloud.delays]\nshutting_down = {}\n[bucket]\ngenerated_mib = {mib}\nfirst_byte_ms = {}\nbytes_per_second = {S3_RATE}\n",
         RELEASE.as_secs_f64(),
         S3_FIRST_BYTE.as_millis(),
     ))?;
@@ -50,8 +56,10 @@ fn scene(mib: u64, unmanaged: bool) -> Result<Scene> {
     Ok(scene)
 }
 
-/// Runs both and prints the ratio; then ours with a small and a large backup, for its memory.
+/// Runs both and prints the ratio; then ours with a small and a large backup, for its memory. An error names the
+/// goals that were missed.
 pub async fn boot(programs: &Programs, venv: &std::path::Path, mib: u64) -> Result<()> {
+    let mut missed = Vec::new();
     let ours = measure(programs, mib, None).await.context("ours")?;
     let theirs = measure(programs, mib, Some(venv)).await.context("userdata.sh")?;
     let seconds = |figures: &Figures| figures.serving.as_secs_f64();
@@ -61,12 +69,20 @@ pub async fn boot(programs: &Programs, venv: &std::path::Path, mib: u64) -> Resu
     );
     println!("  ours            {:>7.2} s   peak memory {:.1} MB", seconds(&ours), kib(ours.peak));
     println!("  userdata.sh     {:>7.2} s", seconds(&theirs));
-    println!("  ratio           {:>7.2}", seconds(&ours) / seconds(&theirs));
+    let ratio = seconds(&ours) / seconds(&theirs);
+    println!("  ratio           {ratio:>7.2}   (a third is aimed at, {RATIO} the limit)");
+    if ratio > RATIO {
+        missed.push(format!("the ratio is {ratio:.2}"));
+    }
     println!(
         "  critical path   {:>7.2} s   from the injected delays; ours is {:.2} s above it",
         ours.critical.as_secs_f64(),
         seconds(&ours) - ours.critical.as_secs_f64()
     );
+    let (above, critical) = (seconds(&ours) - ours.critical.as_secs_f64(), ours.critical.as_secs_f64());
+    if above > ABOVE.0.max(ABOVE.1 * critical) {
+        missed.push(format!("ours is {above:.2} s above the critical path"));
+    }
     for mib in MEMORY_MIB {
         let ours = measure(programs, mib, None).await.with_context(|| format!("ours, {mib} MiB"))?;
         println!(
@@ -75,7 +91,11 @@ pub async fn boot(programs: &Programs, venv: &std::path::Path, mib: u64) -> Resu
             seconds(&ours),
             kib(ours.peak)
         );
+        if kib(ours.peak) > MEMORY_MB {
+            missed.push(format!("{:.1} MB of memory for {mib} MiB", kib(ours.peak)));
+        }
     }
+    ensure!(missed.is_empty(), "missed: {}", missed.join("; "));
     Ok(())
 }
 
@@ -86,6 +106,8 @@ fn kib(peak: Option<u64>) -> f64 {
 
 async fn measure(programs: &Programs, mib: u64, venv: Option<&std::path::Path>) -> Result<Figures> {
     let mut stage = Stage::set(programs, &scene(mib, venv.is_some())?).await?;
+    // Its end begins with the boot: whatever the stage took before is nobody's lead.
+    stage.cloud.terminate(OLD);
     let began = Instant::now();
     let mut running = match venv {
         None => stage.start_agent(&["--once"])?,

@@ -1,3 +1,5 @@
+//! The lifecycle over the wire: hooks, heartbeats, timeouts, warm pool, both orders of replacement.
+
 use std::time::Duration;
 
 use tokio::time::sleep;

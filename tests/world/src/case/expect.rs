@@ -119,7 +119,8 @@ fn check_data(
 
 /// Whether the server's log tells of a request with all of these details before anybody got in.
 fn asked_early(events: &[Seen], wanted: &BTreeMap<String, Value>) -> bool {
-    let opened = events.iter().filter(|seen| matches!(seen.event, Event::Reached { .. })).map(|seen| seen.at).min();
+    let opened =
+        events.iter().filter(|seen| matches!(seen.event, Event::Reached { .. })).map(|seen| seen.at).min();
     events.iter().any(|seen| match &seen.event {
         Event::Server { details, .. } => {
             opened.is_none_or(|opened| seen.at < opened)

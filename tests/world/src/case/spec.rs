@@ -232,9 +232,10 @@ pub fn take_away(table: &mut Table, name: &str) -> Result<()> {
             inner.remove(part).with_context(|| format!("{name} is not there to be unset"))?;
             return Ok(());
         }
-        inner = inner.get_mut(part).and_then(toml::Value::as_table_mut).with_context(|| {
-            format!("{name} is not there to be unset: {part} is no table")
-        })?;
+        inner = inner
+            .get_mut(part)
+            .and_then(toml::Value::as_table_mut)
+            .with_context(|| format!("{name} is not there to be unset: {part} is no table"))?;
     }
     Ok(())
 }

@@ -1,3 +1,5 @@
+//! The query protocol over the wire: states, refusals, filters, pages.
+
 use std::time::Duration;
 
 use tokio::time::sleep;

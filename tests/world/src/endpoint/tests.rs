@@ -1,3 +1,5 @@
+//! What all services share: signatures, faults on the wire, unknown calls.
+
 use std::time::Duration;
 
 use serde_json::json;

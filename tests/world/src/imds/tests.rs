@@ -1,3 +1,5 @@
+//! The metadata service over the wire: tokens, leaves, rotating credentials.
+
 use std::time::Duration;
 
 use axum::body::Body;

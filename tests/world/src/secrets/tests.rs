@@ -1,3 +1,5 @@
+//! Secrets Manager and SSM over the wire.
+
 use serde_json::{Value, json};
 
 use crate::cloud::Cloud;

@@ -113,8 +113,11 @@ impl Stage {
             Arc::new(Mutex::new(scene::fill_bucket(programs, scene, &store, directory.path())?));
         let plugs = cloud.hotplug();
         let machine = Arc::new(Machine::boot(&vpc, &made.machine).await.context("booting the machine")?);
-        let blank: BTreeMap<String, String> =
-            machine.disks().iter().map(|disk| Ok((disk.spec.serial.clone(), disk.sha256()?))).collect::<Result<_>>()?;
+        let blank: BTreeMap<String, String> = machine
+            .disks()
+            .iter()
+            .map(|disk| Ok((disk.spec.serial.clone(), disk.sha256()?)))
+            .collect::<Result<_>>()?;
         scene::prepare_disks(&machine, scene).await?;
         let watch = watch::Watch::start(&machine, plugs, &made.enis, &ledger, &planted, &cloud);
         cloud.start();

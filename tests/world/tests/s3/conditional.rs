@@ -1,3 +1,5 @@
+//! Conditional writes: of eight that race, one wins.
+
 use crate::client::{BUCKET, etag, refusal, start};
 
 /// Enough rounds to lose a race that can be lost.

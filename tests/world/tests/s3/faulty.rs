@@ -1,3 +1,5 @@
+//! Faults on the wire of S3: lateness, resets, bodies that end early.
+
 use std::time::{Duration, Instant};
 
 use crate::client::{BUCKET, refusal, start_with};

@@ -1,3 +1,5 @@
+//! Objects: ETags, ranges, listings, both addressing styles, encryption headers.
+
 use crate::client::{BUCKET, base64, element, etag, refusal, start};
 use md5::{Digest as _, Md5};
 use reqwest::Method;

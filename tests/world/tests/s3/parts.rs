@@ -1,3 +1,5 @@
+//! Multipart uploads.
+
 use crate::client::{BUCKET, Bed, element, etag, refusal, start, start_with};
 use md5::{Digest as _, Md5};
 use reqwest::Method;

@@ -1,3 +1,5 @@
+//! Who may do what: policies with conditions on prefix and tags.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! Many objects and large ones, in bounded memory.
+
 use std::time::{Duration, Instant};
 
 use crate::client::{BUCKET, Setup, start};
