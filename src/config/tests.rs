@@ -69,7 +69,9 @@ fn a_secret_written_where_a_reference_belongs_is_not_repeated() {
 
 #[test]
 fn all_problems_are_told_at_once() {
-    let error = Settings::check(toml::Table::new()).expect_err("nothing is there").to_string();
+    let error = Settings::check(toml::Table::new()).expect_err("nothing is there");
+    assert!(matches!(error, ConfigError::Problems(_)), "{error:?}");
+    let error = error.to_string();
     for key in [
         "node.deployment",
         "node.name",

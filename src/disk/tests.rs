@@ -462,6 +462,7 @@ fn a_directory_with_files_and_a_held_disk_are_refused() {
         std::fs::create_dir_all(mount.join("data")).expect("makes");
         let error = prepare(&host, &me()).await.expect_err("files");
         assert!(error.to_string().contains("holds files already (data)"), "{error}");
+        assert!(matches!(error, DiskError::Refused { .. }), "{error:?}");
         std::fs::remove_dir(mount.join("data")).expect("removes");
         // Mounted elsewhere.
         run("mkfs.xfs", &["-q", "-K", "-L", &identify::label("acme", "weaviate-0"), &node]);

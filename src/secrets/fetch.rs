@@ -135,6 +135,8 @@ mod tests {
                 (done, expected) => panic!("{reference}: {done:?}, expected {expected:?}"),
             }
         }
+        assert!(matches!(check(&whole, &String::new().into()), Err(SecretsError::Empty { .. })));
+        assert!(matches!(check(&whole, &"a,b".to_owned().into()), Err(SecretsError::Malformed { .. })));
     }
 
     #[test]

@@ -296,14 +296,10 @@ fn the_code_is_read_whole() {
 
 #[test]
 fn lines_are_followed_and_crossings_are_not_joints() {
-    let text = "\
- one ─┬─▶ two
-      └──┐
- three ──┼─▶ take over
-         ▼
-        four ◀─ five";
+    let text =
+        [" one ─┬─▶ two", "      └──┐", " three ──┼─▶ take over", "         ▼", "        four ◀─ five"];
     let arrow = |from: &str, to: &str| (from.to_owned(), to.to_owned());
     let expected =
         [arrow("five", "four"), arrow("one", "four"), arrow("one", "two"), arrow("three", "take-over")];
-    assert_eq!(Drawing::new(text).arrows(), Arrows::from(expected));
+    assert_eq!(Drawing::new(&text.join("\n")).arrows(), Arrows::from(expected));
 }

@@ -33,7 +33,7 @@ fn every_evidence_type_has_a_doctest_and_its_twin() {
         let twin = format!("fn hand_on(evidence: {name}) -> {name} {{ evidence }}");
         let at = all.find(&forged).unwrap_or_else(|| panic!("{name} has no doctest that fails"));
         assert!(
-            all[..at].lines().rev().nth(1).is_some_and(|line| line.contains("compile_fail,E0451")),
+            all[..at].lines().rev().nth(2).is_some_and(|line| line.contains("compile_fail,E0451")),
             "{name}"
         );
         assert!(all.contains(&twin), "{name} has no twin that compiles");
