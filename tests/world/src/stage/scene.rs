@@ -47,8 +47,8 @@ struct MachineScene {
     image: Image,
     /// More arguments for dockerd.
     docker: Vec<String>,
-    /// Of the instance store; 0: the type has none.
-    disk_gib: u64,
+    /// Of each instance store.
+    disk_mib: u64,
     /// How many instance stores there are.
     disks: u64,
     /// What somebody did to the disks before: a script. A disk that it wrote to is foreign, and stays as it is.
@@ -65,7 +65,7 @@ impl Default for MachineScene {
             os: "hands-off".to_owned(),
             image: Image::Loaded,
             docker: Vec::new(),
-            disk_gib: 8,
+            disk_mib: 8 << 10,
             disks: 1,
             disk_script: None,
             script: None,
@@ -282,7 +282,7 @@ fn machine_spec(programs: &Programs, scene: &MachineScene, cloud: &CloudSpec) ->
         .filter_map(|program| program.parent().map(Path::to_path_buf));
     let defaults = MachineSpec::default();
     let stores = (0..scene.disks)
-        .map(|n| DiskSpec::instance_store(&format!("AWS2A1B3C4D5E6F7081{}", 9 - n), scene.disk_gib << 30));
+        .map(|n| DiskSpec::instance_store(&format!("AWS2A1B3C4D5E6F7081{}", 9 - n), scene.disk_mib << 20));
     let buckets =
         ["s3.world", "acme-weaviate.s3.world"].map(|name| (Ipv4Addr::new(10, 0, 8, 9), name.to_owned()));
     Ok(MachineSpec {
