@@ -389,6 +389,70 @@ fn what_a_killed_run_leaves_is_finished() {
     });
 }
 
+/// A journal that cannot be written: root may write anywhere, but no file takes a directory's place.
+fn spoil(host: &Host) {
+    std::fs::create_dir_all(host.roots.state.join("state.json.tmp/x")).expect("makes");
+}
+
+fn mend(host: &Host) {
+    std::fs::remove_dir_all(host.roots.state.join("state.json.tmp")).expect("removes");
+}
+
+/// As after the replacement of the root volume: the disk is what it was, and the journal is gone.
+fn forget(root: &Path, host: Host) -> Host {
+    drop(host);
+    std::fs::remove_dir_all(root.join("state")).expect("removes");
+    self::host(root, "")
+}
+
+#[test]
+fn a_disk_that_the_journal_cannot_name_is_not_touched() {
+    in_private_mounts(async || {
+        let mut machine = Machine::new();
+        let node = machine.disk(1, MODEL, "AWS1").display().to_string();
+        let root = machine.root.path().to_owned();
+        let mut host = host(&root, "");
+        let refused = async |host: &Host, turn: &str| {
+            spoil(host);
+            let error = prepare(host, &me()).await.expect_err(turn);
+            assert!(
+                matches!(&error, DiskError::Journal { serial, .. } if serial == "AWS1"),
+                "{turn}: {error}"
+            );
+            mend(host);
+        };
+        let before = machine.bytes(1);
+        refused(&host, "format").await;
+        assert_eq!(machine.bytes(1), before, "it was formatted");
+
+        run("mkfs.xfs", &["-q", "-K", "-L", &identify::label("acme", "weaviate-0"), &node]);
+        let before = machine.bytes(1);
+        refused(&host, "mount").await;
+        assert_eq!(machine.bytes(1), before, "it was mounted");
+
+        let mount = root.join("mount");
+        std::fs::create_dir_all(&mount).expect("makes");
+        run("mount", &[&node, &mount.display().to_string()]);
+        refused(&host, "complete").await;
+        assert!(!mount.join("identity.json").exists(), "it got an identity");
+
+        let volume = prepare(&host, &me()).await.expect("the control");
+        assert_eq!(host.journal.read().disks, ["AWS1"]);
+        let proof = volume.data_dir().join(PROOF);
+        std::fs::remove_file(&proof).expect("removes");
+        host = forget(&root, host);
+        refused(&host, "use").await;
+        assert!(!proof.exists(), "the proof was written");
+        prepare(&host, &me()).await.expect("the control");
+        assert_eq!(host.journal.read().disks, ["AWS1"], "a volume in use is named again");
+        unmount(&mount);
+        let host = forget(&root, host);
+        prepare(&host, &me()).await.expect("the control");
+        assert_eq!(host.journal.read().disks, ["AWS1"], "a volume that is mounted is named again");
+        unmount(&mount);
+    });
+}
+
 /// Program, arguments, identity, words of the refusal.
 type Case<'a> = (&'a str, Vec<&'a str>, Option<String>, &'a str);
 
