@@ -90,7 +90,9 @@ fn every_plan_has_its_facts() {
         disks: vec![one.clone()],
         content: Content::Blank,
         held: None,
+        named: false,
     };
+    let named = |facts: Facts| Facts { named: true, ..facts };
     let free = |content: Content| Facts { content, ..base() };
     let mounted = |content: Content| Facts { content, mountpoint: Mountpoint::Mounted { device }, ..base() };
     let refused = |what: &str| Plan::RefuseRecord { disk: one.clone(), what: what.into() };
@@ -148,6 +150,22 @@ fn every_plan_has_its_facts() {
         (
             free(ours(Peek::Unmountable { why: "x".into() })),
             refused("carries our file system, which cannot be mounted (x)"),
+        ),
+        // After a power cut: what this instance has written is looked at again once its log is replayed.
+        (named(free(ours(Peek::Unmountable { why: "x".into() }))), mounts()),
+        (named(free(inside(Found::Corrupt("x".into()), false))), mounts()),
+        (named(free(inside(Found::Unreadable("x".into()), false))), mounts()),
+        (
+            named(mounted(inside(Found::Corrupt("x".into()), false))),
+            refused("has an identity.json that nobody of us wrote (x)"),
+        ),
+        (
+            named(mounted(inside(Found::Unreadable("x".into()), false))),
+            refused("has an identity.json that cannot be read (x)"),
+        ),
+        (
+            named(free(here(|r| r.node = "weaviate-1".into()))),
+            refused("says that it belongs to the node weaviate-1, not weaviate-0"),
         ),
         (mounted(Content::Blank), refused("is mounted, but its superblock is not ours any more")),
         (
@@ -451,6 +469,50 @@ fn a_disk_that_the_journal_cannot_name_is_not_touched() {
         assert_eq!(host.journal.read().disks, ["AWS1"], "a volume that is mounted is named again");
         unmount(&mount);
     });
+}
+
+#[test]
+fn a_volume_whose_log_was_not_written_back_is_used_again() {
+    in_private_mounts(async || {
+        let mut machine = Machine::new();
+        machine.disk(1, MODEL, "AWS1");
+        let root = machine.root.path().to_owned();
+        let host = host(&root, "");
+        let mount = root.join("mount");
+        let first = prepare(&host, &me()).await.expect("prepares");
+        let right = std::fs::read(mount.join("identity.json")).expect("reads");
+        std::fs::write(mount.join("identity.json"), "{").expect("writes");
+        unmount(&mount);
+        // On the disk the identity is nonsense now, and here is the control: without a log it is refused.
+        let error = prepare(&host, &me()).await.expect_err("nonsense");
+        assert!(error.to_string().contains("nobody of us wrote"), "{error}");
+        // Made right again and mains off: the log knows of it, what lies on the disk itself does not.
+        crate::state::replace(&mount.join("identity.json"), &right, 0o600).expect("writes");
+        run("xfs_io", &["-x", "-c", "shutdown -f", &mount.display().to_string()]);
+        unmount(&mount);
+        let seen = decide(&look::look(&host, &me()).await.expect("looks"));
+        assert!(matches!(seen, Plan::Mount { .. }), "{seen}");
+        let again = prepare(&host, &me()).await.expect("is looked at again");
+        assert_eq!((again.nonce(), again.uuid()), (first.nonce(), first.uuid()));
+        unmount(&mount);
+    });
+}
+
+#[test]
+fn only_the_machines_own_trouble_with_a_mount_passes() {
+    use crate::explain::{Class, Explain as _};
+    use nix::errno::Errno;
+    let class = |source| DiskError::Mount { node: "n".into(), mount: "m".into(), source }.class();
+    for (errno, expected) in [
+        (Errno::EBUSY, Class::Retry),
+        (Errno::ENOMEM, Class::Retry),
+        (Errno::EUCLEAN, Class::Final),
+        (Errno::EINVAL, Class::Final),
+        (Errno::EIO, Class::Final),
+    ] {
+        assert_eq!(class(errno.into()), expected, "{errno}");
+    }
+    assert_eq!(class(std::io::ErrorKind::TimedOut.into()), Class::Retry);
 }
 
 /// Program, arguments, identity, words of the refusal.
