@@ -215,18 +215,19 @@ fn has_tag(reference: &str) -> bool {
 /// Answers of a registry that a retry does not change (distribution specification, error codes).
 fn is_final(message: &str) -> bool {
     let message = message.to_lowercase();
-    [
-        "manifest unknown",
-        "not found",
-        "access denied",
-        "unauthorized",
-        "denied:",
-        "invalid reference",
-        "name unknown",
-        "no matching manifest",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
+    super::error::wants_login(&message)
+        || [
+            "manifest unknown",
+            "not found",
+            "access denied",
+            "unauthorized",
+            "denied:",
+            "invalid reference",
+            "name unknown",
+            "no matching manifest",
+        ]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 #[cfg(test)]
@@ -264,6 +265,10 @@ mod tests {
             ("Get http://r/v2/: dial tcp: connection refused", false),
             ("received unexpected HTTP status: 503 Service Unavailable", false),
             ("toomanyrequests: rate limit", false),
+            (
+                "Head https://1.dkr.ecr.eu-central-1.amazonaws.com/v2/weaviate/manifests/1: no basic auth credentials",
+                true,
+            ),
         ] {
             assert_eq!(is_final(message), expected, "{message}");
         }

@@ -29,12 +29,19 @@ pub async fn start(
     image: &Image,
     plan: &ServerPlan,
 ) -> Result<Running, ContainerError> {
-    match network::metadata_closed().await {
-        Ok(true) => {}
-        Ok(false) => return Err(ContainerError::MetadataOpen),
-        Err(source) => return Err(ContainerError::Door { source: Box::new(source) }),
-    }
+    check_door(host, placed.address()).await?;
     start_at(host, placed.address(), volume, secrets, image, plan).await
+}
+
+/// The container has no way to the metadata and no client has one to it, before there is a server.
+async fn check_door(host: &Host, address: Ipv4Addr) -> Result<(), ContainerError> {
+    let door = |source| ContainerError::Door { source: Box::new(source) };
+    if !network::state(host, Some(address)).await.map_err(door)?.metadata_closed() {
+        // The next run begins behind a door of ours.
+        network::withdraw(host).await.map_err(door)?;
+        return Err(ContainerError::MetadataOpen);
+    }
+    network::check_door(host, address).await.map(drop).map_err(door)
 }
 
 /// As [`start`], on any address.
@@ -71,14 +78,14 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
     }
     let (id, adopted) = settle(host, &engine, &specification).await?;
     host.status.say("start", "waits for the server's process");
-    let pid = ready::check_alive(&engine, &id, &parts.secrets).await?;
+    let pid = ready::check_alive(host, &engine, &id, &parts.secrets).await?;
     prove(&engine, host, &id, pid, &parts).await?;
     let inside = match specification.publish {
         Published::Bridge { .. } => match inside(&engine, &id).await {
             Ok(inside) => inside,
             Err(error) => {
                 // A server that has ended has no address either: then its last lines are the better answer.
-                ready::await_end(&engine, &id, &parts.secrets).await?;
+                ready::await_end(host, &engine, &id, &parts.secrets).await?;
                 return Err(error);
             }
         },
@@ -115,7 +122,7 @@ async fn settle(
     engine: &Docker,
     specification: &Specification,
 ) -> Result<(String, bool), ContainerError> {
-    let hash = specification.hash()?;
+    let hash = specification.hash();
     let mut last = String::new();
     for _ in 0..6 {
         let plan = decide(&see(engine).await?, &hash);
@@ -168,6 +175,14 @@ pub async fn plan(host: &Host) -> Result<String, ContainerError> {
             "replaces the container: it neither runs nor can be started".to_owned()
         }
     })
+}
+
+/// Ends the container if it is ours, whatever its specification. Whether there was one.
+pub(super) async fn leave(host: &Host, engine: &Docker) -> Result<bool, ContainerError> {
+    let Seen::Here { id, hash: Some(_), .. } = see(engine).await? else { return Ok(false) };
+    close(host).await?;
+    running::remove(engine, &id).await?;
+    Ok(true)
 }
 
 async fn see(engine: &Docker) -> Result<Seen, ContainerError> {
@@ -249,7 +264,7 @@ async fn prove(
     match proof {
         // The process may have ended since: then its last lines are the better answer.
         Err(ContainerError::Proc { .. }) => {
-            let pid = ready::await_end(engine, id, &parts.secrets).await?;
+            let pid = ready::await_end(host, engine, id, &parts.secrets).await?;
             proof::prove(&host.roots.proc, pid, &parts.volume)
         }
         Err(error @ ContainerError::NoProof { .. }) => {
@@ -273,6 +288,7 @@ pub(super) fn body(specification: &Specification, hash: &str) -> ContainerCreate
         ports,
         memory,
         open_files,
+        core,
         labels,
         volume: _,
         configuration: _,
@@ -291,7 +307,11 @@ pub(super) fn body(specification: &Specification, hash: &str) -> ContainerCreate
             (network.clone(), Some(bindings), Some(ports.iter().map(port).collect()))
         }
     };
-    let files = i64::from(*open_files);
+    let limit = |name: &str, limit: u32| ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(i64::from(limit)),
+        hard: Some(i64::from(limit)),
+    };
     ContainerCreateBody {
         image: Some(image.clone()),
         cmd: Some(command.clone()),
@@ -306,11 +326,7 @@ pub(super) fn body(specification: &Specification, hash: &str) -> ContainerCreate
             network_mode: Some(network_mode),
             port_bindings: bindings,
             memory: memory.and_then(|bytes| i64::try_from(bytes).ok()),
-            ulimits: Some(vec![ResourcesUlimits {
-                name: Some("nofile".to_owned()),
-                soft: Some(files),
-                hard: Some(files),
-            }]),
+            ulimits: Some(vec![limit("nofile", *open_files), limit("core", *core)]),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),
                 config: Some(

@@ -22,12 +22,18 @@ use crate::host::Host;
 use crate::instance::Identity;
 use crate::network::Publish;
 use crate::restore::Mode;
+use crate::retry::{Limits, retry};
 use crate::secrets::files;
 
 /// Fixed: it stands in the container's environment, and a new one would replace the container.
 pub const PORT: u16 = 8081;
 /// Given out for at least this long: minio-go asks again after 80 % of the time.
 const LEFT: Duration = Duration::from_mins(15);
+
+/// The boot waits for the first credentials beside a restore's download: throttling and trouble of the service are
+/// sat out, a refusal is not.
+const ASSUME: Limits =
+    Limits::new(Duration::from_mins(2), Duration::from_millis(500), Duration::from_secs(10));
 
 /// Vends until it is dropped.
 #[derive(Debug)]
@@ -46,6 +52,11 @@ impl Vending {
     /// What the server's environment says.
     pub const fn access(&self) -> &DirectS3 {
         &self.access
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(access: DirectS3) -> Self {
+        Self { access, task: tokio::spawn(std::future::pending()) }
     }
 }
 
@@ -75,7 +86,9 @@ pub async fn serve(host: &Host, me: &Identity, role: &str) -> Result<Vending, Co
     let (token, token_dir) = token(host)?;
     let session = format!("weaviate-{}", me.instance_id());
     let source = Source { sts: host.aws(me.region()).await.sts.clone(), role: role.to_owned(), session };
-    let first = source.assume().await.map_err(|source| ContainerError::Assume { source })?;
+    let note = |error: &CallError| host.status.say("start", format!("tries again: {error}"));
+    let first = retry(ASSUME, note, || source.assume()).await;
+    let first = first.map_err(|source| ContainerError::Assume { source })?;
     let failed = |source| ContainerError::Vend { address: format!("{address}:{PORT}"), source };
     let listener = TcpListener::bind((address, PORT)).await.map_err(failed)?;
     let cache = Arc::new(tokio::sync::Mutex::new(first));
