@@ -47,6 +47,11 @@ impl Image {
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
     }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(reference: &str, id: &str) -> Self {
+        Self { reference: reference.to_owned(), id: id.trim().to_owned(), digest: None }
+    }
 }
 
 /// Has the image ready: what is there is used, then the file, then the registry.
@@ -166,7 +171,7 @@ async fn load(host: &Host, engine: &Docker, path: &Path) -> Result<Vec<String>, 
     }
 }
 
-async fn pull(host: &Host, engine: &Docker, reference: &str) -> Result<(), ContainerError> {
+pub(super) async fn pull(host: &Host, engine: &Docker, reference: &str) -> Result<(), ContainerError> {
     host.status.say("pull", format!("pulls {reference}"));
     // The tag stays in the reference: the engine takes "latest" only where there is none.
     let named = if pinned(reference).is_some() || has_tag(reference) {

@@ -17,7 +17,7 @@ use super::spec::{self, Published, Specification};
 use super::{ContainerError, Image, NAME, Running, ServerPlan, bridge, docker, proof, ready};
 use crate::disk::DataVolume;
 use crate::host::Host;
-use crate::network::{self, PlacedAddress};
+use crate::network::{self, NetworkError, PlacedAddress};
 use crate::secrets::Secrets;
 
 /// Starts the server on the interface's address, which lies on `lo` by now, behind the closed door.
@@ -35,13 +35,11 @@ pub async fn start(
 
 /// The container has no way to the metadata and no client has one to it, before there is a server.
 async fn check_door(host: &Host, address: Ipv4Addr) -> Result<(), ContainerError> {
-    let door = |source| ContainerError::Door { source: Box::new(source) };
-    if !network::state(host, Some(address)).await.map_err(door)?.metadata_closed() {
-        // The next run begins behind a door of ours.
-        network::withdraw(host).await.map_err(door)?;
-        return Err(ContainerError::MetadataOpen);
+    match network::check_door(host, address).await {
+        Ok(_) => Ok(()),
+        Err(NetworkError::Ajar { found }) if !found.metadata_closed() => Err(ContainerError::MetadataOpen),
+        Err(source) => Err(ContainerError::Door { source: Box::new(source) }),
     }
-    network::check_door(host, address).await.map(drop).map_err(door)
 }
 
 /// As [`start`], on any address.

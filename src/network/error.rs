@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::DoorState;
 use crate::aws::CallError;
 use crate::config::Cidr;
 use crate::explain::{Class, Explain};
@@ -77,8 +78,8 @@ pub enum NetworkError {
     Door { operation: &'static str, source: ProcessError },
     #[error("nft lists the door in a way that this program does not understand")]
     DoorUnreadable { source: serde_json::Error },
-    #[error("the door does not keep clients out: {what}")]
-    Ajar { what: String },
+    #[error("the door does not keep clients out: {found}")]
+    Ajar { found: DoorState },
 
     // probe
     #[error("no client for the probe could be made")]

@@ -309,7 +309,7 @@ pub async fn check_closed(host: &Host, address: Ipv4Addr) -> Result<Closed, Netw
     match state(host, Some(address)).await? {
         DoorState::Closed => Ok(Closed { address: Some(address) }),
         found @ (DoorState::Absent | DoorState::Open | DoorState::Altered { .. }) => {
-            Err(NetworkError::Ajar { what: found.to_string() })
+            Err(NetworkError::Ajar { found })
         }
     }
 }
@@ -324,7 +324,7 @@ pub async fn check_door(host: &Host, address: Ipv4Addr) -> Result<DoorState, Net
         DoorState::Open if opened() => Ok(found),
         DoorState::Absent | DoorState::Open | DoorState::Altered { .. } => {
             withdraw(host).await?;
-            Err(NetworkError::Ajar { what: found.to_string() })
+            Err(NetworkError::Ajar { found })
         }
     }
 }

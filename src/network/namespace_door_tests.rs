@@ -54,7 +54,7 @@ async fn watched_door() {
     let host = crate::disk::tests::host(root.path(), "[network]\neni = { private_ip = '10.0.2.15' }\n");
     let address = "10.0.2.15".parse().expect("an address");
     let ajar = |done: Result<DoorState, NetworkError>| match done {
-        Err(NetworkError::Ajar { what }) => what,
+        Err(NetworkError::Ajar { found }) => found.to_string(),
         other => panic!("{other:?}"),
     };
     let strict = async || check_closed(&host, address).await.map(|_| DoorState::Closed);
@@ -134,4 +134,24 @@ async fn door_of_host() {
     };
     assert!(!as_user("1000"), "the container's user has no way to the metadata service");
     assert!(as_user("1001"), "others have");
+}
+
+#[tokio::test]
+#[ignore = "is run in a namespace, and without programs, by the test of its name"]
+async fn without_nft() {
+    let door = our_door(Publish::Bridge, None);
+    for (done, operation) in [
+        (door.close().await, "close"),
+        (door.open().await, "open"),
+        (door::door_state(std::slice::from_ref(&door)).await.map(drop), "list"),
+    ] {
+        let error = done.expect_err(operation);
+        assert!(
+            matches!(&error, NetworkError::Door { operation: named, .. } if *named == operation),
+            "{error}"
+        );
+    }
+    let root = tempfile::tempdir().expect("a directory");
+    let error = networkd::declare(&root.path().join("network"), "text").await.expect_err("no networkctl");
+    assert!(matches!(error, NetworkError::Reload { .. }), "{error}");
 }

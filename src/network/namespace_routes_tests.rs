@@ -182,6 +182,7 @@ async fn late_link() {
     let status = Status::default();
     let soon = Duration::from_millis(150);
     let error = netlink.await_link(&status, "eni-1", MAC, soon).await.expect_err("no such link");
+    assert!(matches!(error, NetworkError::LinkAbsent { .. }), "{error}");
     assert!(error.to_string().contains(&format!("eni-1 ({MAC})")), "{error}");
     assert_eq!(error.class(), Class::Retry);
     let awaited = netlink.await_link(&status, "eni-1", MAC, Duration::from_secs(5));
@@ -248,4 +249,21 @@ async fn ways() {
         apply(&netlink, &wanted, &[]).await.expect("mends");
         check_ways(&netlink, &ways).await.expect("the control");
     }
+}
+
+#[tokio::test]
+#[ignore = "is run in a namespace of its own by the test of its name"]
+async fn trouble() {
+    let netlink = Netlink::connect().expect("a socket");
+    let error = netlink.set_up(9999).await.expect_err("no such link");
+    assert!(matches!(error, NetworkError::Netlink { .. }), "{error}");
+    let error = netlink.await_bridge("weaviate0", Duration::from_millis(100)).await.expect_err("no bridge");
+    assert!(matches!(error, NetworkError::BridgeAbsent { .. }), "{error}");
+    let root = tempfile::tempdir().expect("a directory");
+    let host = crate::disk::tests::host(root.path(), "");
+    // No file takes the place of a directory, not even root's.
+    std::fs::create_dir_all(host.roots.state.join("state.json.tmp/x")).expect("makes");
+    host.journal.write(|state| state.opened_in = None).expect_err("spoilt");
+    let error = withdraw(&host).await.expect_err("nothing may say that the door is open");
+    assert!(matches!(error, NetworkError::State(_)), "{error}");
 }

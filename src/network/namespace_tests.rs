@@ -1,7 +1,6 @@
 //! The kernel's real answers, in a network namespace of each test's own.
 //!
-//! A test runs this very binary again under `unshare --net`, with the ignored test that does the work: a
-//! namespace entered by a thread would poison the other tests of the process.
+//! A test runs the ignored test that does the work in a process of its own.
 
 use std::process::{Command, Stdio};
 
@@ -9,6 +8,7 @@ use super::*;
 use crate::explain::{Class, Explain as _};
 use crate::network::probe::{Ways, check_ways};
 use crate::report::Status;
+use crate::tests::alone::alone;
 
 #[path = "namespace_door_tests.rs"]
 mod inside_door;
@@ -18,18 +18,7 @@ mod inside_routes;
 const MAC: &str = "02:00:00:00:02:15";
 
 fn in_namespace(name: &str) {
-    let program = std::env::current_exe().expect("this binary");
-    let name = format!("network::expose::tests::{name}");
-    let output = Command::new("unshare")
-        .args(["--net", "--"])
-        .arg(program)
-        .args(["--exact", &name, "--ignored", "--nocapture"])
-        .stdin(Stdio::null())
-        .output()
-        .expect("unshare runs; these tests need root");
-    let said =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed"), "{name}: {said}");
+    alone(&format!("network::expose::tests::{name}"), &["--net"], None);
 }
 
 #[test]
@@ -80,6 +69,13 @@ fn the_link_is_found_by_its_mac_when_it_appears() {
 #[test]
 fn the_ways_of_replies_are_the_kernels() {
     in_namespace("inside_routes::ways");
+}
+
+#[test]
+fn what_the_kernel_or_the_system_does_not_do_is_named() {
+    in_namespace("inside_routes::trouble");
+    let nowhere = tempfile::tempdir().expect("a directory");
+    alone("network::expose::tests::inside_door::without_nft", &["--net"], Some(nowhere.path()));
 }
 
 fn sh(line: &str) -> String {

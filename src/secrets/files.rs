@@ -87,6 +87,20 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_made_or_written_is_named() {
+        let root = tempfile::tempdir_in("/dev/shm").expect("a directory");
+        let directory = root.path().join("weaviate");
+        std::fs::write(&directory, "").expect("writes");
+        let error = make(&directory, (1000, 1000)).expect_err("a file is in its place");
+        assert!(matches!(&error, SecretsError::File { operation: "made", .. }), "{error}");
+        std::fs::remove_file(&directory).expect("removes");
+        make(&directory, (1000, 1000)).expect("the control");
+        std::fs::create_dir(directory.join("config.json.tmp")).expect("makes");
+        let error = write(&directory, "config.json", b"x", (1000, 1000)).expect_err("a directory");
+        assert!(matches!(&error, SecretsError::File { .. }), "{error}");
+    }
+
+    #[test]
     fn the_file_is_the_servers_and_nobody_elses() {
         let directory = tempfile::tempdir_in("/dev/shm").expect("a directory");
         let config = directory.path().join("weaviate");

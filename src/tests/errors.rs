@@ -10,7 +10,7 @@ use crate::disk::{Disk, DiskError, Plan};
 use crate::explain::Explain;
 use crate::instance::InstanceError;
 use crate::manifest::ManifestError;
-use crate::network::NetworkError;
+use crate::network::{DoorState, NetworkError};
 use crate::restore::RestoreError;
 use crate::secrets::SecretsError;
 use crate::signal::SignalError;
@@ -176,7 +176,7 @@ fn network(rows: &mut Vec<Row>) {
         Reload { source: process() },
         Door { operation: "close", source: process() },
         DoorUnreadable { source: json() },
-        Ajar { what: "the chain quarantine is not what this program wrote".into() },
+        Ajar { found: DoorState::Altered { chain: "quarantine".into() } },
         Client { source: web() },
         Silent { url: url(), source: web() },
         Answer { url: url(), status: 503, wanted: 200 },
