@@ -1,4 +1,4 @@
-//! The one way in which this program runs another.
+//! The one way in which this program runs another, and what it gives up of its own.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,6 +6,15 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
+
+/// No core dump of this program or of those that it runs: keys stand in its memory, and a dump would lie on the
+/// root volume, in systemd-coredump's store or where a crash reporter sends it. The limit ends the file, and a
+/// process that is not dumpable is not handed to a pipe either (core(5)).
+pub fn without_core_dumps() -> std::io::Result<()> {
+    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)?;
+    nix::sys::prctl::set_dumpable(false)?;
+    Ok(())
+}
 
 /// Why a subprocess did not do its work.
 #[derive(Debug, Error)]
@@ -84,6 +93,27 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_secs(5);
+
+    #[test]
+    #[ignore = "gives up what other tests of this process may need: is run alone by the next test"]
+    fn alone() {
+        use nix::sys::resource::{Resource, getrlimit};
+        assert_ne!(nix::sys::prctl::get_dumpable(), Ok(false), "before it the process is as any other");
+        without_core_dumps().expect("may be given up");
+        assert_eq!(getrlimit(Resource::RLIMIT_CORE), Ok((0, 0)));
+        assert_eq!(nix::sys::prctl::get_dumpable(), Ok(false));
+    }
+
+    #[test]
+    fn neither_this_program_nor_a_child_leaves_a_core_dump() {
+        let program = std::env::current_exe().expect("this binary");
+        let output = std::process::Command::new(program)
+            .args(["--exact", "process::tests::alone", "--ignored"])
+            .output()
+            .expect("runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    }
 
     #[tokio::test]
     async fn output_and_input_go_through() {

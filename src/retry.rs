@@ -26,7 +26,7 @@ impl Limits {
 
     /// The pause before try number `tries + 1`: exponential with full jitter above one half, so that nodes
     /// which failed together do not come back together.
-    fn pause(&self, tries: u32) -> Duration {
+    pub fn pause(&self, tries: u32) -> Duration {
         let whole = self.first.saturating_mul(2_u32.saturating_pow(tries.min(16))).min(self.longest);
         whole.mul_f64(rand::rng().random_range(0.5..=1.0))
     }

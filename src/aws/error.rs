@@ -1,5 +1,6 @@
 //! One error for every call: what was called, what the service said, and what kind of answer that is.
 
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use thiserror::Error;
@@ -83,13 +84,13 @@ impl Explain for CallError {
 pub fn failed<E, R>(operation: &'static str, error: &SdkError<E, R>) -> CallError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + HttpStatus,
     SdkError<E, R>: std::error::Error,
 {
     let code = error.meta_code().unwrap_or_default();
     let message = error.meta_message();
     let kind = match error {
-        SdkError::ServiceError(_) => kind(code),
+        SdkError::ServiceError(answer) => kind(code, answer.raw().status()),
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_)
             if chain(error).contains("redentials") =>
         {
@@ -102,6 +103,17 @@ where
         kind,
         code: code.to_owned(),
         message: message.map_or_else(|| chain(error), str::to_owned),
+    }
+}
+
+/// The status of an answer.
+pub trait HttpStatus {
+    fn status(&self) -> u16;
+}
+
+impl HttpStatus for HttpResponse {
+    fn status(&self) -> u16 {
+        Self::status(self).as_u16()
     }
 }
 
@@ -121,7 +133,9 @@ impl<E: ProvideErrorMetadata, R> Meta for SdkError<E, R> {
 
 /// The codes that mean the same in every service (EC2 API, Auto Scaling API, Secrets Manager API and S3 API references,
 /// "Common errors" and "Error responses").
-fn kind(code: &str) -> Kind {
+///
+/// A code that is not listed is told by its status: a balancer or a new version of a service has words of its own.
+fn kind(code: &str, status: u16) -> Kind {
     match code {
         "UnauthorizedOperation"
         | "AccessDenied"
@@ -151,7 +165,11 @@ fn kind(code: &str) -> Kind {
         | "UnrecognizedClientException"
         | "InvalidAccessKeyId"
         | "InvalidToken" => Kind::Credentials,
-        _ => Kind::Refused,
+        _ => match status {
+            429 => Kind::Throttled,
+            500.. => Kind::Service,
+            _ => Kind::Refused,
+        },
     }
 }
 
@@ -172,15 +190,20 @@ mod tests {
     #[test]
     fn codes_have_their_kind() {
         let rows = [
-            ("UnauthorizedOperation", Kind::Denied, Class::Final),
-            ("RequestLimitExceeded", Kind::Throttled, Class::Retry),
-            ("InternalError", Kind::Service, Class::Retry),
-            ("RequestExpired", Kind::Clock, Class::Retry),
-            ("ExpiredToken", Kind::Credentials, Class::Retry),
-            ("InvalidNetworkInterface.InUse", Kind::Refused, Class::Final),
+            ("UnauthorizedOperation", 403, Kind::Denied, Class::Final),
+            ("RequestLimitExceeded", 503, Kind::Throttled, Class::Retry),
+            ("InternalError", 500, Kind::Service, Class::Retry),
+            ("RequestExpired", 400, Kind::Clock, Class::Retry),
+            ("ExpiredToken", 400, Kind::Credentials, Class::Retry),
+            ("InvalidNetworkInterface.InUse", 400, Kind::Refused, Class::Final),
+            ("SomethingNew", 400, Kind::Refused, Class::Final),
+            ("SomethingNew", 429, Kind::Throttled, Class::Retry),
+            ("SomethingNew", 500, Kind::Service, Class::Retry),
+            ("SomethingNew", 503, Kind::Service, Class::Retry),
+            ("AccessDenied", 503, Kind::Denied, Class::Final),
         ];
-        for (code, expected, class) in rows {
-            assert_eq!(kind(code), expected, "{code}");
+        for (code, status, expected, class) in rows {
+            assert_eq!(kind(code, status), expected, "{code} {status}");
             let error = CallError {
                 operation: "ec2:X",
                 kind: expected,

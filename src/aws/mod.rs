@@ -12,4 +12,4 @@ mod clients;
 mod error;
 
 pub use clients::Clients;
-pub use error::{CallError, Kind, failed};
+pub use error::{CallError, HttpStatus, Kind, failed};

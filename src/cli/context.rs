@@ -9,11 +9,19 @@ use crate::host::{Host, Roots};
 use crate::report::Status;
 use crate::state::Journal;
 
+/// A system call that hangs in a blocking thread (a disk that does not answer) must not hold the process: systemd
+/// would kill it later, without its exit code.
+const STUCK: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Runs a command's future on a runtime of its own.
 pub fn block_on(work: impl Future<Output = Exit>) -> Exit {
     // Two workers: hashing beside transfers; everything else waits for others.
     match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => {
+            let exit = runtime.block_on(work);
+            runtime.shutdown_timeout(STUCK);
+            exit
+        }
         Err(error) => {
             eprintln!("The runtime could not be started: {error}.");
             Exit::Retry
@@ -39,4 +47,26 @@ pub fn observer(globals: &Globals) -> Result<Host, Exit> {
     let roots = roots(globals);
     let journal = Journal::observe(&roots.state).map_err(|error| Exit::refuse(&error))?;
     Ok(Host::new(settings, roots, Arc::new(journal), Status::default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_hangs_does_not_hold_the_exit() {
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let (told, hangs) = std::sync::mpsc::channel::<()>();
+        let exit = block_on(async {
+            tokio::task::spawn_blocking(move || {
+                let _ = told.send(());
+                held.recv()
+            });
+            // The runtime waits only for threads that have begun.
+            let _ = hangs.recv();
+            Exit::Done
+        });
+        assert!(matches!(exit, Exit::Done));
+        assert!(let_go.send(()).is_ok(), "the thread hangs still, and nobody waits for it");
+    }
 }

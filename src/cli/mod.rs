@@ -76,6 +76,10 @@ pub(crate) fn command() -> clap::Command {
 
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
+    if let Err(error) = crate::process::without_core_dumps() {
+        eprintln!("Core dumps cannot be switched off, and keys would stand in one: {error}.");
+        return Exit::Retry.into();
+    }
     let line = match Line::try_parse() {
         Ok(line) => line,
         Err(error) => {

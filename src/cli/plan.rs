@@ -10,6 +10,8 @@
 //!
 //! To add a step's row: a function here that asks its domain, and its line in [`look`].
 
+use std::net::Ipv4Addr;
+
 use serde::Serialize;
 use tokio::join;
 
@@ -90,8 +92,14 @@ async fn look(host: &Host) -> Vec<Row> {
     let mut rows = vec![Row::does(Step::Identify, this)];
     let volume = disk::plan(host, &me).await;
     let located = network::locate(host, &me).await;
-    let (fetched, image, started, door, signalled) =
-        join!(fetch(host, &me), container::plan_image(host), container::plan(host), door(), hook(host, &me));
+    let address = located.as_ref().ok().map(LocatedEni::address);
+    let (fetched, image, started, door, signalled) = join!(
+        fetch(host, &me),
+        container::plan_image(host),
+        container::plan(host),
+        door(host, address),
+        hook(host, &me)
+    );
     rows.extend([
         prepare(&volume),
         fetched,
@@ -156,17 +164,15 @@ async fn fetch(host: &Host, me: &Identity) -> Row {
     Row::does(Step::Fetch, format!("fetches {}", names.join(", ")))
 }
 
-async fn door() -> Row {
-    match network::state().await {
-        Ok(DoorState::Open { .. }) => {
-            Row::does(Step::Expose, "the door is open; it stays so if nothing changed")
-        }
-        Ok(DoorState::Closed { .. }) => {
+async fn door(host: &Host, address: Option<Ipv4Addr>) -> Row {
+    match network::state(host, address).await {
+        Ok(DoorState::Open) => Row::does(Step::Expose, "the door is open; it stays so if nothing changed"),
+        Ok(DoorState::Closed) => {
             Row::does(Step::Expose, "opens the door once the data is verified; it is closed now")
         }
-        Ok(DoorState::Absent) => Row::does(
+        Ok(found @ (DoorState::Absent | DoorState::Altered { .. })) => Row::does(
             Step::Expose,
-            "closes the door first: there is none; opens it once the data is verified",
+            format!("closes the door first: {found}; opens it once the data is verified"),
         ),
         Err(error) => Row::refuses(Step::Expose, &error),
     }

@@ -28,6 +28,8 @@ fn the_smallest_configuration_is_enough() {
     assert_eq!(settings.network.bridge, "weaviate0");
 }
 
+const OIDC: &str = "[weaviate.oidc]\nissuer = 'https://id.example'\nclient_id = 'weaviate'\n";
+
 #[test]
 fn each_problem_names_its_key() {
     let rows = [
@@ -39,6 +41,25 @@ fn each_problem_names_its_key() {
         ("[network]\nlink_deadline = 'soon'", "`network.link_deadline` is \"soon\", not a duration"),
         ("[network]\nbridge = 'a-name-that-is-too-long'", "`network.bridge` is not a name for an interface"),
         ("[network]\nbridge_subnet = '172.30.254.1/24'", "`network.bridge_subnet` is \"172.30.254.1/24\""),
+        ("[network]\ntable = 0", "`network.table` is 0, which is the kernel's own"),
+        ("[network]\ntable = 254", "`network.table` is 254, which is the kernel's own"),
+        ("[network]\npriority = 0", "`network.priority` is 0"),
+        ("[network]\npriority = 32765", "`network.priority` is 32765"),
+        ("[storage]\nuid = 0", "`storage.uid` is 0: the server must not run as root"),
+        (OIDC, "`weaviate.oidc.admin_users` is missing"),
+        (
+            &format!("{OIDC}admin_users = ['alice']\nread_only_users = ['alice']\n"),
+            "`weaviate.oidc.read_only_users` names alice, who is in `admin_users` too",
+        ),
+        (
+            &format!("{OIDC}admin_users = ['reader']\n"),
+            "`weaviate.oidc.admin_users` names reader, who is the user of an API key",
+        ),
+        (
+            &format!("{OIDC}admin_groups = ['ops']\n"),
+            "`weaviate.oidc.groups_claim` is missing: groups are read from a claim",
+        ),
+        ("[weaviate]\nenv = { AWS_ROLE_ARN = 'x' }", "`weaviate.env` sets AWS_ROLE_ARN"),
         ("[weaviate]\nkeys = { admin = 'hunter2' }", "`weaviate.keys.admin` is not a reference to a secret"),
         ("[weaviate]\nenv = { ENABLE_MODULES = 'x' }", "`weaviate.env` sets ENABLE_MODULES"),
         ("[weaviate]\nmemory = '2GB'", "`weaviate.memory` is \"2GB\", not a size"),

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use bollard::Docker;
 use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest, NetworkInspect};
-use bollard::query_parameters::InspectNetworkOptions;
+use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder};
 
-use super::{ContainerError, docker, spec};
+use super::{ContainerError, docker, spec, start};
 use crate::host::Host;
 
 /// Docker's option for the name of the interface.
@@ -23,8 +23,18 @@ pub async fn ensure(host: &Host, engine: &Docker) -> Result<(), ContainerError> 
         );
         let Some(found) = docker::absent(found.await)? else {
             match create(host, engine).await {
-                Err(error) if matches!(docker::status(&error), Some((409, _))) => continue,
-                other => return other,
+                Err(error) => match docker::status(&error) {
+                    Some((409, _)) => continue,
+                    Some((_, message)) if message.contains("overlaps with other one") => {
+                        let what = message.to_owned();
+                        if remove_older(host, engine).await? {
+                            continue;
+                        }
+                        return Err(ContainerError::Bridge { bridge: network.bridge.clone(), what });
+                    }
+                    _ => return Err(error),
+                },
+                done => return done,
             }
         };
         let Err(what) = check(&found, &network.bridge, &network.bridge_subnet.to_string()) else {
@@ -39,6 +49,23 @@ pub async fn ensure(host: &Host, engine: &Docker) -> Result<(), ContainerError> 
         docker::absent(gone)?;
     }
     Err(ContainerError::Bridge { bridge: network.bridge.clone(), what: "it changes all the time".to_owned() })
+}
+
+/// Removes networks of ours under other names: `network.bridge` was changed. The container that is on one is replaced
+/// in any case, because its specification names the network. Whether there was one.
+async fn remove_older(host: &Host, engine: &Docker) -> Result<bool, ContainerError> {
+    let filters = HashMap::from([("label", vec![spec::label("network")])]);
+    let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+    let found = docker::call("list the networks", engine.list_networks(Some(options))).await?;
+    let names = found.into_iter().filter_map(|network| network.name);
+    let older: Vec<String> = names.filter(|name| *name != host.settings.network.bridge).collect();
+    if !older.is_empty() {
+        start::leave(host, engine).await?;
+    }
+    for name in &older {
+        docker::absent(docker::call("remove the network", engine.remove_network(name)).await)?;
+    }
+    Ok(!older.is_empty())
 }
 
 async fn create(host: &Host, engine: &Docker) -> Result<(), ContainerError> {

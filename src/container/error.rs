@@ -47,14 +47,18 @@ pub enum ContainerError {
     Door { source: Box<crate::network::NetworkError> },
     #[error("the container's specification would hold a secret")]
     Leak,
-    #[error("the specification cannot be written down")]
-    Specification { source: serde_json::Error },
     #[error("the credentials for the container cannot be served on {address}")]
     Vend { address: String, source: std::io::Error },
     #[error("the role weaviate.s3_role_arn cannot be assumed")]
     Assume { source: crate::aws::CallError },
     #[error("the token for the container's credentials cannot be written")]
     Token { source: Box<crate::secrets::SecretsError> },
+}
+
+/// Whether a registry asks who we are: ECR and other private ones (Docker's own words, and the token server's).
+pub fn wants_login(message: &str) -> bool {
+    let message = message.to_lowercase();
+    ["no basic auth credentials", "authentication required"].iter().any(|words| message.contains(words))
 }
 
 impl Explain for ContainerError {
@@ -80,9 +84,11 @@ impl Explain for ContainerError {
             | Self::NotOurs { .. }
             | Self::OpenFiles { .. }
             | Self::Refused { .. }
-            | Self::Exited { .. }
-            | Self::Leak
-            | Self::Specification { .. } => Class::Final,
+            | Self::Leak => Class::Final,
+            // Its own word is final. A signal that was not for want of memory, 0, and no code at all come from
+            // outside: somebody stopped it, or the engine was restarted.
+            Self::Exited { code: 1..128, .. } | Self::Exited { oom: true, .. } => Class::Final,
+            Self::Exited { .. } => Class::Retry,
             Self::Assume { source } => source.class(),
             Self::Token { source } => source.class(),
         }
@@ -95,6 +101,10 @@ impl Explain for ContainerError {
             }
             Self::Call { .. } | Self::Slow { .. } => "Look into `journalctl -u docker`.".to_owned(),
             Self::Pull { again: true, .. } => "Check the way to the registry; it is tried again.".to_owned(),
+            Self::Pull { again: false, message, .. } if wants_login(message) => {
+                "This program logs in to no registry: mirror the image to one without, or set weaviate.image_file."
+                    .to_owned()
+            }
             Self::Pull { again: false, image, .. } => {
                 format!("Check that {image} exists and may be pulled, or set weaviate.image_file.")
             }
@@ -129,7 +139,6 @@ impl Explain for ContainerError {
             }
             Self::Door { source } => source.remedy(),
             Self::Leak => "Take the secret out of weaviate.env and the image's name.".to_owned(),
-            Self::Specification { .. } => "This is a bug: report it with the log.".to_owned(),
             Self::Vend { .. } => "Find what else listens there; it is tried again.".to_owned(),
             Self::Assume { source } => {
                 format!("{} Let the role trust the instance's role.", source.remedy())

@@ -47,6 +47,11 @@ impl Image {
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
     }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(reference: &str, id: &str) -> Self {
+        Self { reference: reference.to_owned(), id: id.trim().to_owned(), digest: None }
+    }
 }
 
 /// Has the image ready: what is there is used, then the file, then the registry.
@@ -166,7 +171,7 @@ async fn load(host: &Host, engine: &Docker, path: &Path) -> Result<Vec<String>, 
     }
 }
 
-async fn pull(host: &Host, engine: &Docker, reference: &str) -> Result<(), ContainerError> {
+pub(super) async fn pull(host: &Host, engine: &Docker, reference: &str) -> Result<(), ContainerError> {
     host.status.say("pull", format!("pulls {reference}"));
     // The tag stays in the reference: the engine takes "latest" only where there is none.
     let named = if pinned(reference).is_some() || has_tag(reference) {
@@ -215,18 +220,19 @@ fn has_tag(reference: &str) -> bool {
 /// Answers of a registry that a retry does not change (distribution specification, error codes).
 fn is_final(message: &str) -> bool {
     let message = message.to_lowercase();
-    [
-        "manifest unknown",
-        "not found",
-        "access denied",
-        "unauthorized",
-        "denied:",
-        "invalid reference",
-        "name unknown",
-        "no matching manifest",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
+    super::error::wants_login(&message)
+        || [
+            "manifest unknown",
+            "not found",
+            "access denied",
+            "unauthorized",
+            "denied:",
+            "invalid reference",
+            "name unknown",
+            "no matching manifest",
+        ]
+        .iter()
+        .any(|words| message.contains(words))
 }
 
 #[cfg(test)]
@@ -264,6 +270,10 @@ mod tests {
             ("Get http://r/v2/: dial tcp: connection refused", false),
             ("received unexpected HTTP status: 503 Service Unavailable", false),
             ("toomanyrequests: rate limit", false),
+            (
+                "Head https://1.dkr.ecr.eu-central-1.amazonaws.com/v2/weaviate/manifests/1: no basic auth credentials",
+                true,
+            ),
         ] {
             assert_eq!(is_final(message), expected, "{message}");
         }

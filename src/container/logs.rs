@@ -1,11 +1,13 @@
 //! The server's last lines, without secrets.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bollard::Docker;
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt as _;
 
+use crate::host::Host;
 use crate::secrets::Secrets;
 
 const LINES: usize = 20;
@@ -13,7 +15,7 @@ const LINES: usize = 20;
 const LETTERS: usize = 2000;
 
 /// The last lines; what cannot be read within 3 s is said instead.
-pub async fn last(engine: &Docker, id: &str, secrets: &Secrets) -> Vec<String> {
+pub async fn last(host: &Host, engine: &Docker, id: &str, secrets: &Secrets) -> Vec<String> {
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&LINES.to_string()).build();
     let mut text = String::new();
     let mut stream = std::pin::pin!(engine.logs(id, Some(options)));
@@ -33,12 +35,20 @@ pub async fn last(engine: &Docker, id: &str, secrets: &Secrets) -> Vec<String> {
     if tokio::time::timeout(Duration::from_secs(3), read).await.is_err() {
         text.push_str("\n(the log could not be read in time)");
     }
-    let lines: Vec<String> = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| redact(line, secrets.values()))
-        .collect();
+    let hidden = || secrets.values().chain(of_environment(&host.settings.weaviate.env));
+    let lines: Vec<String> =
+        text.lines().filter(|line| !line.trim().is_empty()).map(|line| redact(line, hidden())).collect();
     lines[lines.len().saturating_sub(LINES)..].to_vec()
+}
+
+/// Keys that server modules take from the environment only (`OPENAI_APIKEY`, `COHERE_API_KEY`, …). One so short that
+/// it may be part of any word would make the line unreadable and hide nothing.
+fn of_environment(env: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    let secret = |name: &str| {
+        let name = name.to_ascii_uppercase();
+        ["KEY", "TOKEN", "SECRET", "PASSWORD"].iter().any(|end| name.ends_with(end))
+    };
+    env.iter().filter(move |(name, value)| secret(name) && value.len() >= 4).map(|(_, value)| value.as_str())
 }
 
 /// `line` with every secret in it replaced: as it is, and as JSON writes it.
@@ -63,7 +73,27 @@ pub fn redact<'a>(line: &str, secrets: impl Iterator<Item = &'a str>) -> String 
 
 #[cfg(test)]
 mod tests {
-    use super::redact;
+    use std::collections::BTreeMap;
+
+    use super::{of_environment, redact};
+
+    #[test]
+    fn keys_of_modules_are_secrets_as_well() {
+        let env: BTreeMap<String, String> = [
+            ("OPENAI_APIKEY", "sk-1234"),
+            ("COHERE_API_KEY", "co-1234"),
+            ("hf_token", "hf-1234"),
+            ("A_SECRET", "s-1234"),
+            ("DB_PASSWORD", "p-1234"),
+            ("SHORT_KEY", "1"),
+            ("LOG_LEVEL", "debug"),
+            ("KEYSPACE", "main-space"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let found: Vec<&str> = of_environment(&env).collect();
+        assert_eq!(found, ["s-1234", "co-1234", "p-1234", "sk-1234", "hf-1234"]);
+    }
 
     #[test]
     fn secrets_do_not_get_through() {

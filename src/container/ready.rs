@@ -30,7 +30,7 @@ pub async fn wait(
         .map_err(|error| ContainerError::Refused { message: error.to_string() })?;
     let url = format!("{base_url}/v1/.well-known/ready");
     loop {
-        check_alive(engine, id, secrets).await?;
+        check_alive(host, engine, id, secrets).await?;
         let answer = web.get(&url).send().await;
         let status = match &answer {
             Ok(answer) if answer.status().is_success() => return Ok(()),
@@ -40,7 +40,10 @@ pub async fn wait(
         };
         host.status.say("start", status);
         if Instant::now() >= end {
-            return Err(ContainerError::NotReady { deadline, log: logs::last(engine, id, secrets).await });
+            return Err(ContainerError::NotReady {
+                deadline,
+                log: logs::last(host, engine, id, secrets).await,
+            });
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -50,10 +53,15 @@ pub async fn wait(
 const NOTICE: Duration = Duration::from_secs(3);
 
 /// For a process that looks gone: the error of its end as soon as Docker knows of it, or its id if it lives on.
-pub async fn await_end(engine: &Docker, id: &str, secrets: &Secrets) -> Result<i64, ContainerError> {
+pub async fn await_end(
+    host: &Host,
+    engine: &Docker,
+    id: &str,
+    secrets: &Secrets,
+) -> Result<i64, ContainerError> {
     let end = Instant::now() + NOTICE;
     loop {
-        let pid = check_alive(engine, id, secrets).await?;
+        let pid = check_alive(host, engine, id, secrets).await?;
         if Instant::now() >= end {
             return Ok(pid);
         }
@@ -62,7 +70,12 @@ pub async fn await_end(engine: &Docker, id: &str, secrets: &Secrets) -> Result<i
 }
 
 /// A server that has ended says why in its last lines.
-pub async fn check_alive(engine: &Docker, id: &str, secrets: &Secrets) -> Result<i64, ContainerError> {
+pub async fn check_alive(
+    host: &Host,
+    engine: &Docker,
+    id: &str,
+    secrets: &Secrets,
+) -> Result<i64, ContainerError> {
     let found =
         docker::call("look at the container", engine.inspect_container(id, None::<InspectContainerOptions>))
             .await?;
@@ -72,7 +85,7 @@ pub async fn check_alive(engine: &Docker, id: &str, secrets: &Secrets) -> Result
         _ => Err(ContainerError::Exited {
             code: state.exit_code.unwrap_or(-1),
             oom: state.oom_killed.unwrap_or(false),
-            log: logs::last(engine, id, secrets).await,
+            log: logs::last(host, engine, id, secrets).await,
         }),
     }
 }

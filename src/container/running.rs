@@ -62,6 +62,10 @@ impl Running {
     pub const fn address(&self) -> Ipv4Addr {
         self.parts.address
     }
+    /// The container's own address on the bridge; the published one on the host's network.
+    pub const fn inside(&self) -> Ipv4Addr {
+        self.inside
+    }
     /// For this program itself; clients come by [`Self::address`].
     pub fn base_url(&self) -> String {
         format!("http://{}:{REST_PORT}", self.inside)

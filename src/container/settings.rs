@@ -23,7 +23,16 @@ pub struct Oidc {
     pub scopes: Vec<String>,
     pub username_claim: String,
     pub groups_claim: Option<String>,
+    /// Who of those that come by OIDC may do everything, and who may only read: the server's list of admins is
+    /// always on, and whoever it does not name gets 403 for everything.
+    pub admin_users: Vec<String>,
+    pub admin_groups: Vec<String>,
+    pub read_only_users: Vec<String>,
+    pub read_only_groups: Vec<String>,
 }
+
+/// The names that the server gives to those who come with a key, and without one.
+const OWN_USERS: [&str; 4] = ["admin", "writer", "reader", "anonymous"];
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -57,12 +66,21 @@ pub const OWNED_ENVIRONMENT: &[&str] = &[
     "AUTHORIZATION_ADMINLIST_ENABLED",
     "AUTHORIZATION_ADMINLIST_USERS",
     "AUTHORIZATION_ADMINLIST_READONLY_USERS",
+    "AUTHORIZATION_ADMINLIST_GROUPS",
+    "AUTHORIZATION_ADMINLIST_READONLY_GROUPS",
+    "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_KEY",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_REGION",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "BACKUP_FILESYSTEM_PATH",
+    "BACKUP_S3_AUTH_PROXY_ENDPOINT",
     "BACKUP_S3_BUCKET",
     "BACKUP_S3_ENDPOINT",
     "BACKUP_S3_PATH",
@@ -116,6 +134,47 @@ impl Oidc {
         let scopes = section.or("scopes", Vec::new());
         let username_claim = section.or("username_claim", "sub".to_owned());
         let groups_claim = section.optional("groups_claim");
-        Some(Self { issuer: issuer?, client_id: client_id?, scopes, username_claim, groups_claim })
+        let admin_users: Vec<String> = section.or("admin_users", Vec::new());
+        let admin_groups: Vec<String> = section.or("admin_groups", Vec::new());
+        let read_only_users: Vec<String> = section.or("read_only_users", Vec::new());
+        let read_only_groups: Vec<String> = section.or("read_only_groups", Vec::new());
+        if [&admin_users, &admin_groups, &read_only_users, &read_only_groups]
+            .iter()
+            .all(|list| list.is_empty())
+        {
+            section.problem(
+                "admin_users",
+                "is missing: without it, `admin_groups`, `read_only_users` and `read_only_groups` nobody who comes by OIDC may do anything",
+            );
+        }
+        // The server does not start with a subject on both lists (its adminlist/config.go).
+        for (key, admins, readers) in [
+            ("read_only_users", &admin_users, &read_only_users),
+            ("read_only_groups", &admin_groups, &read_only_groups),
+        ] {
+            if let Some(both) = readers.iter().find(|name| admins.contains(name)) {
+                let other = key.replace("read_only", "admin");
+                section.problem(key, format!("names {both}, who is in `{other}` too"));
+            }
+        }
+        for (key, list) in [("admin_users", &admin_users), ("read_only_users", &read_only_users)] {
+            if let Some(own) = list.iter().find(|name| OWN_USERS.contains(&name.as_str())) {
+                section.problem(key, format!("names {own}, who is the user of an API key"));
+            }
+        }
+        if groups_claim.is_none() && !(admin_groups.is_empty() && read_only_groups.is_empty()) {
+            section.problem("groups_claim", "is missing: groups are read from a claim");
+        }
+        Some(Self {
+            issuer: issuer?,
+            client_id: client_id?,
+            scopes,
+            username_claim,
+            groups_claim,
+            admin_users,
+            admin_groups,
+            read_only_users,
+            read_only_groups,
+        })
     }
 }

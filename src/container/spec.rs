@@ -5,11 +5,10 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::vend::Vending;
-use super::{ContainerError, GRPC_PORT, Image, REST_PORT};
+use super::{GRPC_PORT, Image, REST_PORT};
 use crate::disk::DataVolume;
 use crate::hex::hex;
 use crate::host::Host;
@@ -40,7 +39,7 @@ pub struct DirectS3 {
 }
 
 /// Everything that Docker is told. Ordered, so that its text and hash are the same in every run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Specification {
     pub image: String,
     pub command: Vec<String>,
@@ -52,6 +51,8 @@ pub struct Specification {
     pub ports: Vec<u16>,
     pub memory: Option<u64>,
     pub open_files: u32,
+    /// Bytes of a core dump: none, because keys stand in the server's memory.
+    pub core: u32,
     pub labels: BTreeMap<String, String>,
     /// A new file system, or another configuration file, needs a new container. Salted with the volume's nonce:
     /// the hash of a weak key must not stand in a label.
@@ -59,7 +60,7 @@ pub struct Specification {
     pub configuration: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Published {
     /// On this address, from this network.
     Bridge {
@@ -73,9 +74,10 @@ pub enum Published {
 
 impl Specification {
     /// The label by which the next run knows whether the container is the one it would make.
-    pub fn hash(&self) -> Result<String, ContainerError> {
-        let text = serde_json::to_vec(self).map_err(|source| ContainerError::Specification { source })?;
-        Ok(hex(&Sha256::digest(text)))
+    ///
+    /// Of its debug text: that names every field and value, and cannot fail.
+    pub fn hash(&self) -> String {
+        hex(&Sha256::digest(format!("{self:?}")))
     }
 }
 
@@ -131,6 +133,7 @@ pub fn specify(
         ports,
         memory: settings.memory.map(|size| size.0),
         open_files: settings.open_files,
+        core: 0,
         labels: BTreeMap::from([
             (label("deployment"), host.settings.node.deployment.to_string()),
             (label("node"), host.settings.node.name.to_string()),
@@ -224,3 +227,7 @@ pub fn leaks(specification: &Specification, secrets: &Secrets) -> bool {
         .filter(|value| value.len() >= 8)
         .any(|value| shown.iter().any(|text| text.contains(value)))
 }
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;

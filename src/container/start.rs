@@ -17,7 +17,7 @@ use super::spec::{self, Published, Specification};
 use super::{ContainerError, Image, NAME, Running, ServerPlan, bridge, docker, proof, ready};
 use crate::disk::DataVolume;
 use crate::host::Host;
-use crate::network::{self, PlacedAddress};
+use crate::network::{self, NetworkError, PlacedAddress};
 use crate::secrets::Secrets;
 
 /// Starts the server on the interface's address, which lies on `lo` by now, behind the closed door.
@@ -29,12 +29,17 @@ pub async fn start(
     image: &Image,
     plan: &ServerPlan,
 ) -> Result<Running, ContainerError> {
-    match network::metadata_closed().await {
-        Ok(true) => {}
-        Ok(false) => return Err(ContainerError::MetadataOpen),
-        Err(source) => return Err(ContainerError::Door { source: Box::new(source) }),
-    }
+    check_door(host, placed.address()).await?;
     start_at(host, placed.address(), volume, secrets, image, plan).await
+}
+
+/// The container has no way to the metadata and no client has one to it, before there is a server.
+async fn check_door(host: &Host, address: Ipv4Addr) -> Result<(), ContainerError> {
+    match network::check_door(host, address).await {
+        Ok(_) => Ok(()),
+        Err(NetworkError::Ajar { found }) if !found.metadata_closed() => Err(ContainerError::MetadataOpen),
+        Err(source) => Err(ContainerError::Door { source: Box::new(source) }),
+    }
 }
 
 /// As [`start`], on any address.
@@ -71,14 +76,14 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
     }
     let (id, adopted) = settle(host, &engine, &specification).await?;
     host.status.say("start", "waits for the server's process");
-    let pid = ready::check_alive(&engine, &id, &parts.secrets).await?;
+    let pid = ready::check_alive(host, &engine, &id, &parts.secrets).await?;
     prove(&engine, host, &id, pid, &parts).await?;
     let inside = match specification.publish {
         Published::Bridge { .. } => match inside(&engine, &id).await {
             Ok(inside) => inside,
             Err(error) => {
                 // A server that has ended has no address either: then its last lines are the better answer.
-                ready::await_end(&engine, &id, &parts.secrets).await?;
+                ready::await_end(host, &engine, &id, &parts.secrets).await?;
                 return Err(error);
             }
         },
@@ -115,7 +120,7 @@ async fn settle(
     engine: &Docker,
     specification: &Specification,
 ) -> Result<(String, bool), ContainerError> {
-    let hash = specification.hash()?;
+    let hash = specification.hash();
     let mut last = String::new();
     for _ in 0..6 {
         let plan = decide(&see(engine).await?, &hash);
@@ -168,6 +173,14 @@ pub async fn plan(host: &Host) -> Result<String, ContainerError> {
             "replaces the container: it neither runs nor can be started".to_owned()
         }
     })
+}
+
+/// Ends the container if it is ours, whatever its specification. Whether there was one.
+pub(super) async fn leave(host: &Host, engine: &Docker) -> Result<bool, ContainerError> {
+    let Seen::Here { id, hash: Some(_), .. } = see(engine).await? else { return Ok(false) };
+    close(host).await?;
+    running::remove(engine, &id).await?;
+    Ok(true)
 }
 
 async fn see(engine: &Docker) -> Result<Seen, ContainerError> {
@@ -249,7 +262,7 @@ async fn prove(
     match proof {
         // The process may have ended since: then its last lines are the better answer.
         Err(ContainerError::Proc { .. }) => {
-            let pid = ready::await_end(engine, id, &parts.secrets).await?;
+            let pid = ready::await_end(host, engine, id, &parts.secrets).await?;
             proof::prove(&host.roots.proc, pid, &parts.volume)
         }
         Err(error @ ContainerError::NoProof { .. }) => {
@@ -273,6 +286,7 @@ pub(super) fn body(specification: &Specification, hash: &str) -> ContainerCreate
         ports,
         memory,
         open_files,
+        core,
         labels,
         volume: _,
         configuration: _,
@@ -291,7 +305,11 @@ pub(super) fn body(specification: &Specification, hash: &str) -> ContainerCreate
             (network.clone(), Some(bindings), Some(ports.iter().map(port).collect()))
         }
     };
-    let files = i64::from(*open_files);
+    let limit = |name: &str, limit: u32| ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(i64::from(limit)),
+        hard: Some(i64::from(limit)),
+    };
     ContainerCreateBody {
         image: Some(image.clone()),
         cmd: Some(command.clone()),
@@ -306,11 +324,7 @@ pub(super) fn body(specification: &Specification, hash: &str) -> ContainerCreate
             network_mode: Some(network_mode),
             port_bindings: bindings,
             memory: memory.and_then(|bytes| i64::try_from(bytes).ok()),
-            ulimits: Some(vec![ResourcesUlimits {
-                name: Some("nofile".to_owned()),
-                soft: Some(files),
-                hard: Some(files),
-            }]),
+            ulimits: Some(vec![limit("nofile", *open_files), limit("core", *core)]),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),
                 config: Some(

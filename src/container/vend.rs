@@ -22,12 +22,18 @@ use crate::host::Host;
 use crate::instance::Identity;
 use crate::network::Publish;
 use crate::restore::Mode;
+use crate::retry::{Limits, retry};
 use crate::secrets::files;
 
 /// Fixed: it stands in the container's environment, and a new one would replace the container.
 pub const PORT: u16 = 8081;
 /// Given out for at least this long: minio-go asks again after 80 % of the time.
 const LEFT: Duration = Duration::from_mins(15);
+
+/// The boot waits for the first credentials beside a restore's download: throttling and trouble of the service are
+/// sat out, a refusal is not.
+const ASSUME: Limits =
+    Limits::new(Duration::from_mins(2), Duration::from_millis(500), Duration::from_secs(10));
 
 /// Vends until it is dropped.
 #[derive(Debug)]
@@ -46,6 +52,11 @@ impl Vending {
     /// What the server's environment says.
     pub const fn access(&self) -> &DirectS3 {
         &self.access
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(access: DirectS3) -> Self {
+        Self { access, task: tokio::spawn(std::future::pending()) }
     }
 }
 
@@ -73,16 +84,22 @@ pub async fn serve(host: &Host, me: &Identity, role: &str) -> Result<Vending, Co
         Publish::Host => Ipv4Addr::LOCALHOST,
     };
     let (token, token_dir) = token(host)?;
-    let session = format!("weaviate-{}", me.instance_id());
-    let source = Source { sts: host.aws(me.region()).await.sts.clone(), role: role.to_owned(), session };
-    let first = source.assume().await.map_err(|source| ContainerError::Assume { source })?;
     let failed = |source| ContainerError::Vend { address: format!("{address}:{PORT}"), source };
     let listener = TcpListener::bind((address, PORT)).await.map_err(failed)?;
+    let session = format!("weaviate-{}", me.instance_id());
+    let source = Source { sts: host.aws(me.region()).await.sts.clone(), role: role.to_owned(), session };
+    let first = first(host, &source, ASSUME).await?;
     let cache = Arc::new(tokio::sync::Mutex::new(first));
     let task = tokio::spawn(listen(listener, Arc::new(source), cache, Arc::new(token)));
     let region = host.settings.backup.region.clone().unwrap_or_else(|| me.region().to_owned());
     let credentials_uri = format!("http://{address}:{PORT}/credentials");
     Ok(Vending { access: DirectS3 { credentials_uri, token_dir, region }, task })
+}
+
+async fn first(host: &Host, source: &Source, limits: Limits) -> Result<Credentials, ContainerError> {
+    let note = |error: &CallError| host.status.say("start", format!("tries again: {error}"));
+    let first = retry(limits, note, || source.assume()).await;
+    first.map_err(|source| ContainerError::Assume { source })
 }
 
 /// The token of an earlier run of this boot goes on: a server that runs holds it.
@@ -229,6 +246,55 @@ mod tests {
             assert_eq!(check(&request(path, header), "abc"), expected, "{path} {header}");
         }
         assert_eq!(check("", "abc"), Err("404 Not Found"));
+    }
+
+    const TAKEN: &str = "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIA1</AccessKeyId>\
+        <SecretAccessKey>secret</SecretAccessKey><SessionToken>session</SessionToken>\
+        <Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>";
+
+    /// An STS that gives these codes one by one, and then the credentials.
+    async fn sts(codes: &[&'static str]) -> Source {
+        let codes = Arc::new(std::sync::Mutex::new(std::collections::VecDeque::from(codes.to_vec())));
+        let answer = move || {
+            let code = codes.lock().expect("not poisoned").pop_front();
+            async move {
+                let error = |code| {
+                    let text = format!(
+                        "<ErrorResponse><Error><Code>{code}</Code><Message>no</Message></Error></ErrorResponse>"
+                    );
+                    (axum::http::StatusCode::BAD_REQUEST, text)
+                };
+                code.map_or_else(|| (axum::http::StatusCode::OK, TAKEN.to_owned()), error)
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+        let config = aws_sdk_sts::Config::builder()
+            .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
+            .region(aws_sdk_sts::config::Region::new("eu-central-1"))
+            .endpoint_url(endpoint)
+            .credentials_provider(aws_credential_types::Credentials::new(
+                "AKID", "secret", None, None, "test",
+            ))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .retry_config(aws_sdk_sts::config::retry::RetryConfig::disabled())
+            .build();
+        Source { sts: aws_sdk_sts::Client::from_conf(config), role: "arn".into(), session: "s".into() }
+    }
+
+    #[tokio::test]
+    async fn the_first_credentials_are_waited_for_unless_the_role_refuses() {
+        let root = tempfile::tempdir().expect("a directory");
+        let host = crate::disk::tests::host(root.path(), "");
+        let soon = Limits::new(Duration::from_secs(5), Duration::from_millis(10), Duration::from_millis(50));
+        let taken = first(&host, &sts(&["Throttling", "InternalFailure"]).await, soon).await;
+        assert_eq!(taken.expect("the third time").access_key_id(), "ASIA1");
+        let refused = first(&host, &sts(&["AccessDenied"]).await, soon).await.expect_err("once is enough");
+        assert!(
+            matches!(&refused, ContainerError::Assume { source } if source.kind == aws::Kind::Denied),
+            "{refused}"
+        );
     }
 
     #[tokio::test]

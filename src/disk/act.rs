@@ -1,4 +1,7 @@
 //! The two things that change a disk: a file system is made, and mounted.
+//!
+//! Both begin with the disk's serial in the journal, and so does every later write of `volume`: the root volume
+//! may have been replaced since the disk was formatted, and the journal with it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,12 +18,17 @@ const FLAGS: MsFlags =
     MsFlags::MS_NOATIME.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOSUID).union(MsFlags::MS_NOEXEC);
 const FLAG_WORDS: &str = "noatime,nodev,nosuid,noexec";
 
+/// Names the disk in the journal. To be called, and to succeed, before a byte of it is changed.
+pub fn name(host: &Host, disk: &Disk) -> Result<(), DiskError> {
+    host.journal
+        .name_disk(&disk.serial)
+        .map_err(|source| DiskError::Journal { serial: disk.serial.clone(), source })
+}
+
 pub async fn format(host: &Host, disk: &Disk, plan: &Plan) -> Result<(), DiskError> {
     let Plan::Format { again, .. } = plan else { return Ok(()) };
     let settings = &host.settings;
-    host.journal
-        .name_disk(&disk.serial)
-        .map_err(|source| DiskError::Journal { serial: disk.serial.clone(), source })?;
+    name(host, disk)?;
     // Right before the first byte: the node must still be the disk that was looked at.
     discover::verify(&host.roots.sysfs, &host.roots.dev, &settings.storage.model, disk)?;
     let label = identify::label(settings.node.deployment.as_str(), settings.node.name.as_str());
@@ -43,6 +51,8 @@ pub async fn format(host: &Host, disk: &Disk, plan: &Plan) -> Result<(), DiskErr
 /// to Docker, by the system call elsewhere.
 pub async fn mount(host: &Host, disk: &Disk) -> Result<(), DiskError> {
     let target = &host.settings.storage.mount;
+    // A mount writes: it replays the log and counts itself in the superblock.
+    name(host, disk)?;
     discover::verify(&host.roots.sysfs, &host.roots.dev, &host.settings.storage.model, disk)?;
     std::fs::create_dir_all(target).map_err(|source| DiskError::Volume {
         path: target.clone(),

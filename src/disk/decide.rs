@@ -22,6 +22,8 @@ pub struct Facts {
     pub content: Content,
     /// Who holds the only disk, other than our mount: another mount point, swap, RAID.
     pub held: Option<String>,
+    /// Whether the journal names the only disk: this instance has written to it.
+    pub named: bool,
 }
 
 /// What is at `storage.mount`.
@@ -135,6 +137,13 @@ pub fn decide(facts: &Facts) -> Plan {
         }
         Content::Blank => Plan::Format { disk, again: false },
         Content::Unfinished => Plan::Format { disk, again: true },
+        // After a power cut the look, which replays no log, may find anything. What this instance has written itself
+        // is looked at again once the log is replayed.
+        Content::Ours {
+            peek:
+                Peek::Unmountable { .. } | Peek::Inside { record: Found::Corrupt(_) | Found::Unreadable(_), .. },
+            ..
+        } if facts.named && !mounted => Plan::Mount { disk, mount: facts.mount.clone() },
         Content::Ours { peek: Peek::Unmountable { why }, .. } => {
             refuse(format!("carries our file system, which cannot be mounted ({why})"))
         }

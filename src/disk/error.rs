@@ -40,6 +40,15 @@ pub enum DiskError {
     Unsettled { last: String },
 }
 
+/// Whether the trouble is the machine's and may pass; any other word of the kernel is about what lies on the disk.
+/// An error without a number is not the kernel's.
+pub fn passes(error: &std::io::Error) -> bool {
+    use nix::errno::Errno;
+    const PASSING: [Errno; 6] =
+        [Errno::EBUSY, Errno::ENOMEM, Errno::EAGAIN, Errno::EINTR, Errno::ENFILE, Errno::EMFILE];
+    error.raw_os_error().is_none_or(|number| PASSING.iter().any(|errno| *errno as i32 == number))
+}
+
 impl Explain for DiskError {
     fn class(&self) -> Class {
         match self {
@@ -48,14 +57,14 @@ impl Explain for DiskError {
             | Self::Mounts { .. }
             | Self::Probe { .. }
             | Self::Journal { .. }
-            | Self::Mount { .. }
             | Self::MountUnit { .. }
             | Self::Volume { .. }
             | Self::Moved { .. }
             | Self::Changed { .. }
             | Self::Format { .. }
             | Self::Unsettled { .. } => Class::Retry,
-            Self::Odd { .. } => Class::Final,
+            Self::Mount { source, .. } if passes(source) => Class::Retry,
+            Self::Mount { .. } | Self::Odd { .. } => Class::Final,
             Self::Refused(plan) => plan.class(),
         }
     }

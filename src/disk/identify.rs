@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::decide::{Content, Mountpoint, Peek};
 use super::discover::Disk;
+use super::error::passes;
 use super::record::{Found, Record};
 use super::{DiskError, volume};
 use crate::process;
@@ -113,7 +114,7 @@ pub async fn content(
     let uuid = value("UUID").unwrap_or_default().to_owned();
     let peek = match mount {
         Some(mount) => inside(mount),
-        None => peek(disk.clone(), scratch.to_owned()).await,
+        None => peek(disk.clone(), scratch.to_owned()).await?,
     };
     Ok(Content::Ours { uuid, peek })
 }
@@ -163,20 +164,21 @@ fn inside(mount: &Path) -> Peek {
 
 /// Looks into a file system that is not mounted: read-only, its log not replayed, so that a stranger's stays as
 /// it is. In a mount namespace of a thread of its own: whatever ends the thread ends the mount.
-async fn peek(disk: Disk, scratch: PathBuf) -> Peek {
+async fn peek(disk: Disk, scratch: PathBuf) -> Result<Peek, DiskError> {
     let (answer, answered) = tokio::sync::oneshot::channel();
+    let node = disk.node.clone();
     std::thread::spawn(move || {
         let _ = answer.send(peek_in_thread(&disk, &scratch));
     });
-    let why = |text: &str| Peek::Unmountable { why: text.to_owned() };
-    match tokio::time::timeout(Duration::from_secs(30), answered).await {
-        Ok(Ok(Ok(peek))) => peek,
-        Ok(Ok(Err(error))) => Peek::Unmountable { why: error.to_string() },
-        Ok(Err(_)) => why("the look into it broke off"),
-        Err(_) => why("the look into it did not end"),
-    }
+    let looked = match tokio::time::timeout(Duration::from_secs(30), answered).await {
+        Ok(Ok(looked)) => looked,
+        Ok(Err(broken)) => Err(std::io::Error::other(broken)),
+        Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+    };
+    looked.map_err(|source| DiskError::Device { node, operation: "looked into", source })
 }
 
+/// An error is the machine's; what the disk itself is to blame for is an answer.
 fn peek_in_thread(disk: &Disk, scratch: &Path) -> std::io::Result<Peek> {
     use nix::mount::{MsFlags, mount, umount};
     const NONE: Option<&str> = None;
@@ -184,7 +186,11 @@ fn peek_in_thread(disk: &Disk, scratch: &Path) -> std::io::Result<Peek> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
-    mount(Some(&disk.node), scratch, Some("xfs"), flags, Some("norecovery"))?;
+    match mount(Some(&disk.node), scratch, Some("xfs"), flags, Some("norecovery")) {
+        Ok(()) => {}
+        Err(errno) if passes(&errno.into()) => return Err(errno.into()),
+        Err(errno) => return Ok(Peek::Unmountable { why: std::io::Error::from(errno).to_string() }),
+    }
     let seen = inside(scratch);
     umount(scratch)?;
     Ok(seen)

@@ -46,9 +46,10 @@ pub async fn look(host: &Host, me: &Identity) -> Result<Facts, DiskError> {
     let disks = discover::discover(&host.roots.sysfs, &host.roots.dev, &settings.model)?;
     let mounts = identify::mounts(&host.roots.proc)?;
     let mountpoint = identify::mountpoint(&mounts, &settings.mount)?;
-    let (mut content, mut held) = (Content::Blank, None);
+    let (mut content, mut held, mut named) = (Content::Blank, None, false);
     if let [disk] = disks.as_slice() {
         discover::verify(&host.roots.sysfs, &host.roots.dev, &settings.model, disk)?;
+        named = host.journal.read().disks.contains(&disk.serial);
         let mounted = mountpoint == Mountpoint::Mounted { device: disk.device() };
         if !mounted {
             held = identify::held(&mounts, disk)?;
@@ -70,5 +71,6 @@ pub async fn look(host: &Host, me: &Identity) -> Result<Facts, DiskError> {
         disks,
         content,
         held,
+        named,
     })
 }

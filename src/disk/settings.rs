@@ -15,12 +15,17 @@ pub struct Settings {
 
 impl Settings {
     pub fn read(section: &mut Section<'_>) -> Self {
+        let uid = section.or("uid", 1000);
+        if uid == 0 {
+            // The volume's identity and the keys' file are kept from the server by their owner.
+            section.problem("uid", "is 0: the server must not run as root");
+        }
         Self {
             mount: section.or("mount", PathBuf::from("/workspace/weaviate")),
             // sysfs `model` of a Nitro instance store; EBS says "Amazon Elastic Block Store" (EC2 User Guide, "Amazon
             // EBS and NVMe").
             model: section.or("model", "Amazon EC2 NVMe Instance Storage".to_owned()),
-            uid: section.or("uid", 1000),
+            uid,
             gid: section.or("gid", 1000),
         }
     }

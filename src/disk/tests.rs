@@ -90,7 +90,9 @@ fn every_plan_has_its_facts() {
         disks: vec![one.clone()],
         content: Content::Blank,
         held: None,
+        named: false,
     };
+    let named = |facts: Facts| Facts { named: true, ..facts };
     let free = |content: Content| Facts { content, ..base() };
     let mounted = |content: Content| Facts { content, mountpoint: Mountpoint::Mounted { device }, ..base() };
     let refused = |what: &str| Plan::RefuseRecord { disk: one.clone(), what: what.into() };
@@ -148,6 +150,22 @@ fn every_plan_has_its_facts() {
         (
             free(ours(Peek::Unmountable { why: "x".into() })),
             refused("carries our file system, which cannot be mounted (x)"),
+        ),
+        // After a power cut: what this instance has written is looked at again once its log is replayed.
+        (named(free(ours(Peek::Unmountable { why: "x".into() }))), mounts()),
+        (named(free(inside(Found::Corrupt("x".into()), false))), mounts()),
+        (named(free(inside(Found::Unreadable("x".into()), false))), mounts()),
+        (
+            named(mounted(inside(Found::Corrupt("x".into()), false))),
+            refused("has an identity.json that nobody of us wrote (x)"),
+        ),
+        (
+            named(mounted(inside(Found::Unreadable("x".into()), false))),
+            refused("has an identity.json that cannot be read (x)"),
+        ),
+        (
+            named(free(here(|r| r.node = "weaviate-1".into()))),
+            refused("says that it belongs to the node weaviate-1, not weaviate-0"),
         ),
         (mounted(Content::Blank), refused("is mounted, but its superblock is not ours any more")),
         (
@@ -293,185 +311,7 @@ fn me() -> crate::instance::Identity {
     crate::instance::Identity::for_tests("i-1")
 }
 
-#[test]
-fn a_blank_disk_is_formatted_once_and_then_recognised() {
-    in_private_mounts(async || {
-        let mut machine = Machine::new();
-        machine.disk(0, "Amazon Elastic Block Store", "vol1");
-        machine.disk(1, MODEL, "AWS1");
-        let root = machine.root.path().to_owned();
-        let untouched = machine.bytes(0);
-        let host = host(&root, "");
-        let planned = plan(&host, &me()).await.expect("plans");
-        assert!(
-            matches!(&planned, Plan::Format { disk, again: false } if disk.serial == "AWS1"),
-            "{planned}"
-        );
-        assert!(host.journal.read().disks.is_empty(), "a plan changes nothing");
-
-        let first = prepare(&host, &me()).await.expect("prepares");
-        assert_eq!(host.journal.read().disks, ["AWS1"]);
-        assert_eq!(first.record(), None, "nothing was restored here");
-        for directory in [first.data_dir(), first.backups_dir(), first.staging_dir()] {
-            let metadata = std::fs::metadata(&directory).expect("is there");
-            assert_eq!((metadata.uid(), metadata.gid(), metadata.dev()), (1000, 1000, first.device()));
-        }
-        let proof = std::fs::read_to_string(first.data_dir().join(PROOF)).expect("reads");
-        assert_eq!(proof, first.nonce());
-
-        // What a restore leaves; then a second run, and a reboot.
-        std::fs::write(first.data_dir().join("segment"), "data").expect("writes");
-        let mut done = first.identity().clone();
-        done.restored = Some(Restored {
-            backup_id: Some("full-1".into()),
-            generation: 2,
-            nonce: "n".into(),
-            mode: "staged".into(),
-            bytes: 1,
-            collections: std::collections::BTreeMap::new(),
-            verified: true,
-        });
-        first.write_record(&done).expect("writes");
-        let second = prepare(&host, &me()).await.expect("prepares");
-        assert_eq!(second.record(), Some(&done));
-        unmount(&root.join("mount"));
-        let third = prepare(&host, &me()).await.expect("prepares");
-        assert_eq!((third.record(), third.uuid()), (Some(&done), first.uuid()));
-        assert_eq!(std::fs::read_to_string(third.data_dir().join("segment")).expect("reads"), "data");
-
-        // A new restore begins with nothing, and a planted link is not followed.
-        std::fs::write(root.join("precious"), "x").expect("writes");
-        std::fs::create_dir(third.data_dir().join("class")).expect("makes");
-        std::os::unix::fs::symlink(&root, third.data_dir().join("class/out")).expect("links");
-        empty_data(&host, &third).await.expect("empties");
-        assert!(root.join("precious").exists());
-        let left: Vec<_> = std::fs::read_dir(third.data_dir())
-            .expect("opens")
-            .flatten()
-            .map(|entry| entry.file_name())
-            .collect();
-        assert_eq!(left.len(), 1, "only the proof is left: {left:?}");
-        assert_eq!(
-            third.reread().expect("reads").restored,
-            None,
-            "the record no longer says that it was restored"
-        );
-        assert_eq!(machine.bytes(0), untouched, "another disk was changed");
-        unmount(&root.join("mount"));
-    });
-}
-
-#[test]
-fn what_a_killed_run_leaves_is_finished() {
-    in_private_mounts(async || {
-        let mut machine = Machine::new();
-        let node = machine.disk(1, MODEL, "AWS1").display().to_string();
-        let root = machine.root.path().to_owned();
-        let host = host(&root, "");
-        let label = identify::label("acme", "weaviate-0");
-        // Killed between mkfs and the identity, unmounted and mounted; the journal was lost with the root volume.
-        run("mkfs.xfs", &["-q", "-K", "-L", &label, &node]);
-        assert!(matches!(plan(&host, &me()).await, Ok(Plan::Mount { .. })));
-        let volume = prepare(&host, &me()).await.expect("completes");
-        let mount = root.join("mount").display().to_string();
-        let nonce = volume.nonce().to_owned();
-        std::fs::remove_dir(volume.staging_dir()).expect("removes");
-        assert_eq!(prepare(&host, &me()).await.expect("uses").nonce(), nonce);
-        assert!(volume.staging_dir().is_dir());
-        unmount(Path::new(&mount));
-        // Killed inside mkfs: the superblock says so.
-        let disk = std::fs::OpenOptions::new().write(true).open(&node).expect("opens");
-        disk.write_all_at(&[1], 126).expect("writes");
-        disk.sync_all().expect("syncs");
-        assert!(matches!(plan(&host, &me()).await, Ok(Plan::Format { again: true, .. })));
-        assert_ne!(prepare(&host, &me()).await.expect("formats").nonce(), nonce);
-        unmount(Path::new(&mount));
-    });
-}
-
-/// Program, arguments, identity, words of the refusal.
-type Case<'a> = (&'a str, Vec<&'a str>, Option<String>, &'a str);
-
-#[test]
-fn a_strangers_disk_is_refused_and_not_a_byte_of_it_is_changed() {
-    in_private_mounts(async || {
-        let mut machine = Machine::new();
-        let node = machine.disk(1, MODEL, "AWS1").display().to_string();
-        let root = machine.root.path().to_owned();
-        let host = host(&root, "");
-        let ours = identify::label("acme", "weaviate-0");
-        let inner = root.join("inner");
-        std::fs::create_dir(&inner).expect("makes");
-        let identity = |change: fn(&mut Record)| {
-            let mut record = record("u", "AWS1");
-            change(&mut record);
-            serde_json::to_string(&record).expect("JSON")
-        };
-        let cases: [Case<'_>; 5] = [
-            ("mkfs.ext4", vec!["-q", "-F"], None, "carries ext4"),
-            (
-                "mkfs.xfs",
-                vec!["-q", "-f", "-L", "other"],
-                None,
-                "carries an XFS file system labelled \"other\"",
-            ),
-            (
-                "mkfs.xfs",
-                vec!["-q", "-f", "-L", &ours],
-                Some(identity(|r| r.deployment = "else".into())),
-                "belongs to the deployment else",
-            ),
-            (
-                "mkfs.xfs",
-                vec!["-q", "-f", "-L", &ours],
-                Some(identity(|_| {})),
-                "belongs to the file system u",
-            ),
-            ("mkfs.xfs", vec!["-q", "-f", "-L", &ours], Some("{".into()), "nobody of us wrote"),
-        ];
-        for (program, mut arguments, text, expected) in cases {
-            arguments.push(&node);
-            run(program, &arguments);
-            if let Some(text) = text {
-                run("mount", &[&node, &inner.display().to_string()]);
-                std::fs::write(inner.join("identity.json"), text).expect("writes");
-                unmount(&inner);
-            }
-            run("sync", &[&node]);
-            let before = machine.bytes(1);
-            let error = prepare(&host, &me()).await.expect_err(expected);
-            assert!(error.to_string().contains(expected), "{error} does not say {expected}");
-            assert_eq!(machine.bytes(1), before, "{expected}: the disk was changed");
-            assert!(host.journal.read().disks.is_empty(), "{expected}: the journal names it");
-        }
-        // The control: the same disk, blank, is taken.
-        run("wipefs", &["--all", "--force", &node]);
-        prepare(&host, &me()).await.expect("a blank disk is taken");
-        unmount(&root.join("mount"));
-    });
-}
-
-#[test]
-fn a_directory_with_files_and_a_held_disk_are_refused() {
-    in_private_mounts(async || {
-        let mut machine = Machine::new();
-        let node = machine.disk(1, MODEL, "AWS1").display().to_string();
-        let root = machine.root.path().to_owned();
-        let host = host(&root, "");
-        let mount = root.join("mount");
-        std::fs::create_dir_all(mount.join("data")).expect("makes");
-        let error = prepare(&host, &me()).await.expect_err("files");
-        assert!(error.to_string().contains("holds files already (data)"), "{error}");
-        assert!(matches!(error, DiskError::Refused { .. }), "{error:?}");
-        std::fs::remove_dir(mount.join("data")).expect("removes");
-        // Mounted elsewhere.
-        run("mkfs.xfs", &["-q", "-K", "-L", &identify::label("acme", "weaviate-0"), &node]);
-        let elsewhere = root.join("elsewhere");
-        std::fs::create_dir(&elsewhere).expect("makes");
-        run("mount", &[&node, &elsewhere.display().to_string()]);
-        assert!(matches!(plan(&host, &me()).await, Ok(Plan::RefuseBusy { .. })));
-        unmount(&elsewhere);
-        prepare(&host, &me()).await.expect("the control");
-        unmount(&mount);
-    });
-}
+#[path = "real_tests.rs"]
+mod real;
+#[path = "trouble_tests.rs"]
+mod trouble;

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::record::{FILE, Record, SCHEMA};
-use super::{Disk, DiskError};
+use super::{Disk, DiskError, act};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::state::replace;
@@ -37,6 +37,8 @@ impl DataVolume {
     pub(super) fn new(host: &Host, disk: &Disk, uuid: &str, record: &Record) -> Result<Self, DiskError> {
         let settings = &host.settings.storage;
         let mount = settings.mount.clone();
+        // Somebody else may have mounted it: a run that was killed, or the OS.
+        act::name(host, disk)?;
         let device = std::fs::metadata(&mount)
             .map_err(|source| DiskError::Volume { path: mount.clone(), operation: "looked at", source })?
             .dev();
@@ -207,9 +209,7 @@ pub(super) fn complete(host: &Host, me: &Identity, disk: &Disk, uuid: &str) -> R
         restored: None,
         clean_stop: None,
     };
-    host.journal
-        .name_disk(&disk.serial)
-        .map_err(|source| DiskError::Journal { serial: disk.serial.clone(), source })?;
+    act::name(host, disk)?;
     write(mount, &record)
 }
 

@@ -68,10 +68,12 @@ impl Metadata {
         }
     }
 
-    /// Like [`Self::get`], tried again within `limits`.
-    pub async fn get_within(&self, path: &str, limits: Limits) -> Result<Option<String>, InstanceError> {
+    /// The leaf at `path`, of any number of lines, which every instance has: one that is late (404) is asked for
+    /// again within `limits`, as any other trouble is.
+    pub async fn await_leaf(&self, path: &str, limits: Limits) -> Result<String, InstanceError> {
         let note = |error: &InstanceError| tracing::debug!(%error, "asks the metadata service again");
-        retry(limits, note, || self.get(path)).await
+        let absent = || InstanceError::Absent { path: path.to_owned() };
+        retry(limits, note, async || self.get(path).await?.ok_or_else(absent)).await
     }
 
     async fn ask(&self, path: &str, fresh: bool) -> Result<Response, InstanceError> {

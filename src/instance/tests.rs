@@ -55,6 +55,8 @@ async fn leaf(State(service): State<Arc<Service>>, Path(path): Path<String>, hea
         "placement/availability-zone" => "eu-central-1a".into_response(),
         "placement/region" => "eu-central-1".into_response(),
         "mac" => "02:AA:00:00:01:10".into_response(),
+        "two-lines" => "one\ntwo\n".into_response(),
+        "nothing" => "\n".into_response(),
         "autoscaling/target-lifecycle-state" => service
             .lifecycle
             .map_or_else(|| StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response),
@@ -135,6 +137,47 @@ async fn a_service_that_is_switched_off_is_final_and_asked_once() {
     assert_eq!(error.class(), Class::Final);
     assert_eq!(service.token_ladder.lock().expect("not poisoned").len(), 1);
     assert_eq!(service.without_token.load(Ordering::SeqCst), 0, "no way back to IMDSv1");
+}
+
+#[tokio::test]
+async fn each_answer_that_is_none_has_its_own_error() {
+    type Is = fn(&InstanceError) -> bool;
+    let rows: [(Vec<u16>, Vec<u16>, &str, Is); 6] = [
+        (vec![500], vec![], "instance-id", |error| {
+            matches!(error, InstanceError::TokenRefused { status: 500 })
+        }),
+        (vec![], vec![401, 401], "instance-id", |error| matches!(error, InstanceError::TokenNotTaken { .. })),
+        (vec![], vec![500], "instance-id", |error| {
+            matches!(error, InstanceError::Trouble { status: 500, .. })
+        }),
+        (vec![], vec![], "no-such-leaf", |error| matches!(error, InstanceError::Absent { .. })),
+        (vec![], vec![], "two-lines", |error| matches!(error, InstanceError::NotText { .. })),
+        (vec![], vec![], "nothing", |error| matches!(error, InstanceError::NotText { .. })),
+    ];
+    for (tokens, leaves, path, expected) in rows {
+        let service = Arc::new(Service {
+            token_ladder: Mutex::new(tokens),
+            leaf_ladder: Mutex::new(leaves),
+            ..Service::default()
+        });
+        let base = serve(Arc::clone(&service)).await;
+        let metadata = Metadata::new(&base).expect("a client");
+        let error = metadata.required(path).await.expect_err(path);
+        assert!(expected(&error), "{path}: {error}");
+        assert_eq!(error.class(), Class::Retry, "{path}");
+        assert_eq!(metadata.required("instance-id").await.expect("the control"), "i-0new");
+    }
+}
+
+#[tokio::test]
+async fn a_machine_without_a_boot_id_is_named() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut host = crate::disk::tests::host(root.path(), "");
+    assert!(boot_id(&host).is_ok(), "the control");
+    host.roots.proc = root.path().to_owned();
+    let error = boot_id(&host).expect_err("no such file");
+    assert!(matches!(error, InstanceError::BootId { .. }), "{error}");
+    assert_eq!(error.class(), Class::Final);
 }
 
 #[tokio::test]

@@ -6,12 +6,14 @@
 //! ```
 //!
 //! Each change replaces the whole table in one transaction, so there is no moment between two states, and a
-//! second run does no harm. Docker's own tables are never touched.
+//! second run does no harm. Docker's own tables are never touched. What the kernel holds is compared, rule by
+//! rule, with what would be written: a table of our name that is anything else does not count as a door.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use super::table::{self, Chain, Rule, is, is_not};
 use super::{NetworkError, Publish};
 use crate::config::Cidr;
 use crate::process::{self, ProcessError};
@@ -22,7 +24,10 @@ pub const TABLE: &str = "inet weaviate_provisioner";
 pub const PORTS: [u16; 2] = [8080, 50051];
 /// Metrics, profiling, gossip, cluster API and raft: never for clients. In host mode the server listens on
 /// every address with them.
-const INNER_PORTS: &str = "{ 2112, 6060, 7946, 7947, 8300, 8301, 8302 }";
+const INNER_PORTS: [u16; 7] = [2112, 6060, 7946, 7947, 8300, 8301, 8302];
+const GOSSIP_PORTS: [u16; 2] = [7946, 7947];
+/// The instance metadata service (EC2 user guide, "Access instance metadata").
+const METADATA: (&str, &str) = ("169.254.169.254", "fd00:ec2::254");
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -36,6 +41,8 @@ pub(super) struct Door {
     pub(super) bridge_subnet: Cidr,
     /// The container's user, which in host mode is what tells its packets from ours.
     pub(super) uid: u32,
+    /// Whether gRPC is for clients. On the host's network the server listens on its port anyway.
+    pub(super) grpc: bool,
 }
 
 impl Door {
@@ -44,82 +51,77 @@ impl Door {
         let mut text = String::new();
         // `add` before `delete`: deleting what is absent would fail the transaction.
         let _ = writeln!(text, "add table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{");
-        // Before raw (-300), and so before Docker's DNAT (-100): the packet still has the address it came for.
-        let _ = writeln!(text, "  chain quarantine {{");
-        let _ = writeln!(text, "    type filter hook prerouting priority -310; policy accept;");
-        if !open {
-            self.quarantine(&mut text);
-        }
-        let _ = writeln!(text, "  }}");
-        match self.publish {
-            Publish::Bridge => self.metadata_of_bridge(&mut text),
-            Publish::Host => {
-                self.guard(&mut text);
-                self.metadata_of_user(&mut text);
-            }
+        for chain in self.chains(open) {
+            table::render(&mut text, &chain);
         }
         text.push_str("}\n");
         text
     }
 
-    fn quarantine(&self, text: &mut String) {
-        let [rest, grpc] = PORTS;
-        let to = match self.address {
-            Some(address) if self.publish == Publish::Bridge => format!("ip daddr {address} "),
-            _ => String::new(),
+    pub(super) fn chains(&self, open: bool) -> Vec<Chain> {
+        let chain = |name: &str, hook: &str, priority, rules| Chain {
+            name: name.to_owned(),
+            hook: hook.to_owned(),
+            priority,
+            rules,
         };
-        let _ = writeln!(text, "    iif != \"lo\" {to}tcp dport {{ {rest}, {grpc} }} counter drop");
-        if self.publish == Publish::Bridge && !to.is_empty() {
-            // Past the published address, to the container's own: only from the bridge itself.
-            let _ = writeln!(
-                text,
-                "    iifname != {{ \"lo\", \"{}\" }} ip daddr {} tcp dport {{ {rest}, {grpc} }} counter drop",
-                self.bridge, self.bridge_subnet
-            );
+        let shut = if open { Vec::new() } else { self.quarantine() };
+        // Before raw (-300), and so before Docker's DNAT (-100): the packet still has the address it came for.
+        let mut chains = vec![chain("quarantine", "prerouting", -310, shut)];
+        match self.publish {
+            Publish::Bridge => chains.push(chain("metadata", "forward", -10, self.metadata_of_bridge())),
+            Publish::Host => {
+                chains.push(chain("guard", "prerouting", -309, self.guard()));
+                chains.push(chain("metadata", "output", -10, self.metadata_of_user()));
+            }
+        }
+        chains
+    }
+
+    fn quarantine(&self) -> Vec<Rule> {
+        let ports = is("tcp dport", &PORTS);
+        match self.address {
+            Some(address) if self.publish == Publish::Bridge => vec![
+                vec![outside(), is("ip daddr", &[address]), ports.clone()],
+                // Past the published address, to the container's own: only from the bridge itself.
+                vec![is_not("iifname", &["lo", &self.bridge]), is("ip daddr", &[self.bridge_subnet]), ports],
+            ],
+            _ => vec![vec![outside(), to_us(), ports]],
         }
     }
 
     /// The container has no way to the instance's credentials, ever.
-    fn metadata_of_bridge(&self, text: &mut String) {
-        let bridge = &self.bridge;
-        let _ = writeln!(text, "  chain metadata {{");
-        let _ = writeln!(text, "    type filter hook forward priority -10; policy accept;");
-        let _ = writeln!(text, "    iifname \"{bridge}\" ip daddr 169.254.169.254 counter drop");
-        let _ = writeln!(text, "    iifname \"{bridge}\" ip6 daddr fd00:ec2::254 counter drop");
-        let _ = writeln!(text, "  }}");
+    fn metadata_of_bridge(&self) -> Vec<Rule> {
+        let (four, six) = METADATA;
+        let from = || is("iifname", &[&self.bridge]);
+        vec![vec![from(), is("ip daddr", &[four])], vec![from(), is("ip6 daddr", &[six])]]
     }
 
     /// On the host's network there is no bridge to tell the container by; its user does.
-    fn metadata_of_user(&self, text: &mut String) {
-        let uid = self.uid;
-        let _ = writeln!(text, "  chain metadata {{");
-        let _ = writeln!(text, "    type filter hook output priority -10; policy accept;");
-        let _ = writeln!(text, "    meta skuid {uid} ip daddr 169.254.169.254 counter drop");
-        let _ = writeln!(text, "    meta skuid {uid} ip6 daddr fd00:ec2::254 counter drop");
-        let _ = writeln!(text, "  }}");
+    fn metadata_of_user(&self) -> Vec<Rule> {
+        let (four, six) = METADATA;
+        let user = || is("meta skuid", &[self.uid]);
+        vec![vec![user(), is("ip daddr", &[four])], vec![user(), is("ip6 daddr", &[six])]]
     }
 
     /// On the host's network the server listens on every address (gRPC always does): all its ports are closed
-    /// for good, except the two on the fixed address.
-    fn guard(&self, text: &mut String) {
+    /// for good, except those for clients on the fixed address.
+    fn guard(&self) -> Vec<Rule> {
         let [rest, grpc] = PORTS;
-        let _ = writeln!(text, "  chain guard {{");
-        let _ = writeln!(text, "    type filter hook prerouting priority -309; policy accept;");
+        let mut rules = Vec::new();
+        let served: &[u16] = if self.grpc { &PORTS } else { &[rest] };
         if let Some(address) = self.address {
-            let _ = writeln!(
-                text,
-                "    iif != \"lo\" ip daddr != {address} tcp dport {{ {rest}, {grpc} }} counter drop"
-            );
-            let _ = writeln!(
-                text,
-                "    iif != \"lo\" meta nfproto ipv6 tcp dport {{ {rest}, {grpc} }} counter drop"
-            );
+            rules.push(vec![outside(), is_not("ip daddr", &[address]), to_us(), is("tcp dport", served)]);
+            rules.push(vec![outside(), is("meta nfproto", &["ipv6"]), to_us(), is("tcp dport", served)]);
         } else {
-            let _ = writeln!(text, "    iif != \"lo\" tcp dport {{ {rest}, {grpc} }} counter drop");
+            rules.push(vec![outside(), to_us(), is("tcp dport", served)]);
         }
-        let _ = writeln!(text, "    iif != \"lo\" tcp dport {INNER_PORTS} counter drop");
-        let _ = writeln!(text, "    iif != \"lo\" udp dport {{ 7946, 7947 }} counter drop");
-        let _ = writeln!(text, "  }}");
+        if !self.grpc {
+            rules.push(vec![outside(), to_us(), is("tcp dport", &[grpc])]);
+        }
+        rules.push(vec![outside(), to_us(), is("tcp dport", &INNER_PORTS)]);
+        rules.push(vec![outside(), to_us(), is("udp dport", &GOSSIP_PORTS)]);
+        rules
     }
 
     /// Nobody outside gets in; the instance itself does.
@@ -141,31 +143,53 @@ impl Door {
     }
 }
 
+fn outside() -> table::Match {
+    is_not("iif", &["lo"])
+}
+
+/// What this machine only forwards is not ours: its other containers may well talk to somebody's port 8080.
+fn to_us() -> table::Match {
+    is("fib daddr type", &["local"])
+}
+
 /// What the kernel holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DoorState {
     /// No table of ours: everybody gets in, and the container reaches the metadata service.
     Absent,
-    Closed {
-        metadata_closed: bool,
-    },
-    Open {
-        metadata_closed: bool,
+    Closed,
+    Open,
+    /// A table of our name, and this chain of it is not what would be written, closed or open.
+    Altered {
+        chain: String,
     },
 }
 
 impl DoorState {
     /// Whether the container has no way to the instance's credentials.
-    pub const fn metadata_closed(self) -> bool {
+    pub fn metadata_closed(&self) -> bool {
         match self {
             Self::Absent => false,
-            Self::Closed { metadata_closed } | Self::Open { metadata_closed } => metadata_closed,
+            Self::Closed | Self::Open => true,
+            Self::Altered { chain } => chain != "metadata",
         }
     }
 }
 
-/// Looks at the table as the kernel holds it.
-pub async fn door_state() -> Result<DoorState, NetworkError> {
+impl std::fmt::Display for DoorState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Absent => write!(f, "the table {TABLE} is gone"),
+            Self::Closed => f.write_str("it is closed"),
+            Self::Open => f.write_str("it is open"),
+            Self::Altered { chain } => write!(f, "the chain {chain} is not what this program wrote"),
+        }
+    }
+}
+
+/// Looks at the table as the kernel holds it, and compares it with each of `doors`: before the address is known
+/// another one is written than after.
+pub(super) async fn door_state(doors: &[Door]) -> Result<DoorState, NetworkError> {
     let listed =
         process::run("nft", &["-j", "list", "table", "inet", "weaviate_provisioner"], None, DEADLINE).await;
     let text = match listed {
@@ -175,23 +199,28 @@ pub async fn door_state() -> Result<DoorState, NetworkError> {
         }
         Err(source) => return Err(NetworkError::Door { operation: "list", source }),
     };
-    read(&text)
+    let listed = table::read(&text).map_err(|source| NetworkError::DoorUnreadable { source })?;
+    Ok(compare(&listed, doors))
 }
 
-fn read(text: &str) -> Result<DoorState, NetworkError> {
-    let listed: serde_json::Value =
-        serde_json::from_str(text).map_err(|source| NetworkError::DoorUnreadable { source })?;
-    let rules = |chain: &str| {
-        let items = listed["nftables"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let of_chain = items.iter().map(|item| &item["rule"]).filter(|rule| rule["chain"] == chain);
-        of_chain.filter(|rule| rule["expr"].to_string().contains("drop")).count()
-    };
-    let metadata_closed = rules("metadata") == 2;
-    Ok(if rules("quarantine") == 0 {
-        DoorState::Open { metadata_closed }
-    } else {
-        DoorState::Closed { metadata_closed }
-    })
+fn compare(listed: &[Chain], doors: &[Door]) -> DoorState {
+    let mut chain = String::new();
+    for door in doors {
+        let (closed, open) = (table::normal(door.chains(false)), table::normal(door.chains(true)));
+        if listed == closed {
+            return DoorState::Closed;
+        }
+        if listed == open {
+            return DoorState::Open;
+        }
+        // What stands for good comes first: without it nothing else matters.
+        let wrong = ["metadata", "guard"].into_iter().find(|name| {
+            let named = |chains: &[Chain]| chains.iter().find(|chain| chain.name == *name).cloned();
+            named(listed) != named(&closed)
+        });
+        wrong.unwrap_or("quarantine").clone_into(&mut chain);
+    }
+    DoorState::Altered { chain }
 }
 
 #[cfg(test)]

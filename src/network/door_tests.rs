@@ -9,6 +9,7 @@ fn door(publish: Publish, address: Option<Ipv4Addr>) -> Door {
         bridge: "weaviate0".to_owned(),
         bridge_subnet: Cidr { network: Ipv4Addr::new(172, 30, 254, 0), prefix: 24 },
         uid: 1000,
+        grpc: true,
     }
 }
 
@@ -25,7 +26,7 @@ fn each_door_has_its_rules() {
         "iifname \"weaviate0\" ip daddr 169.254.169.254 counter drop",
         "iifname \"weaviate0\" ip6 daddr fd00:ec2::254 counter drop",
     ];
-    let anywhere = "iif != \"lo\" tcp dport { 8080, 50051 } counter drop";
+    let anywhere = "iif != \"lo\" fib daddr type local tcp dport { 8080, 50051 } counter drop";
     let there = "iif != \"lo\" ip daddr 10.0.2.15 tcp dport { 8080, 50051 } counter drop";
     let past = "iifname != { \"lo\", \"weaviate0\" } ip daddr 172.30.254.0/24 tcp dport { 8080, 50051 } counter drop";
     for (publish, address, open, quarantine) in [
@@ -47,6 +48,15 @@ fn each_door_has_its_rules() {
 }
 
 #[test]
+fn grpc_that_is_not_for_clients_stays_shut_on_the_hosts_network() {
+    let shut = "iif != \"lo\" fib daddr type local tcp dport 50051 counter drop";
+    for (grpc, expected) in [(true, false), (false, true)] {
+        let script = Door { grpc, ..door(Publish::Host, Some(ADDRESS)) }.script(true);
+        assert_eq!(chain(&script, "guard").contains(&shut), expected, "{script}");
+    }
+}
+
+#[test]
 fn the_table_is_replaced_in_one_transaction() {
     let script = door(Publish::Bridge, Some(ADDRESS)).script(false);
     let head: Vec<&str> = script.lines().take(3).collect();
@@ -58,22 +68,76 @@ fn the_table_is_replaced_in_one_transaction() {
 }
 
 #[test]
-fn what_nft_lists_is_read() {
-    let rule = |chain: &str| {
-        serde_json::json!({"rule": {"family": "inet", "table": "weaviate_provisioner", "chain": chain, "handle": 4,
-            "expr": [{"counter": {"packets": 0, "bytes": 0}}, {"drop": null}]}})
+fn only_what_would_be_written_counts_as_a_door() {
+    let (known, unknown) = (door(Publish::Bridge, Some(ADDRESS)), door(Publish::Bridge, None));
+    let state = |chains: Vec<Chain>| compare(&table::normal(chains), &[unknown.clone(), known.clone()]);
+    let altered = |chain: &str| DoorState::Altered { chain: chain.to_owned() };
+    assert_eq!(state(known.chains(false)), DoorState::Closed);
+    assert_eq!(state(unknown.chains(false)), DoorState::Closed);
+    assert_eq!(state(known.chains(true)), DoorState::Open);
+    let other = |change: fn(&mut Door), open| {
+        let mut door = known.clone();
+        change(&mut door);
+        state(door.chains(open))
     };
-    let listed = |rules: &[&str]| {
-        let rules: Vec<_> = rules.iter().map(|chain| rule(chain)).collect();
-        serde_json::json!({ "nftables": rules }).to_string()
+    let elsewhere: fn(&mut Door) = |door| door.address = Some(Ipv4Addr::new(10, 0, 2, 16));
+    assert_eq!(other(elsewhere, false), altered("quarantine"));
+    assert_eq!(other(|door| door.bridge = "br0".to_owned(), true), altered("metadata"));
+    assert_eq!(other(|door| door.publish = Publish::Host, false), altered("metadata"));
+    let changed = |change: fn(&mut Vec<Chain>)| {
+        let mut chains = known.chains(false);
+        change(&mut chains);
+        state(chains)
     };
-    for (rules, expected) in [
-        (&["metadata", "metadata"][..], DoorState::Open { metadata_closed: true }),
-        (&["quarantine", "metadata", "metadata"], DoorState::Closed { metadata_closed: true }),
-        (&["quarantine", "metadata"], DoorState::Closed { metadata_closed: false }),
-        (&[], DoorState::Open { metadata_closed: false }),
+    assert_eq!(changed(|chains| drop(chains[0].rules.pop())), altered("quarantine"));
+    assert_eq!(changed(|chains| chains[0].priority = 0), altered("quarantine"));
+    assert_eq!(changed(|chains| chains[1].rules.clear()), altered("metadata"));
+    assert_eq!(changed(|chains| chains[1].hook = "input".to_owned()), altered("metadata"));
+    let more = |chains: &mut Vec<Chain>| {
+        let theirs = Chain { name: "theirs".to_owned(), ..chains[0].clone() };
+        chains.push(theirs);
+    };
+    assert_eq!(changed(more), altered("quarantine"));
+    for (state, closed) in [
+        (DoorState::Absent, false),
+        (DoorState::Closed, true),
+        (DoorState::Open, true),
+        (altered("metadata"), false),
+        (altered("quarantine"), true),
     ] {
-        assert_eq!(read(&listed(rules)).expect("is read"), expected, "{rules:?}");
+        assert_eq!(state.metadata_closed(), closed, "{state}");
     }
-    assert!(matches!(read("nonsense"), Err(NetworkError::DoorUnreadable { .. })));
+}
+
+#[test]
+fn what_nft_lists_is_read() {
+    // As nft 1.0.6 lists it, and with the conditions that other versions list as well.
+    let listed = |expression: &str| {
+        format!(
+            r#"{{"nftables": [{{"metainfo": {{"version": "1.0.6"}}}},
+            {{"chain": {{"family": "inet", "table": "t", "name": "c", "handle": 1, "type": "filter",
+              "hook": "forward", "prio": -10, "policy": "accept"}}}},
+            {{"rule": {{"family": "inet", "table": "t", "chain": "c", "handle": 4, "expr": [{expression}]}}}}]}}"#
+        )
+    };
+    let counted = r#"{"counter": {"packets": 7, "bytes": 9}}, {"drop": null}"#;
+    let from = r#"{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "weaviate0"}}"#;
+    let to = r#"{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "daddr"}}, "right": {"prefix": {"addr": "10.0.0.0", "len": 8}}}}"#;
+    let four = r#"{"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": "ipv4"}}"#;
+    let limit = r#"{"limit": {"rate": 1, "per": "second"}}"#;
+    let expected = vec![is("iifname", &["weaviate0"]), is("ip daddr", &["10.0.0.0/8"])];
+    let rows = [
+        (format!("{from}, {to}, {counted}"), true),
+        (format!("{from}, {four}, {to}, {counted}"), true),
+        (format!("{from}, {to}, {{\"accept\": null}}"), false),
+        (format!("{from}, {to}, {limit}, {counted}"), false),
+        (format!("{from}, {four}, {counted}"), false),
+    ];
+    for (expression, same) in rows {
+        let chains = table::read(&listed(&expression)).expect("is read");
+        assert_eq!((chains.len(), chains[0].hook.as_str(), chains[0].priority), (1, "forward", -10));
+        assert_eq!(chains[0].rules == [expected.clone()], same, "{expression}: {chains:?}");
+    }
+    let error = table::read("nonsense").map_err(|source| NetworkError::DoorUnreadable { source });
+    assert!(matches!(error, Err(NetworkError::DoorUnreadable { .. })));
 }

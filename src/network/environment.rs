@@ -56,5 +56,12 @@ mod tests {
         assert!(!std::fs::read_to_string(run.path().join(FILE)).expect("is there").contains("GRPC"));
         remove(run.path()).expect("removes");
         assert!(!run.path().join(FILE).exists());
+        std::fs::create_dir_all(run.path().join(FILE).join("x")).expect("makes");
+        for error in [remove(run.path()), write(run.path(), Ipv4Addr::LOCALHOST, true)] {
+            assert!(
+                matches!(error, Err(NetworkError::Unwritable { .. })),
+                "a directory is in its place: {error:?}"
+            );
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::DoorState;
 use crate::aws::CallError;
 use crate::config::Cidr;
 use crate::explain::{Class, Explain};
@@ -77,6 +78,8 @@ pub enum NetworkError {
     Door { operation: &'static str, source: ProcessError },
     #[error("nft lists the door in a way that this program does not understand")]
     DoorUnreadable { source: serde_json::Error },
+    #[error("the door does not keep clients out: {found}")]
+    Ajar { found: DoorState },
 
     // probe
     #[error("no client for the probe could be made")]
@@ -125,6 +128,7 @@ impl Explain for NetworkError {
             | Self::Unwritable { .. }
             | Self::Reload { .. }
             | Self::Door { .. }
+            | Self::Ajar { .. }
             | Self::Silent { .. }
             | Self::Answer { .. }
             | Self::Grpc { .. }
@@ -183,6 +187,9 @@ impl Explain for NetworkError {
             Self::Unwritable { path, .. } => format!("Make {} writable for root.", path.display()),
             Self::Reload { .. } => "Look at `systemctl status systemd-networkd`.".to_owned(),
             Self::Door { .. } => "Install nftables; the kernel needs nf_tables with inet tables.".to_owned(),
+            Self::Ajar { .. } => {
+                "Find who changes the nft table inet weaviate_provisioner; the next run writes it anew.".to_owned()
+            }
             Self::Silent { .. } | Self::Answer { .. } | Self::Grpc { .. } => {
                 "Look at the container's log; the door stays closed until the server answers.".to_owned()
             }

@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep};
 use super::door::{self, Door, DoorState};
 use super::eni::{AttachedEni, LocatedEni};
 use super::netlink::{Link, Netlink};
-use super::routes::{Bridge, Change, Facts, Wanted, decide};
-use super::{EniSelector, NetworkError, Publish, environment, networkd};
+use super::routes::{Bridge, Change, Facts, Place, Wanted, decide, refuse_foreign};
+use super::{EniSelector, NetworkError, Publish, environment, networkd, reserve};
 use crate::host::Host;
 use crate::instance;
 use crate::restore::Warm;
@@ -111,6 +111,7 @@ fn door(host: &Host, address: Option<Ipv4Addr>) -> Door {
         bridge: settings.bridge.clone(),
         bridge_subnet: settings.bridge_subnet,
         uid: host.settings.storage.uid,
+        grpc: host.settings.weaviate.grpc,
     }
 }
 
@@ -118,6 +119,7 @@ fn door(host: &Host, address: Option<Ipv4Addr>) -> Door {
 pub async fn close(host: &Host) -> Result<Closed, NetworkError> {
     let door = door(host, None);
     door.close().await?;
+    reserve::reserve(&host.roots.proc);
     environment::remove(&host.roots.run)?;
     tracing::info!(door.address = ?door.address, "closed the door");
     Ok(Closed { address: door.address })
@@ -135,8 +137,21 @@ pub async fn withdraw(host: &Host) -> Result<Closed, NetworkError> {
 
 /// Puts the address on `lo`, unless the instance has it already.
 pub async fn place_address(host: &Host, eni: &LocatedEni) -> Result<PlacedAddress, NetworkError> {
+    let settings = &host.settings.network;
     let netlink = Netlink::connect()?;
-    let placed = place(&netlink, eni.address()).await?;
+    // Here and not only at the exposure: others in our place would be found after a restore of many minutes.
+    let there = facts(&netlink, settings.table, &networkd::declared(&host.roots.networkd)).await?;
+    let bridge = match settings.publish {
+        Publish::Bridge => Some((settings.bridge.as_str(), settings.bridge_subnet)),
+        Publish::Host => None,
+    };
+    let (address, table, priority) = (eni.address(), settings.table, settings.priority);
+    let links = there.links.iter().filter(|link| {
+        link.mac.as_deref() == Some(eni.mac()) || bridge.is_some_and(|(name, _)| name == link.name)
+    });
+    let links = links.map(|link| link.index).collect();
+    refuse_foreign(&there, &Place { address, table, priority, bridge, links })?;
+    let placed = place(&netlink, address).await?;
     host.status.alive();
     tracing::info!(eni.address = %placed.address, link = %placed.link, "placed the address");
     Ok(placed)
@@ -166,6 +181,8 @@ async fn place(netlink: &Netlink, address: Ipv4Addr) -> Result<PlacedAddress, Ne
 /// Puts address, routes and rules in their place, then opens the door.
 pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
     let eni = warm.eni();
+    // Whoever got in before this moment may have written what no manifest knows.
+    check_door(host, eni.address()).await?;
     host.status.say("expose", format!("puts {} and its routes on {}", eni.address(), eni.link()));
     settle(host, eni).await?;
     host.status.say("expose", "opens the door");
@@ -204,22 +221,28 @@ async fn settle(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
         table: settings.table,
         priority: settings.priority,
     };
+    // Before the file is written anew: the rules of the old one are ours as well.
+    let declared = networkd::declared(&host.roots.networkd);
     // Before anything is written: others in our place are refused.
-    decide(&facts(&netlink, wanted.table).await?, &wanted)?;
+    decide(&facts(&netlink, wanted.table, &declared).await?, &wanted)?;
     if networkd::runs().await {
         let text = networkd::render(&wanted, eni.eni().mac());
         if networkd::declare(&host.roots.networkd, &text).await? {
-            await_networkd(&netlink, &wanted).await?;
+            await_networkd(&netlink, &wanted, &declared).await?;
         }
     }
-    apply(&netlink, &wanted).await.map(drop)
+    apply(&netlink, &wanted, &declared).await.map(drop)
 }
 
 /// networkd does its part by itself; what it did not do in time is done by [`apply`].
-async fn await_networkd(netlink: &Netlink, wanted: &Wanted) -> Result<(), NetworkError> {
+async fn await_networkd(
+    netlink: &Netlink,
+    wanted: &Wanted,
+    declared: &[(u32, u32)],
+) -> Result<(), NetworkError> {
     let end = Instant::now() + NETWORKD_DEADLINE;
     while Instant::now() < end {
-        let left = decide(&facts(netlink, wanted.table).await?, wanted)?;
+        let left = decide(&facts(netlink, wanted.table, declared).await?, wanted)?;
         let of_networkd = |change: &Change| match change {
             Change::PutRoute(route) => route.link == wanted.link,
             Change::AddAddress { .. } | Change::AddRule(_) => true,
@@ -234,18 +257,29 @@ async fn await_networkd(netlink: &Netlink, wanted: &Wanted) -> Result<(), Networ
     Ok(())
 }
 
-async fn facts(netlink: &Netlink, table: u32) -> Result<Facts, NetworkError> {
+/// `declared`: priority and table of each rule of our networkd file. networkd sets them with a protocol of its own,
+/// which no file can change.
+async fn facts(netlink: &Netlink, table: u32, declared: &[(u32, u32)]) -> Result<Facts, NetworkError> {
+    let mut rules = netlink.rules().await?;
+    for rule in &mut rules {
+        rule.ours |=
+            declared.iter().any(|(priority, table)| (rule.priority, rule.table) == (*priority, Some(*table)));
+    }
     Ok(Facts {
         links: netlink.links().await?,
         addresses: netlink.addresses().await?,
         routes: netlink.routes(table).await?,
-        rules: netlink.rules().await?,
+        rules,
     })
 }
 
 /// Looks, decides, acts, and looks again: what does not hold is an error.
-async fn apply(netlink: &Netlink, wanted: &Wanted) -> Result<Vec<Change>, NetworkError> {
-    let changes = decide(&facts(netlink, wanted.table).await?, wanted)?;
+async fn apply(
+    netlink: &Netlink,
+    wanted: &Wanted,
+    declared: &[(u32, u32)],
+) -> Result<Vec<Change>, NetworkError> {
+    let changes = decide(&facts(netlink, wanted.table, declared).await?, wanted)?;
     for change in &changes {
         tracing::info!(?change, "changes the network");
         match change {
@@ -258,21 +292,41 @@ async fn apply(netlink: &Netlink, wanted: &Wanted) -> Result<Vec<Change>, Networ
             Change::RemoveAddress(address) => netlink.remove_address(address).await?,
         }
     }
-    if let Some(left) = decide(&facts(netlink, wanted.table).await?, wanted)?.first() {
+    if let Some(left) = decide(&facts(netlink, wanted.table, declared).await?, wanted)?.first() {
         let operation = format!("keep what was set ({left:?})");
         return Err(NetworkError::Netlink { operation, source: rtnetlink::Error::RequestFailed });
     }
     Ok(changes)
 }
 
-/// Whether the container has no way to the instance's credentials: to be true before it starts.
-pub async fn metadata_closed() -> Result<bool, NetworkError> {
-    Ok(door::door_state().await?.metadata_closed())
+/// Whether the door is as it would be written, open or closed, or gone. `address` where it is known.
+pub async fn state(host: &Host, address: Option<Ipv4Addr>) -> Result<DoorState, NetworkError> {
+    door::door_state(&[door(host, None), door(host, address)]).await
 }
 
-/// Whether the door is open, closed or gone.
-pub async fn state() -> Result<DoorState, NetworkError> {
-    door::door_state().await
+/// That nobody gets in, by what the kernel holds: for every step that must not be seen. It costs milliseconds.
+pub async fn check_closed(host: &Host, address: Ipv4Addr) -> Result<Closed, NetworkError> {
+    match state(host, Some(address)).await? {
+        DoorState::Closed => Ok(Closed { address: Some(address) }),
+        found @ (DoorState::Absent | DoorState::Open | DoorState::Altered { .. }) => {
+            Err(NetworkError::Ajar { found })
+        }
+    }
+}
+
+/// As [`check_closed`], but a door that an earlier run of this boot opened may stay open. Any other is closed before
+/// it is told: the next run begins behind a door of ours.
+pub async fn check_door(host: &Host, address: Ipv4Addr) -> Result<DoorState, NetworkError> {
+    let found = state(host, Some(address)).await?;
+    let opened = || host.journal.read().opened_in == instance::boot_id(host).ok();
+    match &found {
+        DoorState::Closed => Ok(found),
+        DoorState::Open if opened() => Ok(found),
+        DoorState::Absent | DoorState::Open | DoorState::Altered { .. } => {
+            withdraw(host).await?;
+            Err(NetworkError::Ajar { found })
+        }
+    }
 }
 
 #[cfg(test)]

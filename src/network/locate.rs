@@ -6,17 +6,17 @@ use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::Filter;
 
 use super::eni::{LocatedEni, Sight};
-use super::{EniSelector, NetworkError};
+use super::{EniSelector, NetworkError, Publish, Settings};
 use crate::aws::{CallError, failed};
 use crate::config::Cidr;
 use crate::explain::{Class, Explain as _};
 use crate::host::Host;
-use crate::instance::{self, Identity, Metadata};
+use crate::instance::{Identity, Metadata};
 use crate::retry::{Limits, retry};
 
 /// "Run the Describe command repeatedly …" (EC2 developer guide, eventual consistency): an interface made a
 /// moment before the instance may not be seen yet. Half a minute, then a wrong name is called wrong.
-const UNSEEN: Limits =
+pub(super) const UNSEEN: Limits =
     Limits::new(Duration::from_secs(30), Duration::from_millis(500), Duration::from_secs(5));
 /// How long throttling and trouble of the service are sat out.
 const TROUBLE: Limits =
@@ -55,9 +55,7 @@ pub async fn locate(host: &Host, identity: &Identity) -> Result<LocatedEni, Netw
     host.status.say("locate", format!("looks for the interface with {}", settings.eni));
     let metadata = Metadata::new(&host.roots.metadata)?;
     let (vpc_id, ranges) = vpc(&metadata, identity.primary_mac()).await?;
-    if let Some(range) = ranges.iter().find(|range| overlap(**range, settings.bridge_subnet)) {
-        return Err(NetworkError::Overlap { bridge: settings.bridge_subnet, range: *range });
-    }
+    check_overlap(settings, &ranges)?;
     let ec2 = &host.aws(identity.region()).await.ec2;
     let own = Own {
         selector: &settings.eni,
@@ -71,9 +69,7 @@ pub async fn locate(host: &Host, identity: &Identity) -> Result<LocatedEni, Netw
     let found = retry(TROUBLE, note, || find(ec2, &own)).await?;
     let sight = choose(&own, found)?;
     let subnet = retry(TROUBLE, note, || subnet(ec2, &sight.subnet_id)).await?;
-    if overlap(subnet, settings.bridge_subnet) {
-        return Err(NetworkError::Overlap { bridge: settings.bridge_subnet, range: subnet });
-    }
+    check_overlap(settings, &[subnet])?;
     tracing::info!(
         eni.id = %sight.id,
         eni.address = %sight.address,
@@ -88,9 +84,8 @@ pub async fn locate(host: &Host, identity: &Identity) -> Result<LocatedEni, Netw
 async fn vpc(metadata: &Metadata, mac: &str) -> Result<(String, Vec<Cidr>), NetworkError> {
     let vpc_id = format!("network/interfaces/macs/{mac}/vpc-id");
     let ranges = format!("network/interfaces/macs/{mac}/vpc-ipv4-cidr-blocks");
-    let absent = |path: &str| instance::InstanceError::Absent { path: path.to_owned() };
-    let id = metadata.get_within(&vpc_id, UNSEEN).await?.ok_or_else(|| absent(&vpc_id))?;
-    let text = metadata.get_within(&ranges, UNSEEN).await?.ok_or_else(|| absent(&ranges))?;
+    let id = metadata.await_leaf(&vpc_id, UNSEEN).await?;
+    let text = metadata.await_leaf(&ranges, UNSEEN).await?;
     let ranges = text
         .lines()
         .map(|line| {
@@ -102,6 +97,17 @@ async fn vpc(metadata: &Metadata, mac: &str) -> Result<(String, Vec<Cidr>), Netw
         })
         .collect::<Result<_, _>>()?;
     Ok((id, ranges))
+}
+
+/// On the host's network there is no bridge that could hide a part of the VPC.
+fn check_overlap(settings: &Settings, ranges: &[Cidr]) -> Result<(), NetworkError> {
+    let bridge = settings.bridge_subnet;
+    match ranges.iter().find(|range| overlap(**range, bridge)) {
+        Some(range) if settings.publish == Publish::Bridge => {
+            Err(NetworkError::Overlap { bridge, range: *range })
+        }
+        _ => Ok(()),
+    }
 }
 
 const fn overlap(one: Cidr, other: Cidr) -> bool {
@@ -116,12 +122,14 @@ const fn overlap(one: Cidr, other: Cidr) -> bool {
 /// Everything that fits the selector, however long EC2 needs to show it (bounded).
 async fn find(ec2: &Client, own: &Own<'_>) -> Result<Vec<Sight>, NetworkError> {
     let started = tokio::time::Instant::now();
+    let mut looks = 0;
     loop {
         let found = describe(ec2, own.selector).await?;
         if !found.is_empty() || started.elapsed() >= UNSEEN.deadline {
             return Ok(found);
         }
-        tokio::time::sleep(UNSEEN.first).await;
+        tokio::time::sleep(UNSEEN.pause(looks)).await;
+        looks += 1;
     }
 }
 
@@ -196,6 +204,16 @@ fn choose(own: &Own<'_>, found: Vec<Sight>) -> Result<Sight, NetworkError> {
         return Err(NetworkError::WrongZone { eni, zone: sight.zone, own: own.zone.to_owned() });
     }
     let unusable = |why: String| NetworkError::Unusable { eni: eni.clone(), why };
+    // The filter finds secondary addresses too (EC2 API reference, DescribeNetworkInterfaces), and everything after
+    // this is about the primary one: the door would be shut for one address and the server published on another.
+    if let EniSelector::PrivateIp(wanted) = own.selector
+        && *wanted != sight.address
+    {
+        return Err(unusable(format!(
+            "{wanted} is a secondary address of it, its primary one is {}",
+            sight.address
+        )));
+    }
     if sight.mac == own.primary_mac {
         return Err(unusable("it is this instance's primary interface".to_owned()));
     }

@@ -88,6 +88,10 @@ fn every_refusal_names_its_cause() {
             vec![Sight { attachment: Some(held(Some("i-0old"), 0)), ..sight() }],
             "eni-1 cannot be claimed: it is the primary interface of i-0old",
         ),
+        (
+            vec![Sight { address: Ipv4Addr::new(10, 0, 2, 9), ..sight() }],
+            "eni-1 cannot be claimed: 10.0.2.15 is a secondary address of it, its primary one is 10.0.2.9",
+        ),
         (tagged(DEPLOYMENT_TAG, None), "eni-1 lacks the tag weaviate:deployment=\"acme\""),
         (tagged(NODE_TAG, Some("other")), "eni-1 has the tag weaviate:node=\"other\", not \"weaviate-0\""),
     ];
@@ -97,6 +101,58 @@ fn every_refusal_names_its_cause() {
         assert_eq!(error.class(), Class::Final, "{expected}");
         assert!(!error.remedy().is_empty());
     }
+}
+
+#[test]
+fn only_a_bridge_can_hide_a_part_of_the_vpc() {
+    let root = tempfile::tempdir().expect("a directory");
+    for (publish, refused) in [("bridge", true), ("host", false)] {
+        let host = crate::disk::tests::host(root.path(), &format!("[network]\npublish = {publish:?}\n"));
+        let there: Cidr = "172.30.0.0/16".parse().expect("a network");
+        let elsewhere: Cidr = "10.0.0.0/16".parse().expect("a network");
+        let done = check_overlap(&host.settings.network, &[elsewhere, there]);
+        assert_eq!(
+            matches!(&done, Err(NetworkError::Overlap { range, .. }) if *range == there),
+            refused,
+            "{done:?}"
+        );
+        assert!(check_overlap(&host.settings.network, &[elsewhere]).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_leaf_that_comes_late_is_waited_for_and_nonsense_is_named() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use axum::extract::Path;
+    use axum::http::StatusCode;
+
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    async fn leaf(Path(path): Path<String>) -> (StatusCode, &'static str) {
+        match ASKED.fetch_add(1, Ordering::SeqCst) {
+            0 | 2 => (StatusCode::NOT_FOUND, ""),
+            _ if path.ends_with("vpc-id") => (StatusCode::OK, "vpc-1"),
+            _ if path.contains("02:01") => (StatusCode::OK, "10.0.0.0/16\n10.1.0.0/16"),
+            _ => (StatusCode::OK, "ten"),
+        }
+    }
+    let app = axum::Router::new()
+        .route("/latest/api/token", axum::routing::put(async || "token"))
+        .route("/latest/meta-data/{*path}", axum::routing::get(leaf));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let metadata = Metadata::new(&base).expect("a client");
+    let (id, ranges) = vpc(&metadata, "02:01").await.expect("both leaves come");
+    assert_eq!((id.as_str(), ranges.len()), ("vpc-1", 2));
+    let error = vpc(&metadata, "02:02").await.expect_err("no network");
+    assert!(matches!(&error, NetworkError::Misunderstood { found, .. } if found == "ten"), "{error}");
+    drop(metadata);
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("an address");
+    let metadata = Metadata::new(&format!("http://{nobody}")).expect("a client");
+    tokio::time::pause();
+    let error = vpc(&metadata, "02:01").await.expect_err("nobody answers");
+    assert!(matches!(&error, NetworkError::Metadata(_)), "{error}");
 }
 
 #[test]

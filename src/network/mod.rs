@@ -25,8 +25,10 @@ mod locate;
 mod netlink;
 mod networkd;
 mod probe;
+mod reserve;
 mod routes;
 mod settings;
+mod table;
 mod tag;
 
 pub use audit::audit;
@@ -35,8 +37,8 @@ pub use door::{DoorState, PORTS};
 pub use eni::{AttachedEni, Attachment, AttachmentStatus, INITIALIZED_TAG, LocatedEni};
 pub use error::NetworkError;
 pub use expose::{
-    Closed, Exposed, PlacedAddress, assert_routes, close, expose, metadata_closed, place_address, state,
-    withdraw,
+    Closed, Exposed, PlacedAddress, assert_routes, check_closed, check_door, close, expose, place_address,
+    state, withdraw,
 };
 pub use locate::{DEPLOYMENT_TAG, NODE_TAG, locate};
 pub use probe::{Serving, probe};

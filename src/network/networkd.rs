@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::NetworkError;
+use super::netlink::PROTOCOL;
 use super::routes::Wanted;
 use crate::process;
 use crate::state::replace;
@@ -47,12 +48,14 @@ pub(super) fn render(wanted: &Wanted, mac: &str) -> String {
          \n\
          [Route]\n\
          Destination={subnet}\n\
+         Protocol={PROTOCOL}\n\
          Scope=link\n\
          Table={table}\n\
          \n\
          [Route]\n\
          Gateway={gateway}\n\
          GatewayOnLink=yes\n\
+         Protocol={PROTOCOL}\n\
          Table={table}\n\
          \n\
          [RoutingPolicyRule]\n\
@@ -69,6 +72,16 @@ pub(super) fn render(wanted: &Wanted, mac: &str) -> String {
         );
     }
     text
+}
+
+/// Priority and table of each rule that the file there declares; none where there is no file of ours.
+pub(super) fn declared(directory: &Path) -> Vec<(u32, u32)> {
+    let text = std::fs::read_to_string(directory.join(FILE)).unwrap_or_default();
+    let number = |part: &str, key: &str| {
+        part.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=')?.parse::<u32>().ok())
+    };
+    let rules = text.split("\n[").filter(|part| part.starts_with("RoutingPolicyRule]"));
+    rules.filter_map(|rule| Some((number(rule, "Priority")?, number(rule, "Table")?))).collect()
 }
 
 /// Writes the file if it changed, and lets networkd read it. Whether it changed.
@@ -121,6 +134,7 @@ mod tests {
             ("From=10.0.2.15/32\n", 1),
             ("IncomingInterface=weaviate0\n", 1),
             ("Table=8080\n", 4),
+            ("Protocol=87\n", 2),
             ("Priority=8080\n", 1),
             ("Priority=8081\n", 1),
         ] {
@@ -128,6 +142,15 @@ mod tests {
         }
         let host = render(&Wanted { bridge: None, ..wanted() }, "02:00:00:00:02:15");
         assert_eq!(host.matches("[RoutingPolicyRule]").count(), 1, "{host}");
+    }
+
+    #[test]
+    fn the_rules_of_the_file_are_known_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        assert_eq!(declared(directory.path()), []);
+        let text = render(&wanted(), "02:00:00:00:02:15");
+        std::fs::write(directory.path().join(FILE), &text).expect("writes");
+        assert_eq!(declared(directory.path()), [(8080, 8080), (8081, 8080)]);
     }
 
     #[tokio::test]

@@ -14,8 +14,8 @@ use reqwest::Client;
 use super::door::PORTS;
 use super::eni::AttachedEni;
 use super::expose::Exposed;
-use super::netlink::Netlink;
-use super::{NetworkError, environment};
+use super::netlink::{Netlink, by_mac};
+use super::{NetworkError, Publish, environment};
 use crate::container::Running;
 use crate::disk::{self, DataVolume};
 use crate::host::Host;
@@ -92,7 +92,15 @@ pub async fn probe(host: &Host, exposed: Exposed) -> Result<Serving, NetworkErro
     };
     let note = |error: &NetworkError| host.status.say("probe", format!("asks again: {error}"));
     retry(LIMITS, note, || ask(question)).await?;
-    check_ways(&exposed).await?;
+    let eni = exposed.eni();
+    let bridge = match host.settings.network.publish {
+        Publish::Bridge => Some((host.settings.network.bridge.as_str(), exposed.warm.running().inside())),
+        Publish::Host => None,
+    };
+    let (gateway, near) = (eni.eni().gateway(), eni.eni().subnet().nth(4));
+    let ways =
+        Ways { address, mac: eni.eni().mac(), link: eni.link(), clients: [gateway, near, FAR], bridge };
+    check_ways(&Netlink::connect()?, &ways).await?;
     environment::write(&host.roots.run, address, weaviate.grpc)?;
     tracing::info!(eni.address = %address, "serves");
     host.status.done("probe");
@@ -173,31 +181,53 @@ fn serving(body: &[u8]) -> Option<u8> {
     }
 }
 
+/// What packets there are whose way matters.
+#[derive(Clone, Debug)]
+pub(super) struct Ways<'a> {
+    pub(super) address: Ipv4Addr,
+    /// Of the ENI: its MAC, because names change, and its name for people.
+    pub(super) mac: &'a str,
+    pub(super) link: &'a str,
+    pub(super) clients: [Ipv4Addr; 3],
+    /// The bridge's name and the container's address on it.
+    pub(super) bridge: Option<(&'a str, Ipv4Addr)>,
+}
+
 /// Replies of the server, and packets of the container, must leave by the ENI: a probe from the instance
-/// itself does not show where they would go.
-async fn check_ways(exposed: &Exposed) -> Result<(), NetworkError> {
-    let netlink = Netlink::connect()?;
-    let eni = exposed.eni();
+/// itself does not show where they would go. A reply is routed before its DNAT is undone, so what counts for a
+/// published container is the way from its own address, come by the bridge; and the instance's own connections to
+/// the address must find the bridge.
+pub(super) async fn check_ways(netlink: &Netlink, ways: &Ways<'_>) -> Result<(), NetworkError> {
+    let Ways { address, mac, link, clients, bridge } = ways;
     let links = netlink.links().await?;
-    let near = eni.eni().subnet().nth(4);
-    for destination in [eni.eni().gateway(), near, FAR] {
-        // The address itself is not one of its clients.
-        if destination == eni.address() {
-            continue;
+    let check = async |destination: Ipv4Addr,
+                       from: Ipv4Addr,
+                       arriving: Option<u32>,
+                       wanted: Option<u32>,
+                       by: &str| {
+        let way = netlink.way(destination, from, arriving).await?;
+        if Some(way.link) == wanted {
+            return Ok(());
         }
-        let way = netlink.way(destination, eni.address(), None).await?;
-        let link = links.iter().find(|link| link.index == way.link);
-        if link.and_then(|link| link.mac.as_deref()) != Some(eni.eni().mac()) {
-            let name = link.map_or_else(|| format!("link {}", way.link), |link| link.name.clone());
-            return Err(NetworkError::WrongWay {
-                from: eni.address(),
-                destination,
-                link: name,
-                wanted: eni.link().to_owned(),
-            });
+        let found = links.iter().find(|link| link.index == way.link);
+        let name = found.map_or_else(|| format!("link {}", way.link), |link| link.name.clone());
+        Err(NetworkError::WrongWay { from, destination, link: name, wanted: by.to_owned() })
+    };
+    let eni = by_mac(&links, mac).map(|link| link.index);
+    let inner = bridge.map(|(name, container)| {
+        (name, container, links.iter().find(|link| link.name == name).map(|link| link.index))
+    });
+    // The address itself is not one of its clients.
+    for destination in clients.iter().copied().filter(|client| client != address) {
+        check(destination, *address, None, eni, link).await?;
+        if let Some((_, container, arriving)) = inner {
+            check(destination, container, arriving, eni, link).await?;
         }
     }
-    Ok(())
+    match inner {
+        Some((name, container, index)) => check(container, *address, None, index, name).await,
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

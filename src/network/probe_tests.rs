@@ -90,7 +90,8 @@ async fn grpc_that_does_not_serve_is_named() {
         (b"nonsense", "HTTP status 200 without an answer"),
     ] {
         let error = health(grpc(body).await).await.expect_err(said);
-        assert!(error.to_string().ends_with(said) && matches!(error, NetworkError::Grpc { .. }), "{error}");
+        assert!(matches!(error, NetworkError::Grpc { .. }), "{error}");
+        assert!(error.to_string().ends_with(said), "{error}");
     }
 }
 

@@ -28,7 +28,7 @@ fn on(link: u32, prefix: u8, permanent: bool) -> Address {
 }
 
 fn rule(priority: u32, table: Option<u32>) -> Rule {
-    Rule { priority, from: None, arriving: None, table }
+    Rule { priority, from: None, arriving: None, table, ours: false }
 }
 
 /// A machine as Docker and EC2 leave it, and as we leave it.
@@ -123,14 +123,37 @@ fn an_old_route_of_ours_is_replaced() {
 #[test]
 fn others_in_our_table_or_priorities_are_refused_and_named() {
     type Drift = fn(&mut Facts);
-    let rows: [(Drift, &str); 5] = [
+    let rows: [(Drift, &str); 9] = [
         (
             |f| f.rules.push(Rule { from: Some(cidr("10.0.2.15/32")), ..rule(101, Some(101)) }),
-            "rule priority 101 is used by others: a rule from the ENI's address, which comes before ours",
+            "rule priority 101 is used by others: a rule from 10.0.2.15/32 into table 101, which comes before ours for the ENI's address",
         ),
         (
-            |f| f.routes.push(Route { table: 8080, destination: None, gateway: None, link: 5 }),
-            "routing table 8080 is used by others: a route by docker0",
+            |f| f.rules.push(Rule { from: Some(cidr("172.30.0.0/16")), ..rule(99, Some(101)) }),
+            "rule priority 99 is used by others: a rule from 172.30.0.0/16 into table 101, which comes before ours for the bridge",
+        ),
+        (
+            |f| f.rules.push(Rule { from: Some(cidr("172.30.254.2/32")), ..rule(99, Some(101)) }),
+            "rule priority 99 is used by others: a rule from 172.30.254.2/32 into table 101, which comes before ours for the bridge",
+        ),
+        (
+            |f| f.rules.push(Rule { arriving: Some("weaviate0".to_owned()), ..rule(99, Some(101)) }),
+            "rule priority 99 is used by others: a rule for what comes by weaviate0 into table 101, which comes before ours for the bridge",
+        ),
+        (
+            |f| f.routes.push(Route { table: 8080, destination: None, gateway: None, link: 5, ours: false }),
+            "routing table 8080 is used by others: a default route by docker0",
+        ),
+        (
+            |f| {
+                f.routes.push(Route {
+                    destination: Some(cidr("10.9.0.0/16")),
+                    link: 9,
+                    ours: false,
+                    ..wanted().routes().remove(0)
+                })
+            },
+            "routing table 8080 is used by others: a route to 10.9.0.0/16 by link 9",
         ),
         (
             |f| f.rules.push(rule(100, Some(8080))),
@@ -151,6 +174,61 @@ fn others_in_our_table_or_priorities_are_refused_and_named() {
         let error = decide(&facts, &wanted()).expect_err(expected);
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.class(), Class::Final);
+        // Before the interface is attached the same is seen.
+        let mut facts = bare();
+        drift(&mut facts);
+        let wanted = wanted();
+        let place = Place { links: vec![4], ..wanted.place() };
+        let early = refuse_foreign(&facts, &place).expect_err(expected);
+        assert_eq!(early.to_string(), expected);
+    }
+    let harmless: [Drift; 4] = [
+        |f| f.rules.push(Rule { from: Some(cidr("10.0.1.10/32")), ..rule(101, Some(101)) }),
+        |f| f.rules.push(Rule { arriving: Some("docker0".to_owned()), ..rule(101, Some(101)) }),
+        |f| f.rules.push(Rule { from: Some(cidr("10.0.2.15/32")), ..rule(10_001, Some(10_001)) }),
+        |f| f.rules.push(rule(101, Some(101))),
+    ];
+    for drift in harmless {
+        let mut facts = done();
+        drift(&mut facts);
+        assert_eq!(decide(&facts, &wanted()).expect("nobody is in the way"), [], "{facts:?}");
+    }
+}
+
+#[test]
+fn what_another_configuration_of_ours_left_is_cleaned() {
+    type Other = fn(&mut Wanted);
+    let rows: [(&str, Other); 5] = [
+        ("the bridge was given up", |w| w.bridge = None),
+        ("the priority was lowered", |w| w.priority = 70),
+        ("the priority was raised", |w| w.priority = 9000),
+        ("the table was changed", |w| w.table = 9090),
+        ("the bridge was renamed", |w| {
+            w.bridge = Some(Bridge { link: 7, name: "other0".to_owned(), subnet: cidr("172.30.254.0/24") });
+        }),
+    ];
+    for (name, change) in rows {
+        let mut wanted = wanted();
+        change(&mut wanted);
+        let mut facts = done();
+        facts.links.push(link(7, "other0"));
+        let changes = decide(&facts, &wanted).expect(name);
+        for change in &changes {
+            match change {
+                Change::RemoveRoute(gone) => facts.routes.retain(|route| route != gone),
+                Change::RemoveRule(gone) => facts.rules.retain(|rule| rule != gone),
+                Change::PutRoute(new) => facts.routes.push(new.clone()),
+                Change::AddRule(new) => facts.rules.push(new.clone()),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+        assert!(!changes.is_empty(), "{name}");
+        assert_eq!(
+            (facts.routes.len(), facts.rules.len()),
+            (wanted.routes().len(), 3 + wanted.rules().len()),
+            "{name}"
+        );
+        assert_eq!(decide(&facts, &wanted).expect(name), [], "{name}");
     }
 }
 

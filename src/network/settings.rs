@@ -63,17 +63,32 @@ impl Settings {
         // nor a usual VPC: the last /24 of 172.30 is rarely routed. Checked against the VPC's own ranges at boot.
         let bridge_subnet =
             section.or("bridge_subnet", Cidr { network: Ipv4Addr::new(172, 30, 254, 0), prefix: 24 });
+        // Free on every AMI that we know: cloud-init takes tables from 100 up, ec2-net-utils from 10000 up,
+        // both with rules of the same priority, from the very address of the ENI (their own sources). Ours
+        // must come before theirs: their tables do not know the bridge.
+        let table = section.or("table", 8080);
+        // rtnetlink(7), ip-route(8): 0 is unspecified, 253 to 255 are default, main and local.
+        if matches!(table, 0 | 253..=255) {
+            section.problem("table", format!("is {table}, which is the kernel's own"));
+        }
+        let priority = section.or("priority", 80);
+        // ip-rule(8): 0 looks into local, 32766 into main; there are two rules of ours.
+        if !(1..=32764).contains(&priority) {
+            section.problem(
+                "priority",
+                format!(
+                    "is {priority}: it and the next one must lie between those of the kernel, 0 and 32766"
+                ),
+            );
+        }
         Some(Self {
             eni: eni?,
             clients,
             publish,
             bridge,
             bridge_subnet,
-            // Free on every AMI that we know: cloud-init takes tables from 100 up, ec2-net-utils from 10000 up,
-            // both with rules of the same priority, from the very address of the ENI (their own sources). Ours
-            // must come before theirs: their tables do not know the bridge.
-            table: section.or("table", 8080),
-            priority: section.or("priority", 80),
+            table,
+            priority,
             // "will free up after a minute or two" is what users see; EC2 itself forces a stuck instance only
             // after hours. The hook's timeout bounds the boot as a whole.
             claim_deadline: section.or("claim_deadline", Duration::from_mins(30)),

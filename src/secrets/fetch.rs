@@ -30,7 +30,6 @@ pub async fn value(
 
 async fn call(host: &Host, me: &Identity, reference: &SecretReference) -> Result<SecretString, SecretsError> {
     let clients = host.aws(me.region()).await;
-    let not_text = || SecretsError::NotText { reference: reference.clone() };
     match reference {
         SecretReference::SecretsManager { name, key: _ } => {
             let call = clients.secrets.get_secret_value().secret_id(name).version_stage("AWSCURRENT");
@@ -39,7 +38,7 @@ async fn call(host: &Host, me: &Identity, reference: &SecretReference) -> Result
                 .await
                 .map_err(|error| refused(reference, aws::failed("secretsmanager:GetSecretValue", &error)))?;
             tracing::info!(step = "fetch", %reference, version = answer.version_id(), "fetched");
-            answer.secret_string().map(Into::into).ok_or_else(not_text)
+            text(reference, answer.secret_string())
         }
         SecretReference::Parameter { name } => {
             let call = clients.parameters.get_parameter().name(name).with_decryption(true);
@@ -49,9 +48,14 @@ async fn call(host: &Host, me: &Identity, reference: &SecretReference) -> Result
                 .map_err(|error| refused(reference, aws::failed("ssm:GetParameter", &error)))?;
             let parameter = answer.parameter();
             tracing::info!(step = "fetch", %reference, version = parameter.map(aws_sdk_ssm::types::Parameter::version), "fetched");
-            parameter.and_then(|parameter| parameter.value()).map(Into::into).ok_or_else(not_text)
+            text(reference, parameter.and_then(|parameter| parameter.value()))
         }
     }
+}
+
+/// A secret may be bytes instead of a text: then the answer has no text.
+fn text(reference: &SecretReference, found: Option<&str>) -> Result<SecretString, SecretsError> {
+    found.map(Into::into).ok_or_else(|| SecretsError::NotText { reference: reference.clone() })
 }
 
 fn refused(reference: &SecretReference, source: CallError) -> SecretsError {
@@ -137,6 +141,18 @@ mod tests {
         }
         assert!(matches!(check(&whole, &String::new().into()), Err(SecretsError::Empty { .. })));
         assert!(matches!(check(&whole, &"a,b".to_owned().into()), Err(SecretsError::Malformed { .. })));
+    }
+
+    #[test]
+    fn bytes_are_no_key() {
+        use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueOutput as Answer;
+        let bytes = Answer::builder().secret_binary(aws_smithy_types::Blob::new(PLANTED)).build();
+        let error = text(&manager(None), bytes.secret_string()).expect_err("bytes");
+        assert!(matches!(error, SecretsError::NotText { .. }), "{error}");
+        assert!(!format!("{error:?}").contains(PLANTED));
+        let control = Answer::builder().secret_string(PLANTED).build();
+        let found = text(&manager(None), control.secret_string()).expect("text");
+        assert_eq!(found.expose_secret(), PLANTED);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Directories and files on the tmpfs, which the server's user may read and nobody else.
 
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use nix::sys::statfs;
@@ -45,10 +45,13 @@ pub fn make(directory: &Path, (uid, gid): (u32, u32)) -> Result<(), SecretsError
     chown(directory, Some(uid), Some(gid)).map_err(failed(directory, "given to the server's user"))
 }
 
-/// Replaces `directory/name` at once; left alone where it holds the same bytes already.
+/// Replaces `directory/name` at once; left alone where it holds the same bytes already, and is the server's alone.
 pub fn write(directory: &Path, name: &str, bytes: &[u8], (uid, gid): (u32, u32)) -> Result<(), SecretsError> {
     let path = directory.join(name);
-    if std::fs::read(&path).is_ok_and(|there| there == bytes) {
+    let theirs = std::fs::symlink_metadata(&path).is_ok_and(|there| {
+        there.is_file() && (there.uid(), there.gid(), there.mode() & 0o7777) == (uid, gid, 0o400)
+    });
+    if theirs && std::fs::read(&path).is_ok_and(|there| there == bytes) {
         return Ok(());
     }
     let temporary = directory.join(format!("{name}.tmp"));
@@ -74,8 +77,6 @@ pub fn write(directory: &Path, name: &str, bytes: &[u8], (uid, gid): (u32, u32))
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt as _;
-
     use super::*;
 
     #[test]
@@ -83,6 +84,20 @@ mod tests {
         assert!(check_tmpfs(Path::new("/dev/shm")).is_ok(), "/dev/shm is a tmpfs");
         let error = check_tmpfs(Path::new("/proc")).expect_err("/proc is none");
         assert!(matches!(error, SecretsError::NotTmpfs { .. }), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_made_or_written_is_named() {
+        let root = tempfile::tempdir_in("/dev/shm").expect("a directory");
+        let directory = root.path().join("weaviate");
+        std::fs::write(&directory, "").expect("writes");
+        let error = make(&directory, (1000, 1000)).expect_err("a file is in its place");
+        assert!(matches!(&error, SecretsError::File { operation: "made", .. }), "{error}");
+        std::fs::remove_file(&directory).expect("removes");
+        make(&directory, (1000, 1000)).expect("the control");
+        std::fs::create_dir(directory.join("config.json.tmp")).expect("makes");
+        let error = write(&directory, "config.json", b"x", (1000, 1000)).expect_err("a directory");
+        assert!(matches!(&error, SecretsError::File { .. }), "{error}");
     }
 
     #[test]
@@ -96,6 +111,19 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).expect("is there"), text);
             let metadata = std::fs::metadata(&path).expect("is there");
             assert_eq!((metadata.uid(), metadata.mode() & 0o777), (1000, 0o400));
+        }
+        // The same bytes, but not the server's alone any more: an older configuration, or a careless hand.
+        let path = config.join("config.json");
+        let spoilt: [fn(&Path); 3] = [
+            |path| chown(path, Some(1001), None).expect("root may"),
+            |path| chown(path, None, Some(0)).expect("root may"),
+            |path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o444)).expect("root may"),
+        ];
+        for spoil in spoilt {
+            spoil(&path);
+            write(&config, "config.json", b"two", (1000, 1000)).expect("root may");
+            let metadata = std::fs::metadata(&path).expect("is there");
+            assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o777), (1000, 1000, 0o400));
         }
         let metadata = std::fs::metadata(&config).expect("is there");
         assert_eq!((metadata.uid(), metadata.mode() & 0o777), (1000, 0o500));

@@ -39,14 +39,25 @@ pub fn config(keys: &Keys<'_>, oidc: Option<&Oidc>, anonymous: bool) -> SecretSt
         // The name that the server gives to a request without a key.
         writers.push("anonymous");
     }
-    let readers: Vec<&str> = users.iter().copied().filter(|user| *user == "reader").collect();
+    let mut readers: Vec<&str> = users.iter().copied().filter(|user| *user == "reader").collect();
+    let names = |list: fn(&Oidc) -> &Vec<String>| oidc.map(list).into_iter().flatten().map(String::as_str);
+    writers.extend(names(|oidc| &oidc.admin_users));
+    readers.extend(names(|oidc| &oidc.read_only_users));
+    let groups: Vec<&str> = names(|oidc| &oidc.admin_groups).collect();
+    let read_only_groups: Vec<&str> = names(|oidc| &oidc.read_only_groups).collect();
     let mut file = json!({
         "authentication": {
             "anonymous_access": { "enabled": anonymous },
             "apikey": { "enabled": true, "allowed_keys": allowed, "users": users },
         },
         "authorization": {
-            "admin_list": { "enabled": true, "users": writers, "read_only_users": readers },
+            "admin_list": {
+                "enabled": true,
+                "users": writers,
+                "read_only_users": readers,
+                "groups": groups,
+                "read_only_groups": read_only_groups,
+            },
         },
     });
     if let Some(oidc) = oidc {
@@ -56,7 +67,18 @@ pub fn config(keys: &Keys<'_>, oidc: Option<&Oidc>, anonymous: bool) -> SecretSt
 }
 
 fn render_oidc(oidc: &Oidc) -> Value {
-    let Oidc { issuer, client_id, scopes, username_claim, groups_claim } = oidc;
+    let Oidc {
+        issuer,
+        client_id,
+        scopes,
+        username_claim,
+        groups_claim,
+        // In the list of admins.
+        admin_users: _,
+        admin_groups: _,
+        read_only_users: _,
+        read_only_groups: _,
+    } = oidc;
     json!({
         "enabled": true,
         "issuer": issuer,
@@ -82,7 +104,13 @@ mod tests {
         assert_eq!(file["authentication"]["apikey"]["allowed_keys"], json!(["a", "w", "r"]));
         assert_eq!(file["authentication"]["apikey"]["users"], json!(["admin", "writer", "reader"]));
         assert_eq!(file["authentication"]["anonymous_access"]["enabled"], json!(false));
-        let lists = json!({ "enabled": true, "users": ["admin", "writer"], "read_only_users": ["reader"] });
+        let lists = json!({
+            "enabled": true,
+            "users": ["admin", "writer"],
+            "read_only_users": ["reader"],
+            "groups": [],
+            "read_only_groups": [],
+        });
         assert_eq!(file["authorization"]["admin_list"], lists);
         assert_eq!(file["authentication"].get("oidc"), None);
     }
@@ -95,11 +123,24 @@ mod tests {
             client_id: "weaviate".into(),
             scopes: vec!["openid".into()],
             username_claim: "sub".into(),
-            groups_claim: None,
+            groups_claim: Some("groups".into()),
+            admin_users: vec!["alice".into()],
+            admin_groups: vec!["ops".into()],
+            read_only_users: vec!["bob".into()],
+            read_only_groups: vec!["search".into()],
         };
         let file = parsed(&Keys { admin: &admin, writer: None, reader: None }, Some(&oidc), true);
         assert_eq!(file["authentication"]["anonymous_access"]["enabled"], json!(true));
-        assert_eq!(file["authorization"]["admin_list"]["users"], json!(["admin", "anonymous"]));
+        // Who comes by OIDC and is on no list may do nothing at all.
+        let lists = json!({
+            "enabled": true,
+            "users": ["admin", "anonymous", "alice"],
+            "read_only_users": ["bob"],
+            "groups": ["ops"],
+            "read_only_groups": ["search"],
+        });
+        assert_eq!(file["authorization"]["admin_list"], lists);
+        assert_eq!(file["authentication"]["oidc"]["groups_claim"], json!("groups"));
         assert_eq!(file["authentication"]["oidc"]["issuer"], json!("https://id.example"));
     }
 

@@ -14,7 +14,7 @@ use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::error::StoreError;
 use super::settings::Settings;
-use crate::aws::{self, CallError, Kind};
+use crate::aws::{self, CallError, HttpStatus, Kind};
 use crate::host::Host;
 
 /// The bucket of `[backup]`. Cheap to clone.
@@ -237,16 +237,5 @@ impl Store {
                 _ => return Ok(()),
             }
         }
-    }
-}
-
-/// The status of an answer, where the SDK kept it.
-pub(super) trait HttpStatus {
-    fn status(&self) -> u16;
-}
-
-impl HttpStatus for aws_smithy_runtime_api::client::orchestrator::HttpResponse {
-    fn status(&self) -> u16 {
-        self.status().as_u16()
     }
 }

@@ -10,7 +10,7 @@ use crate::disk::{Disk, DiskError, Plan};
 use crate::explain::Explain;
 use crate::instance::InstanceError;
 use crate::manifest::ManifestError;
-use crate::network::NetworkError;
+use crate::network::{DoorState, NetworkError};
 use crate::restore::RestoreError;
 use crate::secrets::SecretsError;
 use crate::signal::SignalError;
@@ -107,7 +107,8 @@ fn machine(rows: &mut Vec<Row>) {
             { 0: Box::new(Plan::RefuseRecord { disk: disk(), what: "holds data but no identity.json".into() }) },
         Journal { serial: "AWS1".into(), source: StateError::Unwritable { path: "state.json".into(), source: io() } },
         Format { node: node(), source: process() },
-        Mount { node: node(), mount: mount(), source: io() },
+        Mount { node: node(), mount: mount(), source: io() }
+            { node: node(), mount: mount(), source: nix::errno::Errno::EUCLEAN.into() },
         MountUnit { node: node(), mount: mount(), source: Box::new(process()) },
         Volume { path: path(), operation: "written", source: io() },
         Changed { mount: mount() },
@@ -175,6 +176,7 @@ fn network(rows: &mut Vec<Row>) {
         Reload { source: process() },
         Door { operation: "close", source: process() },
         DoorUnreadable { source: json() },
+        Ajar { found: DoorState::Altered { chain: "quarantine".into() } },
         Client { source: web() },
         Silent { url: url(), source: web() },
         Answer { url: url(), status: 503, wanted: 200 },
@@ -193,7 +195,8 @@ fn server(rows: &mut Vec<Row>) {
         Call { operation: "create the container", source: docker() },
         Slow { operation: "create the container", deadline: SOME },
         Pull { image: image(), message: "no route".into(), again: true }
-            { image: image(), message: "no such manifest".into(), again: false },
+            { image: image(), message: "no such manifest".into(), again: false }
+            { image: image(), message: "no basic auth credentials".into(), again: false },
         ImageFile { path: file(), source: io() },
         Load { path: file(), message: "not an archive".into() },
         NotInFile { path: file(), image: image() },
@@ -203,14 +206,15 @@ fn server(rows: &mut Vec<Row>) {
         Address { address: "10.0.2.15:8080".into(), message: "address in use".into() },
         OpenFiles { limit: 65536, message: "operation not permitted".into() },
         Refused { message: "no such runtime".into() },
-        Exited { code: 1, oom: false, log: log() } { code: 137, oom: true, log: log() },
+        Exited { code: 1, oom: false, log: log() }
+            { code: 137, oom: true, log: log() }
+            { code: 137, oom: false, log: log() },
         NotReady { deadline: SOME, log: log() },
         NoProof { what: "its identity.json is another".into() },
         Proc { path: "/proc/77/root".into(), source: io() },
         MetadataOpen {},
         Door { source: Box::new(NetworkError::Door { operation: "list", source: process() }) },
         Leak {},
-        Specification { source: json() },
         Vend { address: "172.30.254.1:80".into(), source: io() },
         Assume { source: call("sts:AssumeRole", Kind::Denied) },
         Token { source: Box::new(SecretsError::NotTmpfs { path: "/run/weaviate".into() }) },

@@ -3,6 +3,7 @@
 //! To add an error variant: its row in `errors` (nothing compiles before), `cargo insta review` or
 //! `INSTA_UPDATE=always`, and its row in `docs/features.md`.
 
+pub(crate) mod alone;
 mod architecture;
 mod drawing;
 mod errors;

@@ -1,6 +1,7 @@
 //! A real engine, in namespaces that end with the test.
 
 mod engine;
+mod trouble;
 
 use std::path::Path;
 
@@ -20,27 +21,66 @@ fn volume(mount: &Path, nonce: &str) -> DataVolume {
     DataVolume::for_tests(mount.to_owned(), record, true, (1000, 1000))
 }
 
+/// What of the specification only the engine's own words show.
+fn check_limits(shown: &bollard::models::ContainerInspectResponse) {
+    use bollard::models::RestartPolicyNameEnum;
+    let config = shown.config.as_ref().expect("has one");
+    assert_eq!((config.user.as_deref(), config.stop_timeout), (Some("1000:1000"), Some(120)));
+    let host = shown.host_config.as_ref().expect("has one");
+    assert_eq!(host.memory, Some(256 << 20));
+    let policy = host.restart_policy.as_ref().and_then(|policy| policy.name);
+    assert_eq!(policy, Some(RestartPolicyNameEnum::NO));
+    let limits: Vec<_> = host.ulimits.iter().flatten().map(|l| (l.name.as_deref(), l.soft, l.hard)).collect();
+    assert_eq!(
+        limits,
+        [(Some("nofile"), Some(4096), Some(4096)), (Some("core"), Some(0), Some(0))],
+        "no core dump: the server's keys stand in its memory"
+    );
+    assert_eq!(host.binds, None, "a source that is not there would be made");
+    let mounts: Vec<_> = host
+        .mounts
+        .iter()
+        .flatten()
+        .map(|m| (m.target.as_deref().unwrap_or_default(), m.read_only))
+        .collect();
+    assert_eq!(
+        mounts,
+        [
+            ("/var/lib/weaviate", None),
+            ("/var/lib/weaviate-backups", None),
+            ("/etc/weaviate", Some(true)),
+            ("/etc/weaviate-overrides", Some(true)),
+        ]
+    );
+}
+
+/// What lies on the volume and on the tmpfs when the server is started.
+fn lay(root: &Path) -> (DataVolume, Secrets) {
+    let volume = volume(&root.join("mount"), "0123");
+    for directory in [volume.data_dir(), volume.backups_dir(), root.join("run/overrides")] {
+        std::fs::create_dir_all(directory).expect("makes");
+    }
+    std::fs::write(volume.data_dir().join(PROOF), "0123").expect("writes");
+    std::fs::create_dir_all(root.join("run/weaviate")).expect("makes");
+    std::fs::write(root.join("run/weaviate/config.json"), format!("{{\"key\":\"{KEY}\"}}")).expect("writes");
+    (volume, Secrets::for_tests(KEY, &root.join("run")))
+}
+
 #[test]
 fn a_server_is_loaded_started_adopted_replaced_and_its_end_explained() {
     crate::disk::tests::in_private_mounts(async || {
         let engine = Engine::start().await;
         let root = engine.root.path();
         let archive = engine.image();
-        let setting =
-            format!("[weaviate]\nopen_files = 4096\nimage_file = {:?}\n", archive.display().to_string());
+        let setting = format!(
+            "[weaviate]\nopen_files = 4096\nmemory = '256MiB'\nimage_file = {:?}\n",
+            archive.display().to_string()
+        );
         let host = engine.host(&setting);
         let image = ready_image(&host).await.expect("is loaded from the file");
         assert_eq!(ready_image(&host).await.expect("is there"), image);
 
-        let volume = volume(&root.join("mount"), "0123");
-        for directory in [volume.data_dir(), volume.backups_dir(), root.join("run/overrides")] {
-            std::fs::create_dir_all(directory).expect("makes");
-        }
-        std::fs::write(volume.data_dir().join(PROOF), "0123").expect("writes");
-        std::fs::create_dir_all(root.join("run/weaviate")).expect("makes");
-        std::fs::write(root.join("run/weaviate/config.json"), format!("{{\"key\":\"{KEY}\"}}"))
-            .expect("writes");
-        let secrets = Secrets::for_tests(KEY, &root.join("run"));
+        let (volume, secrets) = lay(root);
         let plan = ServerPlan::default();
         let start = async |host: &crate::host::Host, volume: &DataVolume| {
             start::start_at(host, ADDRESS, volume, &secrets, &image, &plan).await
@@ -53,8 +93,8 @@ fn a_server_is_loaded_started_adopted_replaced_and_its_end_explained() {
         let text = serde_json::to_string(&shown).expect("JSON");
         assert!(!text.contains(KEY), "a key stands in docker inspect");
         assert!(!format!("{first:?} {secrets:?}").contains(KEY), "a key stands in Debug");
+        check_limits(&shown);
         let config = shown.host_config.expect("has one");
-        assert_eq!(config.binds, None);
         let ports = config.port_bindings.unwrap_or_default();
         let addresses: Vec<_> =
             ports.values().flatten().flatten().filter_map(|b| b.host_ip.clone()).collect();

@@ -10,6 +10,9 @@ fn main() {
     if let Ok(code) = std::env::var("TEST_EXIT") {
         std::process::exit(code.parse().unwrap_or(9));
     }
+    if std::env::var("TEST_MUTE").is_ok() {
+        std::thread::sleep(std::time::Duration::from_secs(600));
+    }
     let listener = std::net::TcpListener::bind(format!("{}:{}", after("--host"), after("--port"))).unwrap();
     for stream in listener.incoming() {
         let mut stream = stream.unwrap();

@@ -38,20 +38,34 @@ use crate::report::Status;
 struct Patience {
     owner: Duration,
     link: Duration,
+    /// For an interface that was located and that EC2 does not show any more: its answers come from many places.
+    unseen: Duration,
 }
+
+/// The security groups are looked at beside the claim, which takes longer: one call. What is not known by then is
+/// not worth a wait.
+const AUDIT: Duration = Duration::from_secs(3);
 
 /// Claims the interface: waits for a living or ending owner, attaches, makes it outlive this instance, and
 /// waits for its link.
 pub async fn claim(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result<AttachedEni, NetworkError> {
     let settings = &host.settings.network;
     let ec2 = &host.aws(identity.region()).await.ec2;
-    let patience = Patience { owner: settings.claim_deadline, link: settings.link_deadline };
+    let patience = Patience {
+        owner: settings.claim_deadline,
+        link: settings.link_deadline,
+        unseen: locate::UNSEEN.deadline,
+    };
     let machine = Machine { ec2, status: &host.status, me: identity.instance_id(), eni, patience };
-    // Beside the claim, which takes longer; what it finds is a warning and never an error.
-    let (claimed, ()) = tokio::join!(machine.run(), warn_of_wide_groups(host, identity, eni));
-    let (attachment_id, reused) = claimed?;
-    let netlink = Netlink::connect()?;
-    let link = netlink.await_link(&host.status, eni.id(), eni.mac(), settings.link_deadline).await?;
+    let claimed = async {
+        let (attachment_id, reused) = machine.run().await?;
+        let netlink = Netlink::connect()?;
+        let link = netlink.await_link(&host.status, eni.id(), eni.mac(), settings.link_deadline).await?;
+        Ok::<_, NetworkError>((attachment_id, reused, link))
+    };
+    // What it finds is a warning and never an error.
+    let (claimed, ()) = tokio::join!(claimed, warn_of_wide_groups(host, identity, eni));
+    let (attachment_id, reused, link) = claimed?;
     tracing::info!(eni.id = eni.id(), eni.link = %link.name, eni.reused = reused, "claimed the interface");
     host.status.done("claim");
     Ok(AttachedEni::new(eni.clone(), attachment_id, link.name, link.index, reused))
@@ -59,10 +73,12 @@ pub async fn claim(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result
 
 /// Tells who else the ENI's security groups let in.
 async fn warn_of_wide_groups(host: &Host, identity: &Identity, eni: &LocatedEni) {
-    match audit::audit(host, identity, eni).await {
-        Ok(warnings) => warnings.into_iter().for_each(|warning| host.status.warn(warning)),
-        Err(error) => host.status.warn(format!("the security groups could not be looked at: {error}")),
-    }
+    let why = match tokio::time::timeout(AUDIT, audit::audit(host, identity, eni)).await {
+        Ok(Ok(warnings)) => return warnings.into_iter().for_each(|warning| host.status.warn(warning)),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", AUDIT.as_secs()),
+    };
+    host.status.warn(format!("the security groups could not be looked at: {why}"));
 }
 
 /// What `claim` would do now: for the command `plan`. Nothing is changed.
@@ -91,6 +107,8 @@ struct Progress {
     /// Whether it was this run that attached.
     attached: bool,
     protected: u32,
+    /// Since when EC2 shows no such interface.
+    unseen: Option<Instant>,
 }
 
 impl Machine<'_> {
@@ -98,13 +116,24 @@ impl Machine<'_> {
     async fn run(&self) -> Result<(String, bool), NetworkError> {
         let calls = Calls { ec2: self.ec2, me: self.me, eni: self.eni };
         let started = Instant::now();
-        let mut progress = Progress { started, attaching: None, dead: None, attached: false, protected: 0 };
+        let mut progress =
+            Progress { started, attaching: None, dead: None, attached: false, protected: 0, unseen: None };
         loop {
             let dead = progress.dead.clone();
             let (owner, looks) =
                 dead.as_ref().map_or((None, 0), |(owner, looks)| (Some(owner.as_str()), *looks));
             let plan = match calls.look(owner, looks).await {
-                Ok(facts) => decide(&facts),
+                Ok(facts) => {
+                    progress.unseen = None;
+                    decide(&facts)
+                }
+                Err(error @ NetworkError::EniNotFound { .. })
+                    if progress.unseen.get_or_insert_with(Instant::now).elapsed() < self.patience.unseen =>
+                {
+                    self.status.say("claim", format!("looks again: {error}"));
+                    sleep(jitter(Duration::from_secs(1))).await;
+                    continue;
+                }
                 Err(error) if locate::may_pass(&error) && started.elapsed() < self.patience.owner => {
                     self.status.say("claim", format!("looks again: {error}"));
                     sleep(jitter(Duration::from_secs(1))).await;

@@ -143,7 +143,11 @@ async fn run(
     });
     let ec2 = client(Arc::clone(&cloud)).await;
     let (status, eni) = (Status::default(), LocatedEni::for_tests());
-    let patience = Patience { owner: Duration::from_secs(3), link: Duration::from_secs(2) };
+    let patience = Patience {
+        owner: Duration::from_secs(3),
+        link: Duration::from_secs(2),
+        unseen: Duration::from_millis(1500),
+    };
     let machine = Machine { ec2: &ec2, status: &status, me: "i-me", eni: &eni, patience };
     let done = machine.run().await;
     let calls = cloud.calls.lock().expect("not poisoned").clone();
@@ -156,7 +160,7 @@ const ATTACH: &str = "AttachNetworkInterface DeviceIndex=1";
 #[tokio::test]
 async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
     let old = |status| Shown::Held("i-old", status, false);
-    let rows: [Row; 8] = [
+    let rows: [Row; 9] = [
         ("ours already", vec![MINE], vec![], vec![], true, vec![]),
         (
             "free",
@@ -212,6 +216,14 @@ async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
             ],
             false,
             vec![ATTACH, ATTACH, ATTACH],
+        ),
+        (
+            "not seen for a moment",
+            vec![Shown::Missing, Shown::Free, Shown::Missing, MINE],
+            vec![],
+            vec![],
+            false,
+            vec![ATTACH],
         ),
         (
             "throttled looks",

@@ -6,10 +6,10 @@ use futures_util::TryStreamExt as _;
 use rtnetlink::packet_core::ErrorMessage;
 use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::route::{RouteProtocol, RouteScope};
-use rtnetlink::packet_route::rule::RuleAction;
+use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute};
 use rtnetlink::{IpVersion, LinkUnspec, RouteMessageBuilder};
 
-use super::{Address, Netlink, Route, Rule, failed, read};
+use super::{Address, Netlink, PROTOCOL, Route, Rule, failed, read};
 use crate::failpoint::around;
 use crate::network::NetworkError;
 
@@ -73,6 +73,8 @@ impl Netlink {
             // The header's table must be "unspecified" beside the attribute, or it reads "main" and the attribute.
             request.message_mut().header.table = 0;
         }
+        let protocol = RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL));
+        request.message_mut().attributes.push(protocol);
         if let Some(from) = rule.from {
             request = request.source_prefix(from.network, from.prefix);
         }
@@ -92,7 +94,7 @@ impl Netlink {
             .try_collect()
             .await
             .map_err(failed("list the rules"))?;
-        let same = messages.into_iter().find(|message| read::rule(message) == *gone);
+        let same = messages.into_iter().find(|message| read::rule(message).like(gone));
         let Some(message) = same else { return Ok(()) };
         absent_is_done(around("remove_rule", self.handle.rule().del(message).execute()).await)
             .map_err(failed(format!("remove the rule of priority {}", gone.priority)))
@@ -103,7 +105,7 @@ fn message(route: &Route) -> rtnetlink::packet_route::route::RouteMessage {
     let mut builder = RouteMessageBuilder::<Ipv4Addr>::new()
         .table_id(route.table)
         .output_interface(route.link)
-        .protocol(RouteProtocol::Static);
+        .protocol(RouteProtocol::Other(PROTOCOL));
     if let Some(destination) = route.destination {
         builder = builder.destination_prefix(destination.network, destination.prefix);
     }

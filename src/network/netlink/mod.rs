@@ -17,6 +17,10 @@ use super::NetworkError;
 use crate::config::Cidr;
 use crate::report::Status;
 
+/// Marks our routes and rules as ours (`ip route show proto 87`): no name in iproute2's `rt_protos` has the number.
+/// What a run with another configuration left is known by it.
+pub(super) const PROTOCOL: u8 = 87;
+
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Link {
@@ -48,6 +52,8 @@ pub(super) struct Route {
     pub(super) destination: Option<Cidr>,
     pub(super) gateway: Option<Ipv4Addr>,
     pub(super) link: u32,
+    /// Whether it has our [`PROTOCOL`].
+    pub(super) ours: bool,
 }
 
 /// A rule that looks into a table.
@@ -56,8 +62,10 @@ pub(super) struct Rule {
     pub(super) priority: u32,
     pub(super) from: Option<Cidr>,
     pub(super) arriving: Option<String>,
-    /// `None`: it does something else, or asks for more than this program ever does. Never ours.
+    /// `None`: it does something else, or asks for more than this program ever does.
     pub(super) table: Option<u32>,
+    /// Whether it has our [`PROTOCOL`].
+    pub(super) ours: bool,
 }
 
 /// Which way a packet would leave.

@@ -7,11 +7,11 @@ use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags};
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
-use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
+use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteType};
 use rtnetlink::packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use rtnetlink::{IpVersion, RouteMessageBuilder};
 
-use super::{Address, Link, Netlink, Route, Rule, Way, failed};
+use super::{Address, Link, Netlink, PROTOCOL, Route, Rule, Way, failed};
 use crate::config::Cidr;
 use crate::network::NetworkError;
 
@@ -48,12 +48,13 @@ impl Netlink {
             .collect())
     }
 
-    /// The unicast IPv4 routes of `table`.
+    /// The unicast IPv4 routes of `table`, and ours in any other.
     pub(in crate::network) async fn routes(&self, table: u32) -> Result<Vec<Route>, NetworkError> {
         let all = RouteMessageBuilder::<Ipv4Addr>::new().build();
         let messages: Vec<RouteMessage> =
             self.handle.route().get(all).execute().try_collect().await.map_err(failed("list the routes"))?;
-        Ok(messages.iter().filter_map(route).filter(|route| route.table == table).collect())
+        let concerned = |route: &Route| route.table == table || route.ours;
+        Ok(messages.iter().filter_map(route).filter(concerned).collect())
     }
 
     pub(in crate::network) async fn rules(&self) -> Result<Vec<Rule>, NetworkError> {
@@ -138,8 +139,13 @@ fn route(message: &RouteMessage) -> Option<Route> {
     if message.header.address_family != AddressFamily::Inet || message.header.kind != RouteType::Unicast {
         return None;
     }
-    let mut route =
-        Route { table: u32::from(message.header.table), destination: None, gateway: None, link: 0 };
+    let mut route = Route {
+        table: u32::from(message.header.table),
+        destination: None,
+        gateway: None,
+        link: 0,
+        ours: message.header.protocol == RouteProtocol::Other(PROTOCOL),
+    };
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Table(table) => route.table = *table,
@@ -163,7 +169,7 @@ fn out_link(message: &RouteMessage) -> Option<u32> {
 }
 
 pub(super) fn rule(message: &RuleMessage) -> Rule {
-    let mut rule = Rule { priority: 0, from: None, arriving: None, table: None };
+    let mut rule = Rule { priority: 0, from: None, arriving: None, table: None, ours: false };
     let mut table = u32::from(message.header.table);
     let mut plain = message.header.action == RuleAction::ToTable && message.header.tos == 0;
     for attribute in &message.attributes {
@@ -174,6 +180,7 @@ pub(super) fn rule(message: &RuleMessage) -> Rule {
                 rule.from = Some(Cidr { network: *network, prefix: message.header.src_len });
             }
             RuleAttribute::Iifname(name) => rule.arriving = Some(name.clone()),
+            RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL)) => rule.ours = true,
             RuleAttribute::Destination(_)
             | RuleAttribute::FwMark(_)
             | RuleAttribute::Oifname(_)
