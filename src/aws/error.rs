@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn no_answer_at_all_is_unreachable() {
         type Refusal = aws_smithy_types::error::ErrorMetadata;
-        let silent: SdkError<Refusal, ()> = SdkError::timeout_error("nothing within 10 s");
+        let silent: SdkError<Refusal, HttpResponse> = SdkError::timeout_error("nothing within 10 s");
         let error = failed("ec2:X", &silent);
         assert_eq!((error.kind, error.class()), (Kind::Unreachable, Class::Retry));
         assert!(error.to_string().starts_with("ec2:X got no answer"), "{error}");
