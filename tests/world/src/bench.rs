@@ -44,13 +44,8 @@ fn scene(mib: u64, unmanaged: bool) -> Result<Scene> {
         S3_FIRST_BYTE.as_millis(),
     ))?;
     for service in ["ec2", "autoscaling", "secretsmanager", "ssm", "sts"] {
-        scene.faults.push(Fault {
-            call: format!("{service}:*"),
-            with: std::collections::BTreeMap::new(),
-            from: 1,
-            times: None,
-            effect: Effect::Latency { ms: u64::try_from(API.as_millis())? },
-        });
+        let late = Effect::Latency { ms: u64::try_from(API.as_millis())? };
+        scene.faults.push(Fault::on(format!("{service}:*"), late));
     }
     scene.unmanaged = unmanaged;
     Ok(scene)

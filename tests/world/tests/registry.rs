@@ -91,13 +91,7 @@ async fn the_same_binary_gives_the_same_digest() {
 
 #[tokio::test]
 async fn faults_hit_and_are_recorded() {
-    let fault = |call: &str, effect| Fault {
-        call: call.to_owned(),
-        with: std::collections::BTreeMap::new(),
-        from: 1,
-        times: Some(1),
-        effect,
-    };
+    let fault = |call: &str, effect| Fault { times: Some(1), ..Fault::on(call, effect) };
     let bed = start(vec![
         fault("registry:Ping", Effect::Throttled),
         fault("registry:GetManifest", Effect::Absent),

@@ -143,13 +143,7 @@ async fn uploads_in_parts() {
 
 #[tokio::test]
 async fn the_client_retries_what_passes() {
-    let fault = |effect| Fault {
-        call: "s3:GetObject".into(),
-        with: std::collections::BTreeMap::new(),
-        from: 1,
-        times: Some(1),
-        effect,
-    };
+    let fault = |effect| Fault { times: Some(1), ..Fault::on("s3:GetObject", effect) };
     let internal = Effect::Error { status: 500, code: "InternalError".into(), message: "try again".into() };
     for effect in [Effect::Throttled, Effect::Reset { acted: false }, internal] {
         let bed = start(vec![fault(effect.clone())]).await;

@@ -1,6 +1,6 @@
 //! Compares what came of a case with what it expects. Pure: each complaint is one sentence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -27,6 +27,8 @@ pub fn check(
         steps,
         calls: counted,
         bucket_report: _,
+        order: _,
+        credentials,
     } = &case.expect;
     let mut complaints = Vec::new();
     let mut complain = |wrong: bool, what: String| {
@@ -77,7 +79,44 @@ pub fn check(
             complaints.push(format!("{call} was called {seen} times in the last run, not {times}"));
         }
     }
+    let keys = access_keys(last_run);
+    if let Some(wanted) = credentials.filter(|wanted| keys.len() < *wanted) {
+        complaints.push(format!("S3 was called with {} credentials, not with {wanted}", keys.len()));
+    }
     complaints
+}
+
+/// The access keys of an instance's role that S3 took.
+fn access_keys(events: &[Seen]) -> BTreeSet<String> {
+    let key = |seen: &Seen| match &seen.event {
+        Event::Call { service, caller: Some(_), parameters, status: 200..300, .. } if service == "s3" => {
+            parameters.get("AccessKeyId").cloned()
+        }
+        _ => None,
+    };
+    events.iter().filter_map(key).collect()
+}
+
+/// What of this was not seen after what stands before it.
+pub fn in_order(wanted: &[String], events: &[Seen]) -> Option<String> {
+    let mut left = wanted.iter();
+    let mut next = left.next()?;
+    let mut last = None;
+    for Seen { event, .. } in events {
+        let seen = match event {
+            Event::Call { service, operation, .. } => format!("call {service}:{operation}"),
+            Event::Reached { .. } => "reached".to_owned(),
+            Event::State { of, to, .. } => format!("{of} {to}"),
+            Event::Mark { what } => what.clone(),
+            Event::Server { .. } | Event::DiskTouched { .. } | Event::Forbidden { .. } => continue,
+        };
+        if seen == *next {
+            last = Some(seen);
+            next = left.next()?;
+        }
+    }
+    let after = last.map(|last| format!(" after {last:?}")).unwrap_or_default();
+    Some(format!("the world did not see {next:?}{after}"))
 }
 
 fn check_data(
@@ -155,4 +194,28 @@ pub fn counts(manifest: &Value) -> BTreeMap<String, BTreeMap<String, u64>> {
             (name.clone(), counted.collect())
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_a_part_of_what_was_seen() {
+        let mark =
+            |what: &str| Seen { at: jiff::Timestamp::now(), event: Event::Mark { what: what.to_owned() } };
+        let state = Event::State { of: "i-1".into(), from: "running".into(), to: "terminated".into() };
+        let events = [mark("a"), Seen { at: jiff::Timestamp::now(), event: state }, mark("b"), mark("a")];
+        let rows = [
+            (vec![], None),
+            (vec!["a", "b"], None),
+            (vec!["i-1 terminated", "a"], None),
+            (vec!["b", "i-1 terminated"], Some("the world did not see \"i-1 terminated\" after \"b\"")),
+            (vec!["c"], Some("the world did not see \"c\"")),
+        ];
+        for (wanted, expected) in rows {
+            let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
+            assert_eq!(in_order(&wanted, &events).as_deref(), expected, "{wanted:?}");
+        }
+    }
 }

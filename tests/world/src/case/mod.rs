@@ -11,6 +11,7 @@
 //! expectation in `[expect]`, and a row in `docs/features.md`.
 
 mod expect;
+mod lives;
 mod outcome;
 mod run;
 mod spec;
@@ -18,4 +19,4 @@ mod spec;
 pub use outcome::{Outcome, RestoredOutcome, StepOutcome, WorldOutcome};
 pub(crate) use run::perform;
 pub use run::{Played, count_everything, play};
-pub use spec::{Act, Case, Deed, Expect, Meanwhile, Scene, lay, load_all, take_away};
+pub use spec::{Act, Case, Deed, Expect, Meanwhile, Scene, Until, lay, load_all, take_away};

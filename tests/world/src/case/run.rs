@@ -1,12 +1,13 @@
 //! Plays a case: sets its stage, does its acts, and looks at what came of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 
-use super::{Act, Case, Outcome, WorldOutcome, expect};
+use super::{Act, Case, Outcome, WorldOutcome, expect, lives};
 use crate::cloud::Answered;
 use crate::ledger::{Client, Event};
 use crate::stage::{Agent, Programs, Stage};
@@ -43,26 +44,30 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
     let mut since = stage.ledger.events().len();
     for act in &case.acts {
         match act {
-            Act::Run => {
+            Act::Run { ends, without } => {
                 since = stage.ledger.events().len();
                 stage.run_agent(PATIENCE).await?;
+                complaints.extend(lives::check_run(stage, since, ends.as_deref(), without));
             }
             Act::Plan { says } => complaints.extend(stage.plan(says).await?),
-            Act::Stay => {
+            Act::Stay { until } => {
                 since = stage.ledger.events().len();
                 let mut agent = stage.start_agent(&[])?;
-                stage.until_serving(&mut agent, PATIENCE).await?;
+                stage.until(&mut agent, until.outcome(), PATIENCE).await?;
                 staying = Some(agent);
             }
-            Act::PowerCut => {
-                stage.machine.power_cut().await?;
-                stage.machine.power_on().await?;
-                stage.wake().await?;
+            Act::Restarted => {
+                let ended = staying.take().context("nobody stays who could be restarted")?;
+                since = stage.ledger.events().len();
+                staying = Some(lives::restarted(stage, ended, PATIENCE).await?);
             }
-            Act::Reboot => {
-                stage.machine.reboot().await?;
-                stage.wake().await?;
+            Act::PowerCut | Act::Reboot | Act::StopStart | Act::ReplaceRoot => {
+                // It ends with the machine that it runs in.
+                staying = None;
+                lives::live_on(stage, act).await?;
             }
+            Act::PutToWork => lives::put_to_work(stage).await?,
+            Act::Replace { order, backup } => lives::replace(stage, *order, backup.as_deref()).await?,
             Act::Look { near, far, stranger } => {
                 let seen = look(stage).await;
                 if seen != (*near, *far, *stranger) {
@@ -76,6 +81,9 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
             Act::Wait { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
         }
     }
+    // An ABANDON ends the machine: not while it is looked at.
+    let steady = Arc::clone(&stage.steady);
+    let _steady = steady.lock().await;
     let (near, far, stranger) = look(stage).await;
     complaints.extend(count_all(case, stage).await);
     if let Some(agent) = &mut staying {
@@ -100,11 +108,14 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         Err(error) => bail!("{error:#}; its log:\n{log}"),
     };
     complaints.extend(expect::check(case, &outcome, &published, &events[since.min(events.len())..]));
+    complaints.extend(expect::in_order(&case.expect.order, &events));
+    if outcome.outcome == "serving" {
+        complaints.extend(lives::check_interface(stage));
+    }
     if case.expect.bucket_report && !stage.report_is_kept() {
         complaints.push("the report does not lie in the bucket as it lies on the machine".to_owned());
     }
-    complaints
-        .extend(stage.faults.unused().into_iter().map(|call| format!("the fault on {call} hit nothing")));
+    complaints.extend(stage.faults.unused());
     complaints.extend(events.iter().filter_map(|seen| match &seen.event {
         Event::Mark { what } if what.starts_with("the world failed") => Some(what.clone()),
         _ => None,

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use toml::Table;
 
+use crate::cloud::Order;
 use crate::faults::Fault;
 
 /// What is there: the base of every case, over which a case and its trouble lay their own tables.
@@ -27,6 +28,8 @@ pub struct Scene {
     pub secrets: BTreeMap<String, String>,
     /// The state of the instance that has the ENI when the case starts; absent: nobody has it.
     pub old_owner: Option<String>,
+    /// The new instance is not launched yet; `replace` does that.
+    pub unlaunched: bool,
     /// Laid over the fixed-address ENI, and over the Auto Scaling group (`absent = true`: there is none).
     pub eni: Table,
     pub group: Table,
@@ -63,6 +66,30 @@ pub enum Deed {
     Publish { backup: String },
     /// The old owner is terminated: it shuts down, and the ENI becomes free.
     TerminateOldOwner,
+    /// The group ends the old owner, which publishes this backup and answers its own hook before it goes.
+    RetireOldOwner { backup: Option<String> },
+    /// The credentials that the instance has are revoked; the metadata service has new ones.
+    RevokeCredentials,
+    /// The group, which was slow, comes to the hook of the new instance.
+    BeginHook,
+}
+
+/// When an agent that stays has done what the next acts wait for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    #[default]
+    Serving,
+    Prepared,
+}
+
+impl Until {
+    pub const fn outcome(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Prepared => "prepared",
+        }
+    }
 }
 
 /// What happens, in order.
@@ -70,18 +97,42 @@ pub enum Deed {
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Act {
     /// The agent runs as a service manager would run it: again after 75, until it serves or refuses.
-    Run,
+    Run {
+        /// What its report must say, where it is not the last run.
+        ends: Option<String>,
+        /// Calls that it must not have made.
+        #[serde(default)]
+        without: Vec<String>,
+    },
     /// `plan`, which must change nothing and say these texts.
     Plan {
         #[serde(default)]
         says: Vec<String>,
     },
     /// The same as `run`, without `--once`; it stays while the next acts happen.
-    Stay,
+    Stay {
+        #[serde(default)]
+        until: Until,
+    },
+    /// The agent that stays ends by itself, to be tried again; it is started again, and stays once it serves.
+    Restarted,
     /// Mains off; the disks and the root volume stay. Boots again, door closed early as the unit does.
     PowerCut,
     /// An orderly reboot.
     Reboot,
+    /// Somebody stops and starts the instance by EC2: another host, a blank instance store.
+    StopStart,
+    /// EC2's root volume replacement: a fresh root volume, the disks stay.
+    ReplaceRoot,
+    /// The group takes the instance out of its warm pool, once it rests there.
+    PutToWork,
+    /// The group replaces the old owner by the new instance; in the order `launch-first` the old one stays until
+    /// somebody else ends it.
+    Replace {
+        order: Order,
+        /// The old owner's last backup, in the order `terminate-first`.
+        backup: Option<String>,
+    },
     /// The clients look: their statuses must be these (0: no connection).
     Look { near: u16, far: u16, stranger: u16 },
     /// Nothing of the agent runs for this long while the clients keep knocking.
@@ -119,6 +170,12 @@ pub struct Expect {
     /// The report of the last boot lies in the bucket, as it lies on the machine.
     #[serde(default)]
     pub bucket_report: bool,
+    /// What the world must have seen in this order, other things between: `call ec2:AttachNetworkInterface`,
+    /// `reached` (a client got in), `i-… terminated` or `weaviate-0/i-… InService` (a state).
+    #[serde(default)]
+    pub order: Vec<String>,
+    /// With how many of the instance's credentials S3 was called in the last run, at least.
+    pub credentials: Option<usize>,
 }
 
 /// A case as it stands in its folder.
@@ -142,7 +199,7 @@ pub struct Case {
 }
 
 fn run_once() -> Vec<Act> {
-    vec![Act::Run]
+    vec![Act::Run { ends: None, without: Vec::new() }]
 }
 
 impl Case {
@@ -187,6 +244,8 @@ impl Case {
             steps: BTreeMap::new(),
             calls: BTreeMap::new(),
             bucket_report: false,
+            order: Vec::new(),
+            credentials: None,
         });
         Some(Self { name: format!("{}~control", self.name), trouble: None, expect, ..self.clone() })
     }
@@ -204,6 +263,7 @@ impl Case {
             lay(&mut scene.group, &trouble.group);
             scene.secrets.extend(trouble.secrets.clone());
             scene.old_owner = trouble.old_owner.clone().or(scene.old_owner);
+            scene.unlaunched |= trouble.unlaunched;
             scene.meanwhile.extend(trouble.meanwhile.iter().cloned());
             scene.faults.extend(trouble.faults.iter().cloned());
         }

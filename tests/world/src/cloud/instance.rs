@@ -7,11 +7,15 @@ use jiff::Timestamp;
 
 use super::resources::{InstanceState, Lifecycle, Resources};
 use super::spec::InstanceSpec;
-use super::{Cloud, Hotplug};
+use super::{Cloud, Hotplug, Power};
 use crate::ledger::Event;
 
+/// How often it is looked whether a machine's power is off.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Which of the two comes first when a group replaces an instance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Order {
     TerminateFirst,
     LaunchFirst,
@@ -37,15 +41,40 @@ impl Cloud {
             InstanceState::Running | InstanceState::Stopped | InstanceState::Terminated => return,
         };
         let id = id.to_owned();
-        self.after(delay, move |cloud| {
-            let moved = cloud.change(|r| step(r, &id, &[state], next));
-            if moved && next == InstanceState::Terminated {
-                cloud.after_termination(&id);
-            }
-            if moved && next == InstanceState::Running {
-                cloud.plug_at_boot(&id);
-            }
-        });
+        self.after(delay, move |cloud| cloud.go_on(&id, state, next));
+    }
+
+    fn go_on(&self, id: &str, state: InstanceState, next: InstanceState) {
+        let ends = matches!(next, InstanceState::Stopped | InstanceState::Terminated);
+        if ends && self.is_powered(id) {
+            let id = id.to_owned();
+            return self.after(LOOK, move |cloud| cloud.go_on(&id, state, next));
+        }
+        let moved = self.change(|r| step(r, id, &[state], next));
+        if moved && next == InstanceState::Terminated {
+            self.after_termination(id);
+        }
+        if moved && next == InstanceState::Running {
+            self.plug_at_boot(id);
+        }
+    }
+
+    /// This instance has a machine, which runs: whoever switches its power says so by [`Self::powered`].
+    pub fn house(&self, id: &str) {
+        self.powered(id, true);
+    }
+
+    /// The machine's power was switched.
+    pub fn powered(&self, id: &str, on: bool) {
+        self.state().machines.insert(id.to_owned(), on);
+    }
+
+    pub fn is_powered(&self, id: &str) -> bool {
+        self.state().machines.get(id).copied().unwrap_or_default()
+    }
+
+    fn switch(&self, id: &str, power: Power) {
+        self.send(Hotplug::Power { instance: id.to_owned(), power });
     }
 
     /// A stopped instance that starts finds its ENIs again, without a new attach call.
@@ -67,9 +96,10 @@ impl Cloud {
         self.left_group(id);
     }
 
-    fn move_instance(&self, id: &str, from: &[InstanceState], to: InstanceState) -> bool {
+    fn move_instance(&self, id: &str, from: &[InstanceState], to: InstanceState, power: Power) -> bool {
         let moved = self.change(|r| step(r, id, from, to));
         if moved {
+            self.switch(id, power);
             self.follow_instance(id, to);
         }
         moved
@@ -84,6 +114,7 @@ impl Cloud {
                 r.join(group, &spec.id, if warm { Lifecycle::WarmedPending } else { Lifecycle::Pending });
             }
         });
+        self.switch(&spec.id, Power::On);
         self.follow_instance(&spec.id, InstanceState::Pending);
         self.follow_member(&spec.id);
     }
@@ -91,15 +122,20 @@ impl Cloud {
     /// Terminates at once, past all hooks, as TerminateInstances does. False: it was not there to terminate.
     pub fn terminate(&self, id: &str) -> bool {
         use InstanceState::{Pending, Running, Stopped, Stopping};
-        self.move_instance(id, &[Pending, Running, Stopping, Stopped], InstanceState::ShuttingDown)
+        self.move_instance(
+            id,
+            &[Pending, Running, Stopping, Stopped],
+            InstanceState::ShuttingDown,
+            Power::Off,
+        )
     }
 
     pub fn stop(&self, id: &str) -> bool {
-        self.move_instance(id, &[InstanceState::Running], InstanceState::Stopping)
+        self.move_instance(id, &[InstanceState::Running], InstanceState::Stopping, Power::Off)
     }
 
     pub fn start_instance(&self, id: &str) -> bool {
-        self.move_instance(id, &[InstanceState::Stopped], InstanceState::Pending)
+        self.move_instance(id, &[InstanceState::Stopped], InstanceState::Pending, Power::OnElsewhere)
     }
 
     /// EC2's state does not change in a reboot.

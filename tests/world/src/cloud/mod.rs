@@ -1,7 +1,7 @@
 //! The state of the embedded cloud, and its time.
 //!
 //! ```text
-//!  ec2, autoscaling, imds ─ read(view) ─▶ Resources (now | before the last change | nothing)
+//!  ec2, autoscaling, imds ─ read(view) ─▶ Resources (now | each before its last change | nothing)
 //!        └─ attach, detach, complete, ... ─▶ change ─▶ ledger (State), waiters
 //!  case script ─ launch, terminate, replace ─┘   └─ after(delay) ─▶ change ...   ─▶ Hotplug ─▶ vpc
 //! ```
@@ -48,6 +48,11 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         known: Known::Documented("EC2 user guide, stop and start: network interfaces are retained"),
     },
     Behaviour {
+        name: "ec2.instance.orderly-end",
+        what: "stop and terminate ask the system to end; stopped and terminated are said when its power is off",
+        known: Known::Documented("EC2 user guide, instance lifecycle: stop, terminate"),
+    },
+    Behaviour {
         name: "ec2.eni.delete-on-termination",
         what: "an ENI whose attachment says DeleteOnTermination is gone when its owner is terminated",
         known: Known::Documented("EC2 API reference, NetworkInterfaceAttachmentChanges"),
@@ -59,7 +64,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     },
     Behaviour {
         name: "ec2.stale-read",
-        what: "a stale read answers with all resources as they were before the last change of any",
+        what: "a stale read answers with each resource as it was before its own last change",
         known: Known::Assumed("the guide on eventual consistency promises no more than a delay"),
     },
     Behaviour {
@@ -96,12 +101,34 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     },
 ];
 
-/// What the VPC does to an instance's interfaces, sent when it is due. An `Unplug` may come for an interface
-/// that was never plugged: its attachment ended first.
+/// What is done to an instance from outside, sent when it is due: the VPC plugs its interfaces, its host
+/// switches its power. An `Unplug` may come for an interface that was never plugged: its attachment ended first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hotplug {
     Plug { eni: String, instance: String, mac: String, address: String, prefix: u8, gateway: String },
     Unplug { eni: String, instance: String },
+    Power { instance: String, power: Power },
+}
+
+impl Hotplug {
+    /// The interface that it is about; empty where it is about none.
+    pub fn eni(&self) -> &str {
+        match self {
+            Self::Plug { eni, .. } | Self::Unplug { eni, .. } => eni,
+            Self::Power { .. } => "",
+        }
+    }
+}
+
+/// What a host does to an instance's power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// The system is asked to end, and the power goes with it.
+    Off,
+    /// A launch.
+    On,
+    /// A start after a stop: another host, and so other instance stores, blank ones.
+    OnElsewhere,
 }
 
 /// Which moment a read sees; faults choose.
@@ -109,7 +136,7 @@ pub enum Hotplug {
 pub enum View {
     #[default]
     Now,
-    /// Before the last change.
+    /// Each resource as it was before its own last change.
     Stale,
     /// Nothing exists yet.
     Absent,
@@ -138,6 +165,8 @@ struct State {
     metadata: crate::imds::Tokens,
     actions: Vec<LifecycleAction>,
     plugs: Option<mpsc::UnboundedSender<Hotplug>>,
+    /// The instances that have machines, and whether their power is on.
+    machines: BTreeMap<String, bool>,
     ids: u64,
 }
 
@@ -246,7 +275,8 @@ impl Cloud {
                 return result;
             }
             let moves = moves(&before, &state.now);
-            state.before = before;
+            let State { now, before: older, .. } = &mut *state;
+            older.keep(&before, now);
             (result, moves)
         };
         for event in moves {
@@ -276,6 +306,11 @@ impl Cloud {
 
     pub(crate) fn forbid(&self, rule: &str, details: String) {
         self.0.ledger.record(Event::Forbidden { rule: rule.to_owned(), details });
+    }
+
+    /// A mistake of the case or of the world itself: the case fails.
+    pub(crate) fn failed(&self, what: &str) {
+        self.0.ledger.record(Event::Mark { what: format!("the world failed: {what}") });
     }
 
     /// The next number for an id; the same case gives the same ids.

@@ -1,5 +1,5 @@
 //! What exists in the cloud at one moment: plain data, cloned before every change, so that a stale read
-//! can be answered from the moment before, and an absent one from nothing at all.
+//! can be answered with what each resource was before, and an absent one with nothing at all.
 
 use std::collections::BTreeMap;
 
@@ -319,6 +319,15 @@ impl Resources {
         self.instances.get(id).map(|i| i.state)
     }
 
+    /// Keeps, of each resource that moved between the two, what it was before; the others stay as old as they
+    /// are. What no call shows (timers, heartbeats, what the metadata lists) is no move.
+    pub(super) fn keep(&mut self, before: &Self, now: &Self) {
+        let Self { subnets: _, route_tables: _, security_groups: _, enis, instances, groups } = self;
+        keep(enis, &before.enis, &now.enis, Eni::shown);
+        keep(instances, &before.instances, &now.instances, Instance::clone);
+        keep(groups, &before.groups, &now.groups, Group::shown);
+    }
+
     /// What moves, as (what, state): the judge's `State` events are the differences.
     pub(super) fn states(&self) -> BTreeMap<String, String> {
         let instances = self.instances.values().map(|i| (i.id.clone(), i.state.text().to_owned()));
@@ -334,6 +343,15 @@ impl Resources {
 }
 
 impl Eni {
+    /// As EC2 describes it: the metadata has a time of its own.
+    fn shown(&self) -> Self {
+        let mut shown = self.clone();
+        if let Some(held) = &mut shown.attachment {
+            (held.in_metadata, held.index_in_metadata) = (true, true);
+        }
+        shown
+    }
+
     fn build(spec: &EniSpec, zone: String) -> Self {
         let suffix: String = spec.id.chars().skip(4).collect();
         Self {
@@ -351,6 +369,34 @@ impl Eni {
                 Attachment::settled(id, owner.clone(), 1, spec.delete_on_termination)
             }),
         }
+    }
+}
+
+fn keep<T: Clone + PartialEq>(
+    older: &mut BTreeMap<String, T>,
+    before: &BTreeMap<String, T>,
+    now: &BTreeMap<String, T>,
+    shown: fn(&T) -> T,
+) {
+    for id in before.keys().chain(now.keys()) {
+        let was = before.get(id);
+        if was.map(shown) == now.get(id).map(shown) {
+            continue;
+        }
+        match was {
+            Some(was) => older.insert(id.clone(), was.clone()),
+            None => older.remove(id),
+        };
+    }
+}
+
+impl Group {
+    /// As Auto Scaling describes it.
+    fn shown(&self) -> Self {
+        let members = self.members.iter().map(|(id, member)| {
+            (id.clone(), Member { healthy: member.healthy, ..Member::new(member.state) })
+        });
+        Self { spec: self.spec.clone(), members: members.collect() }
     }
 }
 

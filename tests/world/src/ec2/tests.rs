@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::cloud::spec::{ENI, NEW, OLD};
-use crate::cloud::{Cloud, Hotplug};
+use crate::cloud::spec::{self, ENI, NEW, OLD};
+use crate::cloud::{ActionKey, Cloud, Hotplug, Power};
 use crate::endpoint::testing::{Client, cloud, element, forbidden};
+use crate::ledger::Event;
 
 const WITH_OLD: &str = r#"
     enis = [{ owner = "i-0aaaaaaaaaaaaaa01" }]
@@ -265,6 +266,36 @@ async fn stale_reads_see_the_moment_before_and_absent_ones_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stale_read_is_as_old_as_its_own_resource_and_a_current_one_fails_the_case() {
+    let stale = |from: u32| {
+        format!(
+            "[[fault]]\ncall = \"ec2:DescribeNetworkInterfaces\"\nfrom = {from}\ntimes = 1\n\
+             effect = {{ kind = \"stale\" }}"
+        )
+    };
+    let failures = |cloud: &Cloud| {
+        let marks = cloud.ledger().events().into_iter().filter_map(|seen| match seen.event {
+            Event::Mark { what } if what.starts_with("the world failed") => Some(what),
+            _ => None,
+        });
+        marks.collect::<Vec<_>>()
+    };
+    let cloud = cloud("", &stale(1));
+    attach(&cloud).await;
+    // Heartbeats and other instances move on; of the interface the attachment is the last change.
+    let action = ActionKey::Instance(NEW.to_owned());
+    assert!(cloud.heartbeat(spec::GROUP, spec::HOOK, &action));
+    cloud.launch(&spec::InstanceSpec { id: "i-0aaaaaaaaaaaaaa03".into(), ..Default::default() }, None, false);
+    assert_eq!(status(&cloud).await, "available");
+    assert_eq!(failures(&cloud), Vec::<String>::new());
+
+    let idle = self::cloud("", &stale(1));
+    assert_eq!(status(&idle).await, "available");
+    let said = "the world failed: the stale answer to ec2:DescribeNetworkInterfaces is the current one";
+    assert_eq!(failures(&idle), [said]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stopped_instance_keeps_its_interface_and_finds_it_again() {
     let cloud = cloud("", "");
     attach(&cloud).await;
@@ -275,5 +306,32 @@ async fn a_stopped_instance_keeps_its_interface_and_finds_it_again() {
     assert_eq!(cloud.eni(ENI).unwrap().owner(), Some(NEW));
     let mut plugs = cloud.hotplug();
     cloud.start_instance(NEW);
+    let started = Hotplug::Power { instance: NEW.into(), power: Power::OnElsewhere };
+    assert_eq!(plugs.recv().await, Some(started));
     assert!(matches!(plugs.recv().await, Some(Hotplug::Plug { eni, .. }) if eni == ENI));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_with_a_machine_is_stopped_when_its_power_is_off() {
+    let cloud = cloud("", "");
+    cloud.house(NEW);
+    let mut plugs = cloud.hotplug();
+    let mut power = async || match plugs.recv().await {
+        Some(Hotplug::Power { instance, power }) if instance == NEW => power,
+        other => panic!("{other:?}"),
+    };
+    cloud.stop(NEW);
+    assert_eq!(power().await, Power::Off);
+    sleep(Duration::from_mins(1)).await;
+    assert_eq!(cloud.instance_state(NEW).unwrap().text(), "stopping", "its system still runs");
+    cloud.powered(NEW, false);
+    cloud.until(|r| r.instance_state(NEW).is_some_and(|state| state.text() == "stopped")).await;
+    cloud.start_instance(NEW);
+    assert_eq!(power().await, Power::OnElsewhere);
+    cloud.powered(NEW, true);
+    assert!(cloud.is_powered(NEW));
+    cloud.terminate(NEW);
+    assert_eq!(power().await, Power::Off);
+    cloud.powered(NEW, false);
+    cloud.until(|r| r.instance_state(NEW).is_some_and(|state| state.text() == "terminated")).await;
 }

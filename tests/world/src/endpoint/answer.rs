@@ -10,7 +10,7 @@ use crate::cloud::Cloud;
 use crate::faults::Effect;
 
 /// What a service says when it agrees.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
     /// The members of the response (EC2) or of the result (query).
     Xml(Vec<Xml>),

@@ -173,19 +173,34 @@ fn act(
     if transport::reset(effects) == Some(false) {
         return None;
     }
-    let answered = match call.service {
-        Service::Ec2 => crate::ec2::answer(cloud, call),
-        Service::AutoScaling => crate::autoscaling::answer(cloud, call),
-        Service::Sts => crate::sts::answer(cloud, call),
-        Service::SecretsManager => crate::secrets::manager::answer(cloud, call),
-        Service::Ssm => crate::secrets::parameters::answer(cloud, call),
-    };
+    let answered = answer_of(cloud, call);
+    if call.view == View::Stale {
+        call.view = View::Now;
+        // A write acts on the present state whatever a read would see, and must not act twice.
+        let reads = ["Describe", "Get"].iter().any(|verb| call.operation.starts_with(verb));
+        if !reads || answer_of(cloud, call) == answered {
+            cloud.failed(&format!(
+                "the stale answer to {}:{} is the current one",
+                call.service, call.operation
+            ));
+        }
+    }
     if answered.as_ref().is_err_and(|refusal| call::UNKNOWN.contains(&refusal.code.as_str())) {
         // The double does not do it; whether the agent may ask for it is the policy's matter all the same.
         let action = format!("{}:{}", call.service, call.operation);
         cloud.permits(&call.principal, &action, &[Resource::new("*")], &Context::new());
     }
     Some(answered)
+}
+
+fn answer_of(cloud: &Cloud, call: &Call) -> Result<Answer, Refusal> {
+    match call.service {
+        Service::Ec2 => crate::ec2::answer(cloud, call),
+        Service::AutoScaling => crate::autoscaling::answer(cloud, call),
+        Service::Sts => crate::sts::answer(cloud, call),
+        Service::SecretsManager => crate::secrets::manager::answer(cloud, call),
+        Service::Ssm => crate::secrets::parameters::answer(cloud, call),
+    }
 }
 
 fn record(cloud: &Cloud, call: &Call, caller: Option<&Principal>, status: u16, code: Option<&str>) {

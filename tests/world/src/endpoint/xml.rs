@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 /// One element with children, or with text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Xml {
     name: String,
     text: String,

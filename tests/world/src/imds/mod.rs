@@ -166,7 +166,11 @@ fn get(cloud: &Cloud, instance: &str, path: &str, headers: &HeaderMap, effects: 
         _ => view,
     });
     let Some(wanted) = below_version(path) else { return respond(404, "") };
-    match tree::look(&tree::tree(cloud, instance, view), wanted) {
+    let found = tree::look(&tree::tree(cloud, instance, view), wanted);
+    if view == View::Stale && found == tree::look(&tree::tree(cloud, instance, View::Now), wanted) {
+        cloud.failed(&format!("the stale {wanted} of the metadata is the current one"));
+    }
+    match found {
         Some(text) => respond(200, &text),
         None => respond(404, ""),
     }

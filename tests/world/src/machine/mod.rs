@@ -42,7 +42,7 @@ use crate::vpc::{EniPlan, Nic, Vpc, enter, ip};
 use store::Store;
 
 /// How long programs have to end in an orderly way, for the ends that EC2 begins.
-const GRACE: Duration = Duration::from_secs(20);
+pub const GRACE: Duration = Duration::from_secs(20);
 
 /// What a machine claims about the real ones.
 pub const BEHAVIOURS: &[Behaviour] = &[
@@ -211,9 +211,12 @@ impl Machine {
     }
 
     /// Hot-plugs an ENI: it appears as a link that is down, unless the OS has other habits. While the
-    /// power is off it appears at the next boot.
+    /// power is off it appears at the next boot. One that is here already stays as it is.
     pub async fn plug(&self, eni: &EniPlan) -> Result<()> {
         let mut state = self.state.lock().await;
+        if state.enis.contains(eni) {
+            return Ok(());
+        }
         if let Some(init) = &state.init {
             self.appear(eni, init.id()).await?;
         }
@@ -273,6 +276,11 @@ impl Machine {
     /// Another host: the instance store is blank and has other serials, the root volume is the same.
     pub async fn stop_start(&self) -> Result<()> {
         self.shut_down(GRACE).await?;
+        self.power_on_elsewhere().await
+    }
+
+    /// The second half of [`Self::stop_start`].
+    pub async fn power_on_elsewhere(&self) -> Result<()> {
         let boots = self.state.lock().await.boots;
         self.fit_disks(boots)?;
         self.power_on().await

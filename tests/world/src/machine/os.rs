@@ -21,7 +21,7 @@ pub enum Os {
 impl Os {
     /// What it runs as soon as the link is there, as `ip` lines.
     pub(super) fn configuration(self, eni: &EniPlan) -> Vec<String> {
-        let EniPlan { id: _, nic, device_index, interface, allowed: _, ports: _ } = eni;
+        let EniPlan { id: _, nic, device_index, interface, allowed: _ } = eni;
         let index = u32::from(*device_index);
         let (metric, table) = match self {
             Self::HandsOff => return Vec::new(),

@@ -26,6 +26,7 @@ pub struct Ended {
 /// A run of the agent that goes on.
 pub struct Agent {
     pub process: Process,
+    pub started: jiff::Timestamp,
 }
 
 /// `close`, as the early unit runs it.
@@ -61,19 +62,21 @@ impl Stage {
         let mut all = vec!["run"];
         all.extend(arguments);
         self.ledger.record(Event::Mark { what: "agent-start".to_owned() });
+        let started = jiff::Timestamp::now();
         let process = command(self, &all)?
             .envs(environment.iter().map(|(name, value)| (*name, value.clone())))
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
             .spawn()?;
-        Ok(Agent { process })
+        Ok(Agent { process, started })
     }
 
     /// Starts a script of a user as cloud-init would, with the AWS CLI of `venv`.
     pub fn start_script(&self, script: &std::path::Path, venv: &std::path::Path) -> Result<Agent> {
         let log = self.machine.path("/var/log/weaviate-provisioner.log");
         let log = File::options().create(true).append(true).open(log).context("the script's log")?;
+        let started = jiff::Timestamp::now();
         let process = self
             .machine
             .command("/bin/bash")?
@@ -86,7 +89,7 @@ impl Stage {
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
             .spawn()?;
-        Ok(Agent { process })
+        Ok(Agent { process, started })
     }
 
     /// `run --once` until it serves or refuses, within `patience`.
@@ -103,7 +106,9 @@ impl Stage {
             };
             let code = status?.code();
             self.ledger.record(Event::Mark { what: format!("agent-end {code:?}") });
-            if code != Some(TRY_AGAIN) || Instant::now() + RESTART >= end {
+            // A service manager ends with its machine.
+            let off = self.machine.pid().is_err();
+            if code != Some(TRY_AGAIN) || off || Instant::now() + RESTART >= end {
                 return Ok(Ended { code, runs });
             }
             tokio::time::sleep(RESTART).await;
@@ -134,7 +139,7 @@ impl Stage {
 
     /// Whether exactly one report of this instance lies in the bucket, and is the last one on the machine.
     pub fn report_is_kept(&self) -> bool {
-        let prefix = format!("prod/reports/{}-", self.machine.spec().instance_id);
+        let prefix = self.key(&format!("reports/{}-", self.machine.spec().instance_id));
         let kept = self.store.keys("acme-weaviate", &prefix);
         let kept: Vec<_> = kept.iter().filter_map(|o| self.store.read("acme-weaviate", &o.key)).collect();
         let [kept] = kept.as_slice() else { return false };

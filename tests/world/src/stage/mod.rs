@@ -8,6 +8,8 @@
 //! ```
 
 mod agent;
+mod deeds;
+mod groups;
 mod looking;
 mod planted;
 mod scene;
@@ -20,6 +22,7 @@ pub use planted::Planted;
 pub use scene::{Image, specs};
 use server_log::ServerLog;
 pub use services::Access;
+use watch::Steady;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,9 +31,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::case::{Deed, Meanwhile, Scene};
+use crate::case::Scene;
 use crate::cloud::Cloud;
-use crate::cloud::spec::OLD;
+use crate::cloud::spec::NEW;
 use crate::faults::Faults;
 use crate::judge::START;
 use crate::ledger::{Event, Ledger};
@@ -73,6 +76,10 @@ pub struct Stage {
     pub image: ServerImage,
     pub published: Published,
     pub reader_key: String,
+    /// Of the node's backups in the bucket; may be empty.
+    prefix: String,
+    /// Held, the machine's power stays as it is.
+    pub steady: Steady,
     scene: Scene,
     knockers: Option<Knockers>,
     /// The images of the disks that nobody may touch, before the agent ran.
@@ -109,8 +116,13 @@ impl Stage {
             &faults,
         )
         .context("starting the services")?;
-        let published: Published =
-            Arc::new(Mutex::new(scene::fill_bucket(programs, scene, &store, directory.path())?));
+        let published: Published = Arc::new(Mutex::new(scene::fill_bucket(
+            programs,
+            scene,
+            &made.prefix,
+            &store,
+            directory.path(),
+        )?));
         let plugs = cloud.hotplug();
         let machine = Arc::new(Machine::boot(&vpc, &made.machine).await.context("booting the machine")?);
         let blank: BTreeMap<String, String> = machine
@@ -119,7 +131,14 @@ impl Stage {
             .map(|disk| Ok((disk.spec.serial.clone(), disk.sha256()?)))
             .collect::<Result<_>>()?;
         scene::prepare_disks(&machine, scene).await?;
-        let watch = watch::Watch::start(&machine, plugs, &made.enis, &ledger, &planted, &cloud);
+        let steady = Steady::default();
+        let watch = watch::Watch::start(&machine, plugs, &made.enis, &ledger, &planted, &cloud, &steady);
+        cloud.house(NEW);
+        for eni in cloud.interfaces_of(NEW) {
+            if let Some(plan) = made.enis.get(eni.eni()) {
+                machine.plug(plan).await.context("plugging what the instance has already")?;
+            }
+        }
         cloud.start();
         let mut foreign = BTreeMap::new();
         for disk in machine.disks() {
@@ -140,6 +159,8 @@ impl Stage {
             image,
             published,
             reader_key: made.reader_key,
+            prefix: made.prefix,
+            steady,
             scene: scene.clone(),
             knockers: None,
             foreign,
@@ -149,31 +170,27 @@ impl Stage {
             _directory: directory,
         };
         stage.configure(&made.config)?;
-        stage.wake().await?;
-        scene::prepare_machine(&stage).await?;
+        if scene.unlaunched {
+            stage.machine.power_cut().await.context("a machine for later")?;
+            stage.cloud.powered(NEW, false);
+        } else {
+            stage.wake().await?;
+            scene::prepare_machine(&stage).await?;
+        }
         stage.knockers = Some(stage.vpc.knock(&stage.ledger, made.address.into(), &[8080, 50051]));
         for file in made.remove {
             stage.others.spawn(keep_away(Arc::clone(&stage.machine), file));
         }
         for deed in &scene.meanwhile {
-            stage.others.spawn(meanwhile(deed.clone(), stage.deeds()));
+            stage.others.spawn(deeds::meanwhile(deed.clone(), stage.deeds()));
         }
         Ok(stage)
-    }
-
-    fn deeds(&self) -> Deeds {
-        Deeds {
-            ledger: Arc::clone(&self.ledger),
-            cloud: self.cloud.clone(),
-            store: self.store.clone(),
-            programs: self.programs.clone(),
-            published: Arc::clone(&self.published),
-        }
     }
 
     /// What happens at every start of the machine before the agent runs: the early unit closes the door, Docker
     /// starts, the image is there if the AMI brought it.
     pub async fn wake(&self) -> Result<()> {
+        self.watch.begin()?;
         self.ledger.record(Event::Mark { what: START.to_owned() });
         if !self.scene.unmanaged {
             agent::close(self).await.context("closing the door early")?;
@@ -181,11 +198,22 @@ impl Stage {
         scene::start_engine(self).await.context("starting the Docker Engine")
     }
 
-    fn configure(&self, config: &toml::Table) -> Result<()> {
+    /// The agent's configuration, as it lies on the machine.
+    pub fn configuration(&self) -> Result<toml::Table> {
+        let file = self.machine.path("/etc/weaviate-provisioner/config.toml");
+        Ok(std::fs::read_to_string(file).context("the agent's configuration")?.parse()?)
+    }
+
+    pub fn configure(&self, config: &toml::Table) -> Result<()> {
         let folder = self.machine.path("/etc/weaviate-provisioner");
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("config.toml"), toml::to_string(config)?)?;
         Ok(())
+    }
+
+    /// A key of the node's own in the bucket.
+    fn key(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) }
     }
 
     pub const fn scene(&self) -> &Scene {
@@ -199,18 +227,32 @@ impl Stage {
         }
     }
 
+    /// Does something beside the case, until its end.
+    pub fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.others.spawn(work);
+    }
+
     /// Waits until the agent's report says that it serves.
     pub async fn until_serving(&self, agent: &mut Agent, patience: Duration) -> Result<()> {
+        self.until(agent, "serving", patience).await
+    }
+
+    /// Waits until the report of this agent, not of one before it, has this outcome.
+    pub async fn until(&self, agent: &mut Agent, outcome: &str, patience: Duration) -> Result<()> {
         let end = tokio::time::Instant::now() + patience;
         loop {
-            if self.report().is_ok_and(|report| report["outcome"] == "serving") {
+            let written =
+                |report: &serde_json::Value| report["written"].as_str()?.parse::<jiff::Timestamp>().ok();
+            if self.report().is_ok_and(|report| {
+                report["outcome"] == outcome && written(&report).is_some_and(|at| at >= agent.started)
+            }) {
                 return Ok(());
             }
             if let Some(status) = agent.process.ended() {
-                bail!("the agent ended with {status} before it served:\n{}", self.agent_log());
+                bail!("the agent ended with {status}, not {outcome}:\n{}", self.agent_log());
             }
             if tokio::time::Instant::now() > end {
-                bail!("the agent did not serve within {patience:?}:\n{}", self.agent_log());
+                bail!("the agent was not {outcome} within {patience:?}:\n{}", self.agent_log());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -272,7 +314,7 @@ impl Stage {
                 }
             }
         }
-        for object in self.store.keys("acme-weaviate", "prod/reports/") {
+        for object in self.store.keys("acme-weaviate", &self.key("reports/")) {
             if let Some(bytes) = self.store.read("acme-weaviate", &object.key) {
                 self.planted.search(&object.key, &bytes);
             }
@@ -293,49 +335,5 @@ async fn keep_away(machine: Arc<Machine>, file: PathBuf) {
         // Mostly it is not there.
         let _ = std::fs::remove_file(machine.path(&file));
         tokio::time::sleep(Duration::from_millis(2)).await;
-    }
-}
-
-/// What the deeds of others need.
-struct Deeds {
-    ledger: Arc<Ledger>,
-    cloud: Cloud,
-    store: s3::Store,
-    programs: Programs,
-    published: Published,
-}
-
-/// Waits until the world has seen the call often enough, and does the deed.
-async fn meanwhile(what: Meanwhile, deeds: Deeds) {
-    let Meanwhile { after, with, times, then } = what;
-    let seen_enough = || {
-        let matching = deeds.ledger.events().into_iter().filter(|seen| match &seen.event {
-            Event::Call { service, operation, parameters, .. } => {
-                format!("{service}:{operation}") == after
-                    && with.iter().all(|(name, text)| {
-                        parameters.get(name).is_some_and(|value| value.contains(text.as_str()))
-                    })
-            }
-            _ => false,
-        });
-        u64::try_from(matching.count()).unwrap_or(u64::MAX) >= times
-    };
-    while !seen_enough() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    match then {
-        Deed::Publish { backup } => match scene::publish_later(&deeds.programs, &deeds.store, &backup, 7) {
-            Ok(manifest) => {
-                deeds
-                    .published
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .insert(backup, manifest);
-            }
-            Err(error) => deeds.ledger.record(Event::Mark { what: format!("the world failed: {error:#}") }),
-        },
-        Deed::TerminateOldOwner => {
-            deeds.cloud.terminate(OLD);
-        }
     }
 }

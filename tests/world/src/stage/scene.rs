@@ -1,6 +1,6 @@
 //! From a case's scene to the specifications of all parts: pure but for the files that it reads.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
@@ -15,10 +15,9 @@ use crate::cloud::resources::mac_of;
 use crate::cloud::spec::{CloudSpec, GROUP, NEW, OLD, ROLE, RoleSpec, Subnet};
 use crate::fixtures::{self, Damage, Options, Pointer};
 use crate::iam::Policy;
-use crate::ledger::Client;
 use crate::machine::{DiskSpec, Machine, MachineSpec, Os};
 use crate::s3;
-use crate::vpc::{EniPlan, Nic};
+use crate::vpc::{EniPlan, Nic, VpcPlan};
 
 /// Where the cases' image is found: in the world's registry.
 pub const REPOSITORY: &str = "10.0.8.10:5000/weaviate";
@@ -137,6 +136,8 @@ pub struct Specs {
     pub machine: MachineSpec,
     pub enis: BTreeMap<String, EniPlan>,
     pub config: Table,
+    /// Where the node's backups lie in the bucket; may be empty.
+    pub prefix: String,
     pub address: Ipv4Addr,
     pub reader_key: String,
     pub speed: S3Speed,
@@ -174,6 +175,7 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
         enis: BTreeMap::from([(eni.id.clone(), eni_plan(&cloud)?)]),
         remove: machine.remove.clone(),
         cloud,
+        prefix: config["backup"].get("prefix").and_then(Value::as_str).unwrap_or_default().to_owned(),
         config,
         address,
         reader_key,
@@ -216,6 +218,12 @@ fn cloud(scene: &Scene, secrets: &BTreeMap<&str, String>) -> Result<CloudSpec> {
     table.insert("parameters".to_owned(), Value::Array(parameters));
     lay(&mut table, &scene.cloud);
     let mut spec: CloudSpec = read("[scene.cloud]", &table)?;
+    if scene.unlaunched {
+        // TOML has no word for "none".
+        for instance in spec.instances.iter_mut().filter(|instance| instance.id == NEW) {
+            instance.state = None;
+        }
+    }
     spec.roles.entry("weaviate-direct".to_owned()).or_insert_with(direct_role);
     // One subnet in another zone, for the ENI that lies in the wrong one.
     spec.subnets.push(Subnet {
@@ -306,7 +314,7 @@ fn eni_plan(cloud: &CloudSpec) -> Result<EniPlan> {
             address: eni.address.parse()?,
             ..defaults.nic.clone()
         },
-        allowed: BTreeSet::from([Client::Near, Client::Far]),
+        allowed: super::groups::admitted(cloud, eni, &VpcPlan::default()),
         ..defaults
     })
 }
@@ -319,11 +327,13 @@ fn backups(programs: &Programs) -> std::path::PathBuf {
 pub fn fill_bucket(
     programs: &Programs,
     scene: &Scene,
+    prefix: &str,
     store: &s3::Store,
     scratch: &Path,
 ) -> Result<BTreeMap<String, serde_json::Value>> {
     let bucket: BucketScene = read("[scene.bucket]", &scene.bucket)?;
     let mut options = Options {
+        prefix: prefix.to_owned(),
         node: bucket.node.clone(),
         deployment: bucket.deployment.clone().unwrap_or_else(|| "acme-prod".to_owned()),
         pointer: match (bucket.manifest, bucket.copies) {
@@ -390,10 +400,12 @@ fn drop_nulls(value: serde_json::Value) -> serde_json::Value {
 pub fn publish_later(
     programs: &Programs,
     store: &s3::Store,
+    prefix: &str,
     id: &str,
     generation: u64,
 ) -> Result<serde_json::Value> {
-    let options = Options { owner: Some(OLD.to_owned()), generation, ..Options::default() };
+    let owner = Some(OLD.to_owned());
+    let options = Options { owner, generation, prefix: prefix.to_owned(), ..Options::default() };
     Ok(fixtures::publish(store, &backups(programs), id, &options)?.manifest)
 }
 

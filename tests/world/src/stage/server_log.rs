@@ -12,30 +12,34 @@ use serde_json::Value;
 
 use super::planted::Planted;
 use crate::ledger::{Event, Ledger};
+use crate::machine::Machine;
 
-/// Follows all containers' logs below one data root of the engine.
+/// Follows the logs of all containers of a machine's engine, by their ids, over all its boots.
 #[derive(Debug)]
 pub struct ServerLog {
-    containers: PathBuf,
+    machine: Arc<Machine>,
     open: BTreeMap<PathBuf, (File, Vec<u8>)>,
     ledger: Arc<Ledger>,
     planted: Arc<Planted>,
 }
 
 impl ServerLog {
-    pub const fn new(containers: PathBuf, ledger: Arc<Ledger>, planted: Arc<Planted>) -> Self {
-        Self { containers, open: BTreeMap::new(), ledger, planted }
+    pub const fn new(machine: Arc<Machine>, ledger: Arc<Ledger>, planted: Arc<Planted>) -> Self {
+        Self { machine, open: BTreeMap::new(), ledger, planted }
     }
 
     /// Reads what is new. Containers that are gone keep their open files.
     pub fn poll(&mut self) {
-        for entry in std::fs::read_dir(&self.containers).into_iter().flatten().flatten() {
+        // Another one after each boot: the path leads through the machine's first process.
+        let containers = self.machine.path("/var/lib/docker/containers");
+        for entry in std::fs::read_dir(containers).into_iter().flatten().flatten() {
             let id = entry.file_name();
             let file = entry.path().join(format!("{}-json.log", id.to_string_lossy()));
-            if !self.open.contains_key(&file)
+            let name = PathBuf::from(file.file_name().unwrap_or_default());
+            if !self.open.contains_key(&name)
                 && let Ok(log) = File::open(&file)
             {
-                self.open.insert(file, (log, Vec::new()));
+                self.open.insert(name, (log, Vec::new()));
             }
         }
         for (file, rest) in self.open.values_mut() {

@@ -1,17 +1,18 @@
-//! The world's own eyes while the agent works: hot-plugs are carried out, the server's log is read, the disks
-//! are looked at before the journal, processes are searched for secrets.
+//! The world's own eyes while the agent works: hot-plugs and switches of the power are carried out, the server's
+//! log is read, the disks are looked at before the journal, processes are searched for secrets.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Result;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
 use super::{Planted, ServerLog};
-use crate::cloud::{Cloud, Hotplug};
+use crate::cloud::{Cloud, Hotplug, Power};
 use crate::ledger::{Event, Ledger};
-use crate::machine::Machine;
+use crate::machine::{GRACE, Machine};
 use crate::vpc::EniPlan;
 
 /// How often the watchers look.
@@ -40,10 +41,17 @@ impl Watch {
         ledger: &Arc<Ledger>,
         planted: &Arc<Planted>,
         cloud: &Cloud,
+        steady: &Steady,
     ) -> Self {
         let disks = Arc::new(Disks::new(machine, ledger));
+        let host = Host {
+            machine: Arc::clone(machine),
+            enis: enis.clone(),
+            cloud: cloud.clone(),
+            steady: Arc::clone(steady),
+        };
         let tasks = vec![
-            tokio::spawn(carry_out(Arc::clone(machine), plugs, enis.clone(), Arc::clone(ledger))),
+            tokio::spawn(carry_out(host, plugs, Arc::clone(ledger))),
             tokio::spawn(look_at_disks(Arc::clone(&disks))),
             tokio::spawn(read_server(Arc::clone(machine), Arc::clone(ledger), Arc::clone(planted))),
             tokio::spawn(search_processes(Arc::clone(machine), Arc::clone(planted), cloud.clone())),
@@ -55,31 +63,63 @@ impl Watch {
     pub fn look(&self) {
         self.disks.look();
     }
+
+    /// The machine starts: whatever is written from now on must be named by the journal that it has now, which a
+    /// replaced root volume has taken away.
+    pub fn begin(&self) -> Result<()> {
+        self.disks.begin()
+    }
 }
 
-async fn carry_out(
+/// While somebody holds it the power stays as it is: the world looks at the machine.
+pub type Steady = Arc<tokio::sync::Mutex<()>>;
+
+/// Whoever does to the machine what the cloud says.
+struct Host {
     machine: Arc<Machine>,
-    mut plugs: UnboundedReceiver<Hotplug>,
     enis: BTreeMap<String, EniPlan>,
-    ledger: Arc<Ledger>,
-) {
+    cloud: Cloud,
+    steady: Steady,
+}
+
+async fn carry_out(host: Host, mut plugs: UnboundedReceiver<Hotplug>, ledger: Arc<Ledger>) {
     while let Some(plug) = plugs.recv().await {
-        let done = match &plug {
-            Hotplug::Plug { eni, instance, .. } if *instance == machine.spec().instance_id => {
-                match enis.get(eni) {
-                    Some(plan) => machine.plug(plan).await,
-                    None => continue,
-                }
-            }
-            Hotplug::Unplug { eni, instance } if *instance == machine.spec().instance_id => {
-                machine.unplug(eni).await
-            }
-            // The other instances of the cloud have no machines.
-            Hotplug::Plug { .. } | Hotplug::Unplug { .. } => continue,
-        };
-        if let Err(error) = done {
+        if let Err(error) = host.obey(&plug).await {
             ledger.record(Event::Mark { what: format!("the world failed: {plug:?}: {error:#}") });
         }
+    }
+}
+
+impl Host {
+    async fn obey(&self, plug: &Hotplug) -> Result<()> {
+        let machine = &self.machine;
+        let ours = &machine.spec().instance_id;
+        match plug {
+            Hotplug::Plug { eni, instance, .. } if instance == ours => match self.enis.get(eni) {
+                Some(plan) => machine.plug(plan).await,
+                None => Ok(()),
+            },
+            Hotplug::Unplug { eni, instance } if instance == ours => machine.unplug(eni).await,
+            Hotplug::Power { instance, power } if instance == ours => self.switch(*power).await,
+            // The other instances of the cloud have no machines.
+            Hotplug::Plug { .. } | Hotplug::Unplug { .. } | Hotplug::Power { .. } => Ok(()),
+        }
+    }
+
+    /// What is on or off already stays so: the machine of an instance that the case begins with runs.
+    async fn switch(&self, power: Power) -> Result<()> {
+        let _steady = self.steady.lock().await;
+        let (machine, id) = (&self.machine, &self.machine.spec().instance_id);
+        let on = machine.pid().is_ok();
+        let switched = match power {
+            Power::Off if on => machine.shut_down(GRACE).await,
+            Power::On if !on => machine.power_on().await,
+            Power::OnElsewhere if !on => machine.power_on_elsewhere().await,
+            Power::Off | Power::On | Power::OnElsewhere => Ok(()),
+        };
+        // An end that failed is told, and must not keep the instance from its end.
+        self.cloud.powered(id, power != Power::Off);
+        switched
     }
 }
 
@@ -94,6 +134,13 @@ struct Disks {
 impl Disks {
     fn new(machine: &Arc<Machine>, ledger: &Arc<Ledger>) -> Self {
         Self { machine: Arc::clone(machine), ledger: Arc::clone(ledger), told: Mutex::default() }
+    }
+
+    fn begin(&self) -> Result<()> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        self.machine.disks().iter().try_for_each(|disk| disk.begin())?;
+        told.clear();
+        Ok(())
     }
 
     /// Disk first, journal second: a disk that is seen changed while a journal read later does not name it was
@@ -124,7 +171,7 @@ async fn look_at_disks(disks: Arc<Disks>) {
 }
 
 async fn read_server(machine: Arc<Machine>, ledger: Arc<Ledger>, planted: Arc<Planted>) {
-    let mut log = ServerLog::new(machine.path("/var/lib/docker/containers"), ledger, planted);
+    let mut log = ServerLog::new(machine, ledger, planted);
     loop {
         log.poll();
         tokio::time::sleep(EVERY).await;

@@ -32,9 +32,8 @@ pub struct EniPlan {
     pub device_index: u8,
     /// What the interface is called in the instance.
     pub interface: String,
-    /// Who may open a connection, and to which ports.
-    pub allowed: BTreeSet<Client>,
-    pub ports: Vec<u16>,
+    /// Who may open a connection, and to which port.
+    pub allowed: BTreeSet<(Client, u16)>,
 }
 
 impl Default for EniPlan {
@@ -49,8 +48,10 @@ impl Default for EniPlan {
             },
             device_index: 1,
             interface: "ens6".into(),
-            allowed: BTreeSet::from([Client::Near, Client::Far]),
-            ports: vec![8080, 50051],
+            allowed: [Client::Near, Client::Far]
+                .into_iter()
+                .flat_map(|client| [8080, 50051].map(|port| (client, port)))
+                .collect(),
         }
     }
 }
@@ -148,8 +149,8 @@ pub(super) fn wire(port: &str, nic: &Nic, interface: &str, process: u32) -> Vec<
 /// What the VPC knows of a NIC: its source, its metadata right, its group.
 pub(super) fn admit(plan: &VpcPlan, port: &str, nic: &Nic, group: Option<&EniPlan>) -> String {
     let address = nic.address;
-    let allowed = group.into_iter().flat_map(group_members).map(|(client, to_port)| {
-        let from = plan.client(client).address;
+    let allowed = group.into_iter().flat_map(|eni| &eni.allowed).map(|(client, to_port)| {
+        let from = plan.client(*client).address;
         format!("add element inet vpc allowed {{ {from} . {address} . {to_port} }}\n")
     });
     format!("add element inet vpc nics {{ \"{port}\" . {address} }}\n") + &allowed.collect::<String>()
@@ -158,10 +159,6 @@ pub(super) fn admit(plan: &VpcPlan, port: &str, nic: &Nic, group: Option<&EniPla
 /// The reverse of [`admit`].
 pub(super) fn expel(plan: &VpcPlan, port: &str, nic: &Nic, group: Option<&EniPlan>) -> String {
     admit(plan, port, nic, group).replace("add element", "delete element")
-}
-
-fn group_members(eni: &EniPlan) -> impl Iterator<Item = (Client, u16)> {
-    eni.allowed.iter().flat_map(|client| eni.ports.iter().map(|port| (*client, *port)))
 }
 
 /// A NIC that is configured from the start: a client's, or an instance's primary one (cloud-init's work).

@@ -1,0 +1,158 @@
+//! Acts on the machine's life and on the group's: power, disks, warm pool, replacement.
+//!
+//! ```text
+//!  power-cut, reboot, replace-root ─▶ machine ─────────────┐
+//!  stop-start, put-to-work, replace ─▶ cloud ─▶ its host ──┴─▶ the machine runs ─▶ wake (door closed, engine)
+//! ```
+//! To add one: a variant of [`Act`] and its function here.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use super::Act;
+use super::run::calls;
+use crate::cloud::resources::{InstanceState, Lifecycle};
+use crate::cloud::spec::{GROUP, NEW, OLD};
+use crate::cloud::{Cloud, Order};
+use crate::stage::{Agent, Stage};
+
+/// The longest that the cloud and its host may take for one of their own steps: an orderly end of a machine with
+/// a server in it is the slowest.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Exit code "try again" (EX_TEMPFAIL).
+const TRY_AGAIN: i32 = 75;
+
+/// Waits until the cloud's resources look like this.
+async fn until(
+    cloud: &Cloud,
+    what: &str,
+    holds: impl Fn(&crate::cloud::resources::Resources) -> bool,
+) -> Result<()> {
+    tokio::time::timeout(PATIENCE, cloud.until(holds))
+        .await
+        .with_context(|| format!("{what} did not come about"))
+}
+
+/// Waits until the instance runs, and its machine.
+async fn until_running(stage: &Stage) -> Result<()> {
+    let running =
+        |r: &crate::cloud::resources::Resources| r.instance_state(NEW) == Some(InstanceState::Running);
+    until(&stage.cloud, "the instance's start", running).await?;
+    let on = async {
+        while !stage.cloud.is_powered(NEW) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, on).await.context("the machine does not run")
+}
+
+/// One machine life ends, and the next begins.
+pub async fn live_on(stage: &Stage, act: &Act) -> Result<()> {
+    let machine = &stage.machine;
+    match act {
+        Act::PowerCut => {
+            machine.power_cut().await?;
+            machine.power_on().await?;
+        }
+        Act::Reboot => machine.reboot().await?,
+        Act::ReplaceRoot => {
+            let configuration = stage.configuration()?;
+            machine.replace_root().await?;
+            // What the image and the user data bring.
+            stage.configure(&configuration)?;
+        }
+        Act::StopStart => {
+            ensure!(stage.cloud.stop(NEW), "the instance was not there to be stopped");
+            let stopped = |r: &crate::cloud::resources::Resources| {
+                r.instance_state(NEW) == Some(InstanceState::Stopped)
+            };
+            until(&stage.cloud, "the instance's stop", stopped).await?;
+            ensure!(stage.cloud.start_instance(NEW), "the instance was not there to be started");
+            until_running(stage).await?;
+        }
+        other => bail!("{other:?} is no end of a machine's life"),
+    }
+    stage.wake().await
+}
+
+/// Takes the instance out of the pool as the group does, which lets it rest there first.
+pub async fn put_to_work(stage: &Stage) -> Result<()> {
+    let cloud = &stage.cloud;
+    let member = |r: &crate::cloud::resources::Resources| r.group_of(NEW).map(|(_, member)| member.state);
+    until(cloud, "the rest in the warm pool", |r| {
+        member(r) == Some(Lifecycle::WarmedRunning)
+            || member(r) == Some(Lifecycle::WarmedStopped)
+                && r.instance_state(NEW) == Some(InstanceState::Stopped)
+    })
+    .await?;
+    let slept = cloud.instance_state(NEW) == Some(InstanceState::Stopped);
+    cloud.leave_warm_pool(NEW);
+    until_running(stage).await?;
+    if slept { stage.wake().await } else { Ok(()) }
+}
+
+/// Replaces the old owner by an instance that is launched now.
+pub async fn replace(stage: &mut Stage, order: Order, backup: Option<&str>) -> Result<()> {
+    let spec = stage.cloud.spec().instances.iter().find(|instance| instance.id == NEW).cloned();
+    let spec = spec.context("the new instance is specified")?;
+    let cloud = stage.cloud.clone();
+    match order {
+        Order::TerminateFirst => {
+            let replaced = tokio::time::timeout(PATIENCE, cloud.replace(GROUP, OLD, &spec, order));
+            let (replaced, retired) = tokio::join!(replaced, stage.retire(backup));
+            retired?;
+            replaced.context("the replacement did not come about")?;
+        }
+        Order::LaunchFirst => {
+            ensure!(
+                backup.is_none(),
+                "the old owner publishes when it is retired, which is a deed of its own"
+            );
+            stage.spawn(async move { cloud.replace(GROUP, OLD, &spec, order).await });
+        }
+    }
+    until_running(stage).await?;
+    stage.wake().await
+}
+
+/// The agent that stayed ends to be tried again; the service manager starts it.
+pub async fn restarted(stage: &Stage, mut ended: Agent, patience: Duration) -> Result<Agent> {
+    let status = tokio::time::timeout(patience, ended.process.wait()).await;
+    let status = status.context("the agent that stays does not end")??;
+    ensure!(
+        status.code() == Some(TRY_AGAIN),
+        "the agent that stayed ended with {status}, not to be tried again"
+    );
+    let mut agent = stage.start_agent(&[])?;
+    stage.until(&mut agent, "serving", patience).await?;
+    Ok(agent)
+}
+
+/// What is not as an act wants its run.
+pub fn check_run(stage: &Stage, since: usize, ends: Option<&str>, without: &[String]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if let Some(ends) = ends {
+        let report = stage.report().unwrap_or_default();
+        if report["outcome"] != ends {
+            let (outcome, reason) = (&report["outcome"], &report["reason"]);
+            complaints.push(format!("a run ended {outcome} ({reason}), not {ends:?}"));
+        }
+    }
+    let events = stage.ledger.events();
+    let seen: BTreeSet<String> = calls(&events[since.min(events.len())..]).into_keys().collect();
+    let called = without.iter().filter(|call| seen.contains(*call));
+    complaints.extend(called.map(|call| format!("a run called {call}")));
+    complaints
+}
+
+/// Whoever serves has the interface, and does not take it along when it ends.
+pub fn check_interface(stage: &Stage) -> Option<String> {
+    let id = &stage.cloud.spec().enis.first()?.id;
+    let attachment = stage.cloud.eni(id).and_then(|eni| eni.attachment);
+    match attachment {
+        Some(held) if held.instance == NEW && !held.delete_on_termination => None,
+        other => Some(format!("the node serves, and {id} has the attachment {other:?}")),
+    }
+}
