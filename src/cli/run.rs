@@ -155,7 +155,11 @@ async fn prepare(
         return Exit::Done;
     }
     // A running pool's instance is put to work without a reboot: the next run, which systemd starts, boots it.
-    match instance::until_target_changes(host, state).await {
+    if let Err(error) = instance::until_target_changes(host, state).await {
+        return Exit::refuse(&error);
+    }
+    // Its deadline begins with it: the rest in the pool, which may last for days, is no part of the boot.
+    match host.journal.write(|state| state.began = None) {
         Ok(()) => Exit::Retry,
         Err(error) => Exit::refuse(&error),
     }

@@ -124,10 +124,14 @@ impl DataVolume {
         }
     }
 
-    /// Makes `record` durable. It must be this volume's.
+    /// Makes `record` durable, and before it everything that it speaks of: one that outlived its data in a power
+    /// cut would call an empty server verified. It must be this volume's.
     pub fn write_record(&self, record: &Record) -> Result<(), DiskError> {
         if record.uuid != self.record.uuid || record.nonce != self.record.nonce || !self.is_mounted() {
             return Err(DiskError::Changed { mount: self.mount.clone() });
+        }
+        if record.restored.is_some() {
+            sync(&self.mount)?;
         }
         write(&self.mount, record)
     }
@@ -176,6 +180,13 @@ fn write(mount: &Path, record: &Record) -> Result<(), DiskError> {
     let unwritable = |source| DiskError::Volume { path: path.clone(), operation: "written", source };
     let text = serde_json::to_vec_pretty(record).map_err(|error| unwritable(error.into()))?;
     replace(&path, &text, 0o600).map_err(unwritable)
+}
+
+/// The whole file system: what the server has written stands in files that nobody else has open (syncfs(2)).
+fn sync(mount: &Path) -> Result<(), DiskError> {
+    let unsynced = |source| DiskError::Volume { path: mount.to_owned(), operation: "synced", source };
+    let directory = std::fs::File::open(mount).map_err(unsynced)?;
+    nix::unistd::syncfs(&directory).map_err(|errno| unsynced(errno.into()))
 }
 
 /// Whether `data/` is absent or holds nothing but the proof.
