@@ -28,6 +28,7 @@ pub fn check(
         calls: counted,
         bucket_report: _,
         order: _,
+        ends: _,
         credentials,
     } = &case.expect;
     let mut complaints = Vec::new();

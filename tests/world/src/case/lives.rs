@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::Act;
 use super::run::calls;
-use crate::cloud::resources::{InstanceState, Lifecycle};
+use crate::cloud::resources::{InstanceState, Lifecycle, Resources};
 use crate::cloud::spec::{GROUP, NEW, OLD};
 use crate::cloud::{Cloud, Order};
 use crate::stage::{Agent, Stage};
@@ -25,11 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const TRY_AGAIN: i32 = 75;
 
 /// Waits until the cloud's resources look like this.
-async fn until(
-    cloud: &Cloud,
-    what: &str,
-    holds: impl Fn(&crate::cloud::resources::Resources) -> bool,
-) -> Result<()> {
+async fn until(cloud: &Cloud, what: &str, holds: impl Fn(&Resources) -> bool) -> Result<()> {
     tokio::time::timeout(PATIENCE, cloud.until(holds))
         .await
         .with_context(|| format!("{what} did not come about"))
@@ -37,8 +33,7 @@ async fn until(
 
 /// Waits until the instance runs, and its machine.
 async fn until_running(stage: &Stage) -> Result<()> {
-    let running =
-        |r: &crate::cloud::resources::Resources| r.instance_state(NEW) == Some(InstanceState::Running);
+    let running = |r: &Resources| r.instance_state(NEW) == Some(InstanceState::Running);
     until(&stage.cloud, "the instance's start", running).await?;
     let on = async {
         while !stage.cloud.is_powered(NEW) {
@@ -46,6 +41,14 @@ async fn until_running(stage: &Stage) -> Result<()> {
         }
     };
     tokio::time::timeout(PATIENCE, on).await.context("the machine does not run")
+}
+
+/// Waits until the group has ended the instance.
+pub async fn until_ended(stage: &Stage) -> Result<()> {
+    let ended = |r: &Resources| r.instance_state(NEW) == Some(InstanceState::Terminated);
+    until(&stage.cloud, "the instance's end", ended).await?;
+    ensure!(stage.machine.pid().is_err(), "EC2 calls the instance terminated, and its machine runs");
+    Ok(())
 }
 
 /// One machine life ends, and the next begins.
@@ -65,9 +68,7 @@ pub async fn live_on(stage: &Stage, act: &Act) -> Result<()> {
         }
         Act::StopStart => {
             ensure!(stage.cloud.stop(NEW), "the instance was not there to be stopped");
-            let stopped = |r: &crate::cloud::resources::Resources| {
-                r.instance_state(NEW) == Some(InstanceState::Stopped)
-            };
+            let stopped = |r: &Resources| r.instance_state(NEW) == Some(InstanceState::Stopped);
             until(&stage.cloud, "the instance's stop", stopped).await?;
             ensure!(stage.cloud.start_instance(NEW), "the instance was not there to be started");
             until_running(stage).await?;
@@ -80,7 +81,7 @@ pub async fn live_on(stage: &Stage, act: &Act) -> Result<()> {
 /// Takes the instance out of the pool as the group does, which lets it rest there first.
 pub async fn put_to_work(stage: &Stage) -> Result<()> {
     let cloud = &stage.cloud;
-    let member = |r: &crate::cloud::resources::Resources| r.group_of(NEW).map(|(_, member)| member.state);
+    let member = |r: &Resources| r.group_of(NEW).map(|(_, member)| member.state);
     until(cloud, "the rest in the warm pool", |r| {
         member(r) == Some(Lifecycle::WarmedRunning)
             || member(r) == Some(Lifecycle::WarmedStopped)

@@ -83,7 +83,7 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
     }
     // An ABANDON ends the machine: not while it is looked at.
     let steady = Arc::clone(&stage.steady);
-    let _steady = steady.lock().await;
+    let looking = steady.lock().await;
     let (near, far, stranger) = look(stage).await;
     complaints.extend(count_all(case, stage).await);
     if let Some(agent) = &mut staying {
@@ -109,6 +109,12 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
     };
     complaints.extend(expect::check(case, &outcome, &published, &events[since.min(events.len())..]));
     complaints.extend(expect::in_order(&case.expect.order, &events));
+    drop(looking);
+    if case.expect.ends
+        && let Err(error) = lives::until_ended(stage).await
+    {
+        complaints.push(format!("{error:#}"));
+    }
     if outcome.outcome == "serving" {
         complaints.extend(lives::check_interface(stage));
     }

@@ -174,6 +174,9 @@ pub struct Expect {
     /// `reached` (a client got in), `i-… terminated` or `weaviate-0/i-… InService` (a state).
     #[serde(default)]
     pub order: Vec<String>,
+    /// The group ends the instance: its system stops, its power goes, EC2 calls it terminated.
+    #[serde(default)]
+    pub ends: bool,
     /// With how many of the instance's credentials S3 was called in the last run, at least.
     pub credentials: Option<usize>,
 }
@@ -245,6 +248,7 @@ impl Case {
             calls: BTreeMap::new(),
             bucket_report: false,
             order: Vec::new(),
+            ends: false,
             credentials: None,
         });
         Some(Self { name: format!("{}~control", self.name), trouble: None, expect, ..self.clone() })
