@@ -58,30 +58,31 @@ mod tests {
     fn groups_and_addresses_are_admitted_at_their_ports_and_nobody_else() {
         use Client::{Far, Near, Stranger};
         let (ray, nobody) = ("sg-0aaaaaaaaaaaaaa03", "sg-0aaaaaaaaaaaaaa09");
-        let rows: &[(&str, Option<u16>, &str, &str, &[(Client, u16)])] = &[
-            ("tcp", Some(8080), ray, "", &[(Near, 8080), (Far, 8080)]),
-            ("tcp", Some(22), ray, "", &[]),
-            ("udp", Some(8080), ray, "0.0.0.0/0", &[]),
-            ("tcp", Some(50051), nobody, "", &[]),
-            ("tcp", Some(50051), nobody, "10.0.4.0/24", &[(Stranger, 50051)]),
-            ("tcp", Some(8080), nobody, "10.0.3.20/32", &[(Far, 8080)]),
-            ("tcp", Some(8080), nobody, "0.0.0.0/0", &[(Near, 8080), (Far, 8080), (Stranger, 8080)]),
-            ("-1", None, ray, "", &[(Near, 8080), (Near, 50051), (Far, 8080), (Far, 50051)]),
+        // Protocol, port, group, addresses → who gets in.
+        let rows = [
+            ("tcp", Some(8080), ray, "", vec![(Near, 8080), (Far, 8080)]),
+            ("tcp", Some(22), ray, "", vec![]),
+            ("udp", Some(8080), ray, "0.0.0.0/0", vec![]),
+            ("tcp", Some(50051), nobody, "", vec![]),
+            ("tcp", Some(50051), nobody, "10.0.4.0/24", vec![(Stranger, 50051)]),
+            ("tcp", Some(8080), nobody, "10.0.3.20/32", vec![(Far, 8080)]),
+            ("tcp", Some(8080), nobody, "0.0.0.0/0", vec![(Near, 8080), (Far, 8080), (Stranger, 8080)]),
+            ("-1", None, ray, "", vec![(Near, 8080), (Near, 50051), (Far, 8080), (Far, 50051)]),
         ];
         for (protocol, port, group, cidr, expected) in rows {
             let rule = Rule {
-                protocol: (*protocol).to_owned(),
-                from: *port,
-                to: *port,
-                groups: vec![(*group).to_owned()],
-                cidrs: Some((*cidr).to_owned()).filter(|cidr| !cidr.is_empty()).into_iter().collect(),
+                protocol: protocol.to_owned(),
+                from: port,
+                to: port,
+                groups: vec![group.to_owned()],
+                cidrs: Some(cidr.to_owned()).filter(|cidr| !cidr.is_empty()).into_iter().collect(),
             };
             let mut cloud = CloudSpec::default();
             for mine in cloud.security_groups.iter_mut().filter(|group| group.id == "sg-0aaaaaaaaaaaaaa02") {
                 mine.ingress = vec![rule.clone()];
             }
             let found = admitted(&cloud, &cloud.enis[0], &VpcPlan::default());
-            assert_eq!(found, expected.iter().copied().collect(), "{rule:?}");
+            assert_eq!(found, expected.into_iter().collect(), "{rule:?}");
         }
         let (cloud, plan) = (CloudSpec::default(), VpcPlan::default());
         let usual = admitted(&cloud, &cloud.enis[0], &plan);

@@ -139,7 +139,6 @@ impl Stage {
                 machine.plug(plan).await.context("plugging what the instance has already")?;
             }
         }
-        cloud.start();
         let mut foreign = BTreeMap::new();
         for disk in machine.disks() {
             let (serial, now) = (disk.spec.serial.clone(), disk.sha256()?);
@@ -177,6 +176,8 @@ impl Stage {
             stage.wake().await?;
             scene::prepare_machine(&stage).await?;
         }
+        // Its clocks run from here: a hook's patience is not for the setting of a stage.
+        stage.cloud.start();
         stage.knockers = Some(stage.vpc.knock(&stage.ledger, made.address.into(), &[8080, 50051]));
         for file in made.remove {
             stage.others.spawn(keep_away(Arc::clone(&stage.machine), file));
