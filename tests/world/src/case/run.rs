@@ -55,11 +55,13 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
                 staying = Some(agent);
             }
             Act::PowerCut => {
+                staying = None;
                 stage.machine.power_cut().await?;
                 stage.machine.power_on().await?;
                 stage.wake().await?;
             }
             Act::Reboot => {
+                staying = None;
                 stage.machine.reboot().await?;
                 stage.wake().await?;
             }
@@ -72,6 +74,8 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
                     ));
                 }
             }
+            Act::Deed { deed } => stage.perform(deed).await,
+            Act::Await { call, times } => stage.until_called(call, *times, since, PATIENCE).await?,
             // The clients knock meanwhile: that nobody gets in for so long is what such an act shows.
             Act::Wait { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
         }

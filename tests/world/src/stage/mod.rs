@@ -168,6 +168,28 @@ impl Stage {
             store: self.store.clone(),
             programs: self.programs.clone(),
             published: Arc::clone(&self.published),
+            machine: Arc::clone(&self.machine),
+        }
+    }
+
+    /// Somebody else's deed, now.
+    pub async fn perform(&self, deed: &Deed) {
+        self.deeds().perform(deed).await;
+    }
+
+    /// Waits until the world has seen this call so often after the event with this number.
+    pub async fn until_called(&self, call: &str, times: u64, since: usize, patience: Duration) -> Result<()> {
+        let end = tokio::time::Instant::now() + patience;
+        loop {
+            let events = self.ledger.events();
+            let seen = crate::case::calls(&events[since.min(events.len())..]).get(call).copied();
+            if seen.unwrap_or_default() >= times {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > end {
+                bail!("{call} was called {seen:?} times within {patience:?}, not {times}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -303,6 +325,7 @@ struct Deeds {
     store: s3::Store,
     programs: Programs,
     published: Published,
+    machine: Arc<Machine>,
 }
 
 /// Waits until the world has seen the call often enough, and does the deed.
@@ -323,19 +346,35 @@ async fn meanwhile(what: Meanwhile, deeds: Deeds) {
     while !seen_enough() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    match then {
-        Deed::Publish { backup } => match scene::publish_later(&deeds.programs, &deeds.store, &backup, 7) {
-            Ok(manifest) => {
-                deeds
-                    .published
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .insert(backup, manifest);
+    deeds.perform(&then).await;
+}
+
+impl Deeds {
+    /// Does the deed; that it could not be done is marked in the ledger, and fails the case.
+    async fn perform(&self, deed: &Deed) {
+        let done = match deed {
+            Deed::Publish { backup, generation } => {
+                scene::publish_later(&self.programs, &self.store, backup, *generation).map(|manifest| {
+                    let mut published =
+                        self.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    published.insert(backup.clone(), manifest);
+                })
             }
-            Err(error) => deeds.ledger.record(Event::Mark { what: format!("the world failed: {error:#}") }),
-        },
-        Deed::TerminateOldOwner => {
-            deeds.cloud.terminate(OLD);
+            Deed::TerminateOldOwner => {
+                self.cloud.terminate(OLD);
+                Ok(())
+            }
+            Deed::RemoveObject { key } => match self.store.read("acme-weaviate", key) {
+                Some(_) => {
+                    self.store.delete("acme-weaviate", key);
+                    Ok(())
+                }
+                None => Err(anyhow::anyhow!("there is no {key} to be removed")),
+            },
+            Deed::Script { script } => scene::script(&self.machine, script).await,
+        };
+        if let Err(error) = done {
+            self.ledger.record(Event::Mark { what: format!("the world failed: {error:#}") });
         }
     }
 }
