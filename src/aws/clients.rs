@@ -8,6 +8,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_smithy_http_client::tls;
 
 use crate::store;
@@ -85,7 +86,12 @@ impl Clients {
             .timeout_config(TimeoutConfig::builder().connect_timeout(Duration::from_secs(3)).build());
         if let Some(endpoint) = &settings.endpoint {
             let scheme = if settings.use_ssl { "https" } else { "http" };
-            builder = builder.endpoint_url(format!("{scheme}://{endpoint}"));
+            builder = builder
+                .endpoint_url(format!("{scheme}://{endpoint}"))
+                // The default adds a CRC in a trailer, which stores older than that default refuse (AWS SDKs and
+                // Tools Reference Guide, data integrity protections).
+                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
         }
         if let Some(region) = &settings.region {
             builder = builder.region(Region::new(region.clone()));

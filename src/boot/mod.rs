@@ -18,9 +18,11 @@
 mod deadline;
 mod evidence;
 mod settings;
+mod stop;
 
 pub use deadline::allowed;
 pub use settings::Settings;
+pub use stop::stop;
 
 use futures_util::FutureExt as _;
 use tokio::try_join;
@@ -61,9 +63,11 @@ pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, F
         let restored = t.step(Step::Restore, restore::restore(host, staged, running, &secrets)).await?;
         t.step(Step::Verify, restore::verify(host, restored, &secrets)).await
     };
-    let (verified, eni, secrets, located) = try_join!(verified, eni, secrets.clone(), located.clone())?;
+    let (verified, eni, secrets, located, volume) =
+        try_join!(verified, eni, secrets.clone(), located.clone(), volume.clone())?;
     let fresh = t.step(Step::Refresh, restore::refresh(host, me, verified, &eni, &secrets)).await?;
-    let owned = t.step(Step::TakeOver, manifest::take_over(host, me, fresh, eni)).await?;
+    let again = async |moved, eni: &_| restore::refresh(host, me, moved, eni, &secrets).await;
+    let owned = t.step(Step::TakeOver, manifest::take_over(host, me, fresh, eni, again)).await?;
     let backup = owned.backup_id().map(str::to_owned);
     let marked = t.step(Step::Mark, network::mark_initialized(host, me, &located, backup.as_deref()));
     let serving = async {
@@ -71,6 +75,7 @@ pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, F
         let exposed = t.step(Step::Expose, network::expose(host, warm)).await?;
         t.step(Step::Probe, network::probe(host, exposed)).await
     };
-    let (_, serving) = try_join!(marked, serving)?;
+    let cleared = restore::clear(host, &volume).map(Ok);
+    let (_, (), serving) = try_join!(marked, cleared, serving)?;
     Ok(serving)
 }

@@ -1,10 +1,11 @@
 //! What commands need before they can begin: a runtime, the roots, a host.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use super::{Exit, Globals};
-use crate::config;
+use crate::config::{self, Settings};
 use crate::host::{Host, Roots};
 use crate::report::Status;
 use crate::state::Journal;
@@ -18,9 +19,13 @@ pub fn block_on(work: impl Future<Output = Exit>) -> Exit {
     // Two workers: hashing beside transfers; everything else waits for others.
     match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => {
-            let exit = runtime.block_on(work);
+            // The panic hook has printed what and where; the runtime ends with everything that it ran.
+            let ended = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
             runtime.shutdown_timeout(STUCK);
-            exit
+            ended.unwrap_or_else(|_| {
+                eprintln!("This is a bug: report it with the lines above.");
+                Exit::Bug
+            })
         }
         Err(error) => {
             eprintln!("The runtime could not be started: {error}.");
@@ -34,11 +39,16 @@ pub fn roots(globals: &Globals) -> Roots {
 }
 
 /// Settings, journal (locked) and voice, or the exit that says why not.
-pub fn host(globals: &Globals) -> Result<Host, Exit> {
-    let settings = config::load(&globals.config).map_err(|error| Exit::refuse(&error))?;
+pub fn host(globals: &Globals, settings: Settings) -> Result<Host, Exit> {
     let roots = roots(globals);
     let journal = Journal::open(&roots.state).map_err(|error| Exit::refuse(&error))?;
-    Ok(Host::new(settings, roots, Arc::new(journal), Status::default()))
+    Ok(made(settings, roots, journal))
+}
+
+fn made(settings: Settings, roots: Roots, journal: Journal) -> Host {
+    let status = Status::default();
+    settings.idle().into_iter().for_each(|key| status.warn(key));
+    Host::new(settings, roots, Arc::new(journal), status)
 }
 
 /// The same for a command that only looks: beside a `run` that holds the journal, and without writing to it.
@@ -46,7 +56,7 @@ pub fn observer(globals: &Globals) -> Result<Host, Exit> {
     let settings = config::load(&globals.config).map_err(|error| Exit::refuse(&error))?;
     let roots = roots(globals);
     let journal = Journal::observe(&roots.state).map_err(|error| Exit::refuse(&error))?;
-    Ok(Host::new(settings, roots, Arc::new(journal), Status::default()))
+    Ok(made(settings, roots, journal))
 }
 
 #[cfg(test)]
@@ -68,5 +78,12 @@ mod tests {
         });
         assert!(matches!(exit, Exit::Done));
         assert!(let_go.send(()).is_ok(), "the thread hangs still, and nobody waits for it");
+    }
+
+    #[test]
+    fn a_panic_is_a_bug_and_not_a_crash() {
+        let never = std::hint::black_box(None::<Exit>);
+        assert_eq!(block_on(async { never.expect("a test's own panic") }), Exit::Bug);
+        assert_eq!(block_on(async { Exit::Done }), Exit::Done);
     }
 }

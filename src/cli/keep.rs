@@ -1,10 +1,17 @@
-//! The report that outlives the instance: `<prefix>/reports/<instance>-<boot id>.json`.
+//! The report: here, on the terminal, and in the bucket, where it outlives the instance:
+//! `<prefix>/reports/<instance>-<boot id>.json`.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
+use super::Globals;
+use crate::disk;
+use crate::explain::Failure;
 use crate::host::Host;
 use crate::instance::Identity;
-use crate::report::Report;
+use crate::network::Serving;
+use crate::report::{Outcome, Report, RestoredReport, Timeline};
 use crate::restore;
 use crate::store::Condition;
 
@@ -36,4 +43,66 @@ async fn send(host: &Host, me: &Identity, report: &Report) -> Result<(), String>
     let key = store.settings().key(&format!("reports/{}-{}.json", me.instance_id(), me.boot_id()));
     let bytes = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
     store.put(&key, bytes, &Condition::Always).await.map(drop).map_err(|error| error.to_string())
+}
+
+/// Writes the report and tells the person at the terminal.
+pub fn conclude(
+    globals: &Globals,
+    host: &Host,
+    serving: Option<&Serving>,
+    timeline: &Timeline,
+    ended: Result<(), &Failure>,
+    outcome: Outcome,
+) {
+    let failure = ended.err();
+    let report = Report {
+        schema: 1,
+        agent: env!("CARGO_PKG_VERSION").to_owned(),
+        deployment: host.settings.node.deployment.to_string(),
+        node: host.settings.node.name.to_string(),
+        instance_id: Some(host.journal.read().instance_id).filter(|id| !id.is_empty()),
+        written: Timestamp::now(),
+        outcome,
+        reason: failure.map(|failure| failure.reason.clone()),
+        remedy: failure.map(|failure| failure.remedy.clone()),
+        details: failure.map(|failure| failure.details.clone()).unwrap_or_default(),
+        warnings: host.status.warnings(),
+        steps: timeline.read(),
+        restored: serving.map(|serving| restored(serving.restored())),
+    };
+    if let Err(error) = report.write(&host.roots.state) {
+        tracing::error!(%error, "the report could not be written");
+    }
+    if globals.json {
+        println!("{}", serde_json::json!(report));
+    } else if let Some(failure) = failure {
+        eprintln!("{failure}");
+        for line in &failure.details {
+            eprintln!("  {line}");
+        }
+    }
+}
+
+/// What was restored, as the report shows it.
+fn restored(record: &disk::Restored) -> RestoredReport {
+    let disk::Restored {
+        backup_id,
+        generation: _,
+        nonce: _,
+        mode,
+        bytes,
+        collections,
+        verified: _,
+        taken: _,
+    } = record;
+    let counts = collections.iter().map(|(collection, tenants)| {
+        let counted = tenants.iter().filter_map(|(tenant, what)| Some((tenant.clone(), what.objects?)));
+        (collection.clone(), counted.collect())
+    });
+    RestoredReport {
+        backup_id: backup_id.clone(),
+        mode: mode.clone(),
+        bytes: *bytes,
+        collections: counts.collect(),
+    }
 }

@@ -6,6 +6,7 @@
 mod close;
 mod context;
 mod exit;
+mod failed;
 mod keep;
 mod logging;
 mod plan;

@@ -118,7 +118,7 @@ async fn look(host: &Host) -> Vec<Row> {
     rows.push(Row::does(Step::Locate, format!("{} with {}", located.id(), located.address())));
     let (claimed, chosen) = join!(claim(host, &me, &located), restore::choose(host, &me, &located));
     rows.push(claimed);
-    rows.extend(data(&located, &volume, chosen));
+    rows.extend(data(host, &located, &volume, chosen));
     rows
 }
 
@@ -161,6 +161,7 @@ async fn fetch(host: &Host, me: &Identity) -> Row {
         }
         names.push(reference.to_string());
     }
+    secrets::remind(host);
     Row::does(Step::Fetch, format!("fetches {}", names.join(", ")))
 }
 
@@ -181,6 +182,13 @@ async fn door(host: &Host, address: Option<Ipv4Addr>) -> Row {
 async fn hook(host: &Host, me: &Identity) -> Row {
     match signal::membership(host, me).await {
         Ok(Some((member, timeouts))) => {
+            let warning = match signal::replacement(host, me, &member).await {
+                Ok(found) => found.and_then(|found| found.warning(&member.group)),
+                Err(error) => {
+                    Some(format!("how the group replaces an instance cannot be looked up: {error}"))
+                }
+            };
+            warning.into_iter().for_each(|warning| host.status.warn(warning));
             let facts =
                 signal::Facts { answer: signal::Answer::Continue, stage: member.stage, accepted: false };
             let whole = timeouts.global.as_secs();
@@ -195,6 +203,7 @@ async fn hook(host: &Host, me: &Identity) -> Row {
 
 /// Which backup, what becomes of the volume, and what is written down of it.
 fn data(
+    host: &Host,
     located: &LocatedEni,
     volume: &Result<disk::Plan, disk::DiskError>,
     chosen: Result<ChosenBackup, RestoreError>,
@@ -214,7 +223,7 @@ fn data(
         _ => None,
     };
     let generation = chosen.generation();
-    let kept = match restore::plan(record, chosen) {
+    let kept = match restore::plan(host, record, chosen) {
         Ok(plan) => {
             rows.push(Row::does(Step::Stage, plan.to_string()));
             matches!(plan, restore::StagePlan::Keep { .. })

@@ -4,32 +4,51 @@
 //! close ─▶ identify ─▶ heartbeat ∥ boot ─┬─ Serving ─▶ READY, CONTINUE ─▶ stay (watchdog) until SIGTERM
 //!                                        ├─ retry  ─▶ exit 75; past the deadline: ABANDON, exit 78
 //!                                        └─ final  ─▶ ABANDON, or hold until the deadline; exit 78
+//! SIGTERM ─┬─ of this unit ───▶ the node serves on, exit 0
+//!          └─ of the machine ─▶ clean stop: door closed, counted, server stopped, exit 0
 //! ```
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::keep::keep_report;
+use super::failed::{self, fail};
+use super::keep::{conclude, keep_report};
 use super::{Exit, Globals, context, logging};
 use crate::boot;
+use crate::config;
 use crate::container;
-use crate::disk;
 use crate::explain::{Class, Explain, Failure};
 use crate::host::Host;
 use crate::instance::{self, Identity};
 use crate::network::{self, Serving};
-use crate::report::{Outcome, Report, RestoredReport, Step, Timeline};
-use crate::signal::{self, Heartbeat, OnFinal, Target, systemd};
-use crate::state::Provisioning;
+use crate::report::{Entry, How, Outcome, Step, Timeline};
+use crate::signal::{self, Heartbeat, Patience, SignalError, Target, systemd};
+use crate::state::{Provisioning, uptime};
 
 /// The boot as a whole took too long.
 #[derive(Debug, thiserror::Error)]
-#[error("the boot did not end within {} s", deadline.as_secs())]
+#[error("the boot did not end within {} s{}{}", deadline.as_secs(), after(", and was at: ", said), after("; the run before it: ", before))]
 struct TooLate {
     deadline: Duration,
+    /// What each step that had not ended was doing, with the names of those that it waited for.
     said: String,
+    /// Why the run before this one ended, where the boot has taken several: this one may just have begun.
+    before: String,
+}
+
+fn after(words: &str, said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!("{words}{said}") }
+}
+
+/// Why an earlier run of this boot ended.
+fn run_before(host: &Host, me: &Identity) -> String {
+    let state = host.journal.read();
+    match state.provisioning {
+        Provisioning::Failed { failure } if state.boot_id == me.boot_id() => failure.reason,
+        Provisioning::Failed { .. } | Provisioning::Running | Provisioning::Serving { .. } => String::new(),
+    }
 }
 
 impl Explain for TooLate {
@@ -40,14 +59,21 @@ impl Explain for TooLate {
         "Look where the time went with `weaviate-provisioner timeline`; `boot.deadline` allows more."
             .to_owned()
     }
-    fn details(&self) -> Vec<String> {
-        vec![format!("it last said: {}", self.said)]
-    }
 }
+
+/// Between offers of an answer that was refused for good: somebody may mend the cause while the hook still waits.
+const SLOWLY: Duration = Duration::from_secs(15);
+
+/// The node that this run serves, for whoever must stop it.
+type Served = Mutex<Option<Arc<Serving>>>;
 
 pub async fn run(globals: &Globals, once: bool) -> Exit {
     logging::start();
-    let host = match context::host(globals) {
+    let settings = match config::load(&globals.config) {
+        Ok(settings) => settings,
+        Err(error) => return failed::refused_configuration(globals, &error).await,
+    };
+    let host = match context::host(globals, settings) {
         Ok(host) => host,
         Err(exit) => return exit,
     };
@@ -59,52 +85,90 @@ pub async fn run(globals: &Globals, once: bool) -> Exit {
         eprintln!("The handlers of SIGTERM and SIGINT could not be set.");
         return Exit::Retry;
     };
+    let served = Served::default();
     // Dropping the work is the orderly stop: every step survives it, and the next run goes on from there. The
     // hook is not answered: an operator's restart of the unit must not cost the machine.
     tokio::select! {
-        exit = provision(globals, &host, &timeline, once) => exit,
-        _ = terminate.recv() => stopped(),
-        _ = interrupt.recv() => stopped(),
+        exit = provision(globals, &host, &timeline, once, &served) => exit,
+        _ = terminate.recv() => terminated(&host, &served).await,
+        // A person at a terminal ends this program, never the node.
+        _ = interrupt.recv() => {
+            systemd::stopping("stopped by request");
+            Exit::Done
+        }
     }
 }
 
-fn stopped() -> Exit {
-    systemd::stopping("stopped by request");
+/// The server is stopped only where the whole machine stops: then its last counts are what the next boot compares
+/// with.
+async fn terminated(host: &Host, served: &Served) -> Exit {
+    let serving = served.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let (Some(serving), systemd::Ending::Machine) = (serving, systemd::ending().await) {
+        systemd::stopping("the machine stops: counts and stops the server");
+        if let Err(failure) = boot::stop(host, &serving).await {
+            tracing::error!(%failure, "not a clean stop");
+        }
+    } else {
+        systemd::stopping("stopped by request");
+    }
     Exit::Done
 }
 
-async fn provision(globals: &Globals, host: &Host, timeline: &Timeline, once: bool) -> Exit {
-    let identified = async {
-        if !still_serving(host) {
-            timeline.step(Step::Close, network::close(host)).await?;
-        }
-        timeline.step(Step::Identify, instance::identify(host)).await
-    };
-    let me = match identified.await {
+async fn provision(globals: &Globals, host: &Host, timeline: &Timeline, once: bool, served: &Served) -> Exit {
+    // An earlier run of this very boot has verified and opened: then the door stays as it is, because nothing has
+    // changed that made it right. A container that must be replaced closes it first.
+    let was_open = network::is_open(host).await;
+    if !was_open && let Err(failure) = timeline.step(Step::Close, network::close(host)).await {
+        return failed::before_the_boot(globals, host, timeline, &failure).await;
+    }
+    let me = match timeline.step(Step::Identify, instance::identify(host)).await {
         Ok(me) => me,
-        Err(failure) => {
-            let outcome = if failure.class == Class::Final { Outcome::Refused } else { Outcome::Failed };
-            conclude(globals, host, None, timeline, Err(&failure), outcome);
-            return failure.class.into();
-        }
+        Err(failure) => return failed::before_the_boot(globals, host, timeline, &failure).await,
     };
+    let before = run_before(host, &me);
     if let Err(error) = host.journal.begin(me.instance_id(), me.boot_id()) {
         return Exit::refuse(&error);
     }
-    if let Target::Warm(state) = Target::read(me.lifecycle_target()) {
-        return prepare(globals, host, &me, timeline, &state, once).await;
+    match Target::read(me.lifecycle_target()) {
+        Target::Warm(state) => return prepare(globals, host, &me, timeline, &state, once).await,
+        // The address may be a successor's by now.
+        Target::Terminated => {
+            let (instance, stage) = (me.instance_id().to_owned(), "Terminated".to_owned());
+            let failure = Failure::new("identify", &SignalError::Ending { instance, stage });
+            return fail(globals, host, &me, timeline, &failure, None, true).await;
+        }
+        Target::NoGroup | Target::InService | Target::Other(_) => {}
     }
-    let (booted, heartbeat) = boot_in_time(host, timeline, &me).await;
+    let (booted, heartbeat) = boot_in_time(host, timeline, &me, before).await;
     match booted {
-        Ok(serving) => serve(globals, host, &me, timeline, serving, heartbeat, once).await,
-        Err(failure) => fail(globals, host, &me, timeline, &failure, heartbeat).await,
+        Ok(serving) => {
+            let serving = Arc::new(serving);
+            *served.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&serving));
+            serve(globals, host, &me, timeline, &serving, heartbeat, once).await
+        }
+        Err(failure) => {
+            // A door that this run opened, or closed and opened again for what it has taken over, stands open for a
+            // node of which nobody knows that it serves.
+            let taken = |entry: &Entry| entry.name == Step::TakeOver && entry.status == Some(How::Done);
+            let opened =
+                host.journal.read().opened_in.is_some() && (!was_open || timeline.read().iter().any(taken));
+            fail(globals, host, &me, timeline, &failure, heartbeat, opened).await
+        }
     }
 }
 
 /// How long the runs of this boot may still go on, and how long they may in all.
-fn left(host: &Host, heartbeat: &Heartbeat) -> (Duration, Duration) {
-    let deadline = boot::allowed(&host.settings.boot, heartbeat.global_timeout());
-    (deadline.saturating_sub(host.journal.read().running_for(host.now())), deadline)
+pub(super) fn left(host: &Host, patience: Patience) -> (Duration, Duration) {
+    let deadline = boot::allowed(&host.settings.boot, patience);
+    if let (Some(wanted), Patience::Hook(global)) = (host.settings.boot.deadline, patience)
+        && wanted > deadline
+    {
+        let (wanted, global, deadline) = (wanted.as_secs(), global.as_secs(), deadline.as_secs());
+        host.status.warn(format!(
+            "boot.deadline is {wanted} s, but the hook's global timeout is {global} s: {deadline} s count"
+        ));
+    }
+    (deadline.saturating_sub(host.journal.read().running_for(uptime())), deadline)
 }
 
 /// The boot, its heartbeats, and the deadline that follows from what the hook allows. The hook is asked beside the
@@ -113,14 +177,15 @@ async fn boot_in_time(
     host: &Host,
     timeline: &Timeline,
     me: &Identity,
+    before: String,
 ) -> (Result<Serving, Failure>, Option<Heartbeat>) {
     let mut heartbeat = None;
     let mut late = Box::pin(async {
         let started = Heartbeat::start(host, me).await;
-        let (left, deadline) = left(host, &started);
+        let (left, deadline) = left(host, started.patience());
         heartbeat = Some(started);
         tokio::time::sleep(left).await;
-        Failure::new("boot", &TooLate { deadline, said: host.status.read().0 })
+        Failure::new("boot", &TooLate { deadline, said: host.status.read().0, before })
     });
     let booted = tokio::select! {
         booted = Box::pin(boot::boot(host, timeline, me)) => booted,
@@ -146,11 +211,13 @@ async fn prepare(
         timeline.step(Step::Signal, signal::warmed(host, me)).await
     };
     if let Err(failure) = prepared.await {
-        return fail(globals, host, me, timeline, &failure, Some(heartbeat)).await;
+        return fail(globals, host, me, timeline, &failure, Some(heartbeat), false).await;
     }
     drop(heartbeat);
     conclude(globals, host, None, timeline, Ok(()), Outcome::Prepared);
-    systemd::ready(&format!("prepared for {state}"));
+    let said = format!("prepared for {state}");
+    host.status.rest(&said);
+    systemd::ready(&said);
     if once {
         return Exit::Done;
     }
@@ -159,17 +226,10 @@ async fn prepare(
         return Exit::refuse(&error);
     }
     // Its deadline begins with it: the rest in the pool, which may last for days, is no part of the boot.
-    match host.journal.write(|state| state.began = None) {
+    match host.journal.write(|state| state.began_ms = None) {
         Ok(()) => Exit::Retry,
         Err(error) => Exit::refuse(&error),
     }
-}
-
-/// Whether an earlier run of this very boot has verified and opened: then the door stays as it is, because
-/// nothing has changed that made it right. A container that must be replaced closes it first.
-fn still_serving(host: &Host) -> bool {
-    let opened_in = host.journal.read().opened_in;
-    opened_in.is_some() && opened_in == instance::boot_id(host).ok()
 }
 
 async fn serve(
@@ -177,7 +237,7 @@ async fn serve(
     host: &Host,
     me: &Identity,
     timeline: &Timeline,
-    serving: Serving,
+    serving: &Serving,
     heartbeat: Option<Heartbeat>,
     once: bool,
 ) -> Exit {
@@ -186,22 +246,30 @@ async fn serve(
     {
         return Exit::refuse(&error);
     }
-    systemd::ready(&format!("serves on {}", serving.address()));
-    let signalled = timeline.step(Step::Signal, signal::proceed(host, me, &serving)).await;
-    conclude(globals, host, Some(&serving), timeline, Ok(()), Outcome::Serving);
+    let said = format!("serves on {}", serving.address());
+    host.status.rest(&said);
+    systemd::ready(&said);
+    let mut unheard = offer(host, me, timeline, serving).await;
+    conclude(globals, host, Some(serving), timeline, Ok(()), Outcome::Serving);
     keep_report(host, me).await;
-    let mut unheard = signalled.err();
-    while let Some(failure) = unheard {
+    while let Some(Unheard { failure, ended }) = unheard {
         // The node serves; only the group does not know it. The journal says so, and the next run tells it.
         eprintln!("{failure}");
         if once {
             return failure.class.into();
         }
-        if failure.class == Class::Final {
+        if ended {
             break;
         }
+        if let Some(heartbeat) = &heartbeat {
+            heartbeat.hold();
+        }
+        if failure.class == Class::Final {
+            // A permission that is missing, a hook that is misnamed: mended by somebody, or never.
+            tokio::time::sleep(SLOWLY).await;
+        }
         // Each offer is a bounded wait of minutes itself; the heartbeats go on meanwhile.
-        unheard = timeline.step(Step::Signal, signal::proceed(host, me, &serving)).await.err();
+        unheard = offer(host, me, timeline, serving).await;
     }
     drop(heartbeat);
     if once {
@@ -211,111 +279,48 @@ async fn serve(
     std::future::pending().await
 }
 
-async fn fail(
-    globals: &Globals,
-    host: &Host,
-    me: &Identity,
-    timeline: &Timeline,
-    failure: &Failure,
-    heartbeat: Option<Heartbeat>,
-) -> Exit {
-    let noted =
-        host.journal.write(|state| state.provisioning = Provisioning::Failed { failure: failure.clone() });
-    if let Err(error) = noted {
-        tracing::error!(%error, "the failure could not be written down");
-    }
-    systemd::status(&failure.to_string());
-    // A door that an earlier run of this boot opened stays open while what is behind it is right and ours.
-    let doubted = Step::ALL.iter().any(|step| step.name() == failure.step && step.doubts_what_is_served());
-    if failure.class == Class::Final
-        && doubted
-        && let Err(error) = network::withdraw(host).await
-    {
-        tracing::error!(%error, "the door could not be closed");
-        return Exit::Retry;
-    }
-    if failure.class == Class::Retry {
-        conclude(globals, host, None, timeline, Err(failure), Outcome::Failed);
-        return Exit::Retry;
-    }
-    match host.settings.signal.on_final {
-        OnFinal::Hold if host.settings.signal.asg.is_some() => {
-            let heartbeat = match heartbeat {
-                Some(heartbeat) => heartbeat,
-                None => Heartbeat::start(host, me).await,
-            };
-            heartbeat.hold();
-            let (left, _) = left(host, &heartbeat);
-            conclude(globals, host, None, timeline, Err(failure), Outcome::Held);
-            keep_report(host, me).await;
-            host.status.say("hold", format!("{failure} Held for a person to look; heartbeats go on."));
-            tokio::time::sleep(left).await;
-            drop(heartbeat);
-        }
-        OnFinal::Hold | OnFinal::Abandon => {
-            conclude(globals, host, None, timeline, Err(failure), Outcome::Refused);
-            // Before ABANDON, which may end the instance within seconds.
-            keep_report(host, me).await;
-            drop(heartbeat);
-            let told = timeline.step(Step::Signal, signal::abandon(host, me, failure)).await;
-            if let Err(error) = told {
-                tracing::error!(%error, "the hook was not told");
-                return Exit::Retry;
-            }
-        }
-    }
-    Exit::Final
+/// CONTINUE that was not taken.
+struct Unheard {
+    failure: Failure,
+    /// The group ends the instance: there is nothing left to offer.
+    ended: bool,
 }
 
-/// Writes the report and tells the person at the terminal.
-fn conclude(
-    globals: &Globals,
-    host: &Host,
-    serving: Option<&Serving>,
-    timeline: &Timeline,
-    ended: Result<(), &Failure>,
-    outcome: Outcome,
-) {
-    let failure = ended.err();
-    let report = Report {
-        schema: 1,
-        agent: env!("CARGO_PKG_VERSION").to_owned(),
-        deployment: host.settings.node.deployment.to_string(),
-        node: host.settings.node.name.to_string(),
-        instance_id: Some(host.journal.read().instance_id).filter(|id| !id.is_empty()),
-        written: Timestamp::now(),
-        outcome,
-        reason: failure.map(|failure| failure.reason.clone()),
-        remedy: failure.map(|failure| failure.remedy.clone()),
-        details: failure.map(|failure| failure.details.clone()).unwrap_or_default(),
-        warnings: host.status.warnings(),
-        steps: timeline.read(),
-        restored: serving.map(|serving| restored(serving.restored())),
+async fn offer(host: &Host, me: &Identity, timeline: &Timeline, serving: &Serving) -> Option<Unheard> {
+    let mut ended = false;
+    let offered = async {
+        signal::proceed(host, me, serving)
+            .await
+            .inspect_err(|error| ended = matches!(error, SignalError::Ending { .. }))
     };
-    if let Err(error) = report.write(&host.roots.state) {
-        tracing::error!(%error, "the report could not be written");
-    }
-    if globals.json {
-        println!("{}", serde_json::json!(report));
-    } else if let Some(failure) = failure {
-        eprintln!("{failure}");
-        for line in &failure.details {
-            eprintln!("  {line}");
-        }
-    }
+    let failure = timeline.step(Step::Signal, offered).await.err()?;
+    Some(Unheard { failure, ended })
 }
 
-/// What was restored, as the report shows it.
-fn restored(record: &disk::Restored) -> RestoredReport {
-    let disk::Restored { backup_id, generation: _, nonce: _, mode, bytes, collections, verified: _ } = record;
-    let counts = collections.iter().map(|(collection, tenants)| {
-        let counted = tenants.iter().filter_map(|(tenant, what)| Some((tenant.clone(), what.objects?)));
-        (collection.clone(), counted.collect())
-    });
-    RestoredReport {
-        backup_id: backup_id.clone(),
-        mode: mode.clone(),
-        bytes: *bytes,
-        collections: counts.collect(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_waited_for_stands_in_the_reason() {
+        let late = |said: &str, before: &str| TooLate {
+            deadline: Duration::from_secs(12),
+            said: said.to_owned(),
+            before: before.to_owned(),
+        };
+        let waits = "claim: waits for i-0old to release eni-1 (running)";
+        let rows = [
+            (waits, "", format!("the boot did not end within 12 s, and was at: {waits}")),
+            (
+                "claim: begins",
+                "eni-1 is still held by i-0old",
+                "the boot did not end within 12 s, and was at: claim: begins; the run before it: eni-1 is still held by i-0old"
+                    .to_owned(),
+            ),
+            ("", "", "the boot did not end within 12 s".to_owned()),
+        ];
+        for (said, before, expected) in rows {
+            assert_eq!(late(said, before).to_string(), expected);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! `status`: how this node stands, from journal and report; nothing is changed and nobody is asked.
 
 use super::{Exit, Globals, context};
-use crate::report::{Outcome, Report};
+use crate::report::{Entry, Outcome, Report};
 use crate::state::{Journal, Provisioning, SignalOutcome};
 
 pub fn status(globals: &Globals) -> Exit {
@@ -17,8 +17,13 @@ pub fn status(globals: &Globals) -> Exit {
             return Exit::Final;
         }
     };
+    // What the boot is at, or was when it was interrupted; a timeline that cannot be read is not worth a failure.
+    let steps: Vec<Entry> = std::fs::read(directory.join("timeline.json"))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
     if globals.json {
-        println!("{}", serde_json::json!({ "state": state, "report": report }));
+        println!("{}", serde_json::json!({ "state": state, "report": report, "steps": steps }));
         return Exit::Done;
     }
     let Some(state) = state else {
@@ -29,6 +34,9 @@ pub fn status(globals: &Globals) -> Exit {
     match state.provisioning {
         Provisioning::Running => {
             println!("boot       running, or interrupted: `systemctl status weaviate-provisioner` knows");
+            for step in steps.iter().filter(|step| step.end_ms.is_none()) {
+                println!("           {} since {} s after its start", step.name.name(), step.start_ms / 1000);
+            }
         }
         Provisioning::Serving { since } => println!("boot       serving since {since}"),
         Provisioning::Failed { failure } => {

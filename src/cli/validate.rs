@@ -6,11 +6,15 @@ use crate::explain::Explain as _;
 
 pub fn validate(globals: &Globals) -> Exit {
     match config::load(&globals.config) {
-        Ok(_) => {
+        Ok(settings) => {
+            let warnings = settings.idle();
             if globals.json {
-                println!("{}", serde_json::json!({ "valid": true, "problems": [] }));
+                println!("{}", serde_json::json!({ "valid": true, "problems": [], "warnings": warnings }));
             } else {
                 println!("{} is right.", globals.config.display());
+                for warning in warnings {
+                    println!("{warning}.");
+                }
             }
             Exit::Done
         }

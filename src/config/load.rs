@@ -6,9 +6,30 @@ use toml::{Table, Value};
 
 use super::{ConfigError, Settings};
 
+/// For a configuration that is refused: settings that hold nothing of it but where the lifecycle hook's answer goes.
+/// `None` where it does not say so much.
+pub fn salvage(file: &Path) -> Option<Settings> {
+    let table = merged(file).ok()?;
+    let signal = table.get("signal")?.as_table()?;
+    let hook = signal.get("asg")?.get("launch_hook")?.as_str()?;
+    let on_final = signal.get("on_final").and_then(Value::as_str).unwrap_or("abandon");
+    let text = format!(
+        "[node]\ndeployment = \"unknown\"\nname = \"unknown\"\n[network]\neni = {{ id = \"unknown\" }}\n\
+         [weaviate]\nimage = \"unknown\"\nkeys = {{ admin = \"sm:unknown\" }}\n[backup]\nbucket = \"unknown\"\n\
+         [signal]\non_final = {}\n[signal.asg]\nlaunch_hook = {}\n",
+        Value::from(on_final),
+        Value::from(hook),
+    );
+    Settings::check(text.parse().ok()?).ok()
+}
+
 /// Reads `file` and every `*.toml` in the directory `conf.d` beside it, in the order of their names; later
 /// files win, key by key.
 pub fn load(file: &Path) -> Result<Settings, ConfigError> {
+    Settings::check(merged(file)?)
+}
+
+fn merged(file: &Path) -> Result<Table, ConfigError> {
     let mut table = read(file)?;
     let fragments = file.with_file_name("conf.d");
     let mut names = Vec::new();
@@ -28,7 +49,7 @@ pub fn load(file: &Path) -> Result<Settings, ConfigError> {
     for name in names {
         merge(&mut table, read(&name)?);
     }
-    Settings::check(table)
+    Ok(table)
 }
 
 fn unreadable(path: &Path, source: std::io::Error) -> ConfigError {

@@ -12,7 +12,7 @@ mod load;
 mod section;
 mod values;
 
-pub use load::{load, merge};
+pub use load::{load, merge, salvage};
 pub use section::{Problem, Section};
 pub use values::{ByteSize, Cidr, Name, Prefix, SecretReference, Value};
 
@@ -73,6 +73,21 @@ impl Settings {
         settings.filter(|_| problems.is_empty()).ok_or(ConfigError::Problems(problems))
     }
 
+    /// Keys that are set and change nothing yet: who sets them must not believe that they do.
+    pub fn idle(&self) -> Vec<String> {
+        let terminate_hook = self.signal.asg.as_ref().and_then(|asg| asg.terminate_hook.as_ref());
+        let rows = [
+            (self.backup.role_arn.is_some(), "backup.role_arn", "this version writes no backups"),
+            (
+                terminate_hook.is_some(),
+                "signal.asg.terminate_hook",
+                "this version answers the launch hook only",
+            ),
+        ];
+        let set = rows.into_iter().filter(|(set, ..)| *set);
+        set.map(|(_, key, why)| format!("`{key}` has no effect yet: {why}")).collect()
+    }
+
     fn read(table: toml::Table, problems: &section::Problems) -> Option<Self> {
         let mut root = Section::new(String::new(), table, problems);
         let node = crate::instance::Settings::read(&mut root.section("node"));
@@ -82,7 +97,8 @@ impl Settings {
         let backup = crate::store::Settings::read(&mut root.section("backup"));
         let restore = {
             let role = weaviate.as_ref().and_then(|weaviate| weaviate.s3_role_arn.as_deref());
-            crate::restore::Settings::read(&mut root.section("restore"), role)
+            let keys = backup.as_ref().is_some_and(|backup| backup.credentials.is_some());
+            crate::restore::Settings::read(&mut root.section("restore"), role, keys)
         };
         let signal = crate::signal::Settings::read(&mut root.section("signal"));
         let boot = crate::boot::Settings::read(&mut root.section("boot"));

@@ -68,6 +68,11 @@ fn each_problem_names_its_key() {
             "[restore]\nmode = 'direct'",
             "`restore.mode` is \"direct\", which needs a role: set `weaviate.s3_role_arn`",
         ),
+        (
+            "[restore]\nmode = 'direct'\n[weaviate]\ns3_role_arn = 'arn:x'\n\
+             [backup]\ncredentials = { access_key = 'sm:a', secret_key = 'sm:b' }",
+            "`restore.mode` is \"direct\", which a store with `backup.credentials` cannot do",
+        ),
         ("[restore]\nconnections = 0", "`restore.connections` is 0"),
         ("[restore]\ncpu_percentage = 81", "`restore.cpu_percentage` is 81"),
         ("[backup]\nendpoint = 'http://s3'", "`backup.endpoint` is a host and port"),
@@ -156,4 +161,57 @@ fn the_reference_holds_every_key_and_no_other() {
         assert!(words.contains(last), "the reference says nothing about {key}");
     }
     assert_eq!(problems.into_vec(), []);
+}
+
+#[test]
+fn a_missing_key_is_the_only_problem() {
+    let required = [
+        ("node", "deployment"),
+        ("node", "name"),
+        ("network", "eni"),
+        ("weaviate", "image"),
+        ("weaviate.keys", "admin"),
+        ("weaviate.oidc", "issuer"),
+        ("backup", "bucket"),
+        ("backup.credentials", "access_key"),
+        ("signal.asg", "launch_hook"),
+    ];
+    for (section, key) in required {
+        let mut table = reference_in_full();
+        let inner = section.split('.').fold(&mut table, |table, name| {
+            table.get_mut(name).and_then(toml::Value::as_table_mut).expect("a section of the reference")
+        });
+        inner.remove(key).expect("a key of the reference");
+        match Settings::check(table).expect_err("it is missing") {
+            ConfigError::Problems(problems) => {
+                let keys: Vec<String> = problems.into_iter().map(|problem| problem.key).collect();
+                assert_eq!(keys, [format!("{section}.{key}")]);
+            }
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[test]
+fn a_refused_configuration_still_tells_where_its_answer_goes() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("config.toml");
+    let broken =
+        "[signal]\non_final = 'hold'\n[signal.asg]\nlaunch_hook = 'it\"s'\n[weaviate]\nmemory = '2GB'\n";
+    std::fs::write(&file, broken).expect("writes");
+    let settings = super::salvage(&file).expect("it names the hook");
+    assert_eq!(settings.signal.asg.map(|asg| asg.launch_hook).as_deref(), Some("it\"s"));
+    assert_eq!(settings.signal.on_final, crate::signal::OnFinal::Hold);
+    // Without a hook there is nobody to tell.
+    std::fs::write(&file, "[weaviate]\nmemory = '2GB'\n").expect("writes");
+    assert!(super::salvage(&file).is_none());
+}
+
+#[test]
+fn keys_without_an_effect_are_named() {
+    assert_eq!(check("").expect("right").idle(), Vec::<String>::new());
+    let over = "[backup]\nrole_arn = 'arn:x'\n[signal.asg]\nlaunch_hook = 'a'\nterminate_hook = 'b'";
+    let idle = check(over).expect("right").idle();
+    assert!(idle[0].starts_with("`backup.role_arn` has no effect yet"), "{idle:?}");
+    assert!(idle[1].starts_with("`signal.asg.terminate_hook` has no effect yet"), "{idle:?}");
 }

@@ -33,7 +33,7 @@ pub mod vend;
 pub use decide::{Plan, Seen, decide};
 pub use error::ContainerError;
 pub use image::{Image, plan_image, ready_image};
-pub use running::{Running, restart, stop};
+pub use running::{LastWords, Running, last_words, restart, stop};
 pub use settings::{Keys, OWNED_ENVIRONMENT, Oidc, Settings};
 pub use spec::{DirectS3, ServerPlan};
 pub use start::{plan, start};

@@ -3,9 +3,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bollard::Docker;
-use bollard::query_parameters::{RemoveContainerOptionsBuilder, StopContainerOptionsBuilder};
+use bollard::query_parameters::{
+    InspectContainerOptions, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
+};
 
-use super::{ContainerError, GRPC_PORT, Image, REST_PORT, ServerPlan, docker, start};
+use super::{ContainerError, GRPC_PORT, Image, REST_PORT, ServerPlan, docker, logs, start};
 use crate::disk::DataVolume;
 use crate::host::Host;
 use crate::secrets::Secrets;
@@ -91,6 +93,26 @@ pub async fn stop(host: &Host, running: &Running) -> Result<(), ContainerError> 
     let done = stop_container(&engine, running.container_id()).await;
     host.status.done("stop");
     done
+}
+
+/// What a server leaves behind.
+#[derive(Clone, Debug)]
+pub struct LastWords {
+    /// `None` while it runs.
+    pub code: Option<i64>,
+    pub oom: bool,
+    /// Its last lines, redacted.
+    pub log: Vec<String>,
+}
+
+/// How the server ended, if it did, and what it said last.
+pub async fn last_words(host: &Host, running: &Running) -> Result<LastWords, ContainerError> {
+    let engine = docker::connect(host).await?;
+    let looked = engine.inspect_container(running.container_id(), None::<InspectContainerOptions>);
+    let state = docker::call("look at the container", looked).await?.state.unwrap_or_default();
+    let code = if state.running == Some(true) { None } else { Some(state.exit_code.unwrap_or(-1)) };
+    let log = logs::last(host, &engine, running.container_id(), running.secrets()).await;
+    Ok(LastWords { code, oom: state.oom_killed.unwrap_or(false), log })
 }
 
 /// Ends the container and makes a new one of the same parts: for a restore into an emptied data directory.

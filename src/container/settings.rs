@@ -108,21 +108,29 @@ impl Settings {
         for name in env.keys().filter(|name| OWNED_ENVIRONMENT.contains(&name.as_str())) {
             section.problem("env", format!("sets {name}, which this program owns; use the key made for it"));
         }
+        // Every key is asked for before the first `?`: one that is missing must not make the others unknown.
+        let anonymous = section.or("anonymous", false);
+        let grpc = section.or("grpc", true);
+        let modules = section.or("modules", Vec::new());
+        let memory = section.optional("memory");
+        // An LSM store keeps its segments open; 1024 is what a shell gives.
+        let open_files = section.or("open_files", 1_048_576);
+        // Measured: ready after 2.4-11.2 s when empty; a reused volume loads its shards first.
+        let start_deadline = section.or("start_deadline", Duration::from_mins(10));
+        let s3_role_arn = section.optional("s3_role_arn");
         Some(Self {
             image: image?,
             image_file,
             keys: Keys { admin: admin?, writer, reader },
             oidc,
-            anonymous: section.or("anonymous", false),
-            grpc: section.or("grpc", true),
-            modules: section.or("modules", Vec::new()),
+            anonymous,
+            grpc,
+            modules,
             env,
-            memory: section.optional("memory"),
-            // An LSM store keeps its segments open; 1024 is what a shell gives.
-            open_files: section.or("open_files", 1_048_576),
-            // Measured: ready after 2.4-11.2 s when empty; a reused volume loads its shards first.
-            start_deadline: section.or("start_deadline", Duration::from_mins(10)),
-            s3_role_arn: section.optional("s3_role_arn"),
+            memory,
+            open_files,
+            start_deadline,
+            s3_role_arn,
         })
     }
 }

@@ -32,7 +32,7 @@ mod volume;
 pub use decide::{Content, Facts, Mountpoint, Peek, Plan, decide};
 pub use discover::Disk;
 pub use error::DiskError;
-pub use record::{Record, Restored, TenantRecord};
+pub use record::{FILE as RECORD, Record, Restored, TenantRecord};
 pub use settings::Settings;
 pub use volume::{DataVolume, PROOF, empty_data};
 

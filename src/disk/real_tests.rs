@@ -39,6 +39,7 @@ fn a_blank_disk_is_formatted_once_and_then_recognised() {
             bytes: 1,
             collections: std::collections::BTreeMap::new(),
             verified: true,
+            taken: true,
         });
         first.write_record(&done).expect("writes");
         let second = prepare(&host, &me()).await.expect("prepares");

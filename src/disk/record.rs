@@ -40,6 +40,10 @@ pub struct Restored {
     /// Collection → tenant (or "") → what was counted.
     pub collections: BTreeMap<String, BTreeMap<String, TenantRecord>>,
     pub verified: bool,
+    /// The manifest was really written. Without it the record is an intent: a run that was killed before its
+    /// write has taken nothing, and a missing manifest means nothing then.
+    #[serde(default)]
+    pub taken: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

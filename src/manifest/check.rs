@@ -13,7 +13,7 @@ pub const RESERVED_IDS: &[&str] = &["manifests", "reports", "drills", "exports"]
 /// The one checksum over a list of objects: of lines `<sha256>  <size>  <key>`.
 pub fn checksum(objects: &[Object]) -> String {
     let mut hasher = Sha256::new();
-    for Object { key, size, sha256, etag: _, version_id: _ } in objects {
+    for Object { key, size, sha256, etag: _, version_id: _, other: _ } in objects {
         hasher.update(format!("{sha256}  {size}  {key}\n"));
     }
     hex(&hasher.finalize())

@@ -20,7 +20,7 @@ pub use check::{RESERVED_IDS, checksum};
 pub use error::ManifestError;
 pub use protocol::{Claim, Claimed, Decision, Held, decide, publish};
 pub use take_over::{Owned, take_over};
-pub use types::{Collection, Collections, Manifest, Object, Server, Tenant};
+pub use types::{Alias, Collection, Collections, Manifest, Object, Server, Tenant};
 
 use crate::store::{Store, StoreError};
 

@@ -174,5 +174,16 @@ async fn write(
     if store.get(&temporary).await?.bytes != bytes {
         return Err(ManifestError::ReadBack { bucket: store.bucket().to_owned(), key: temporary });
     }
+    // S3 honours conditions; of another store this is seen, once, before the fence depends on it: the `.tmp` is there.
+    if store.settings().endpoint.is_some() {
+        match store.put(&temporary, bytes.to_vec(), &Condition::IfAbsent).await {
+            Err(StoreError::Precondition { .. }) => {}
+            Ok(_) => {
+                let bucket = store.bucket().to_owned();
+                return Err(StoreError::Unconditional { bucket, key: temporary }.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(store.put(key, bytes.to_vec(), condition).await?)
 }

@@ -59,50 +59,82 @@ impl Owned {
     }
 }
 
+/// How often the fence may move under us: each time the one whose backup was restored has published once more.
+const MOVES: u32 = 3;
+
 /// Takes the fence: generation + 1 under a nonce that the volume remembers first, so that a run which is
-/// killed right after the write knows its own writing again.
-pub async fn take_over(
+/// killed right after the write knows its own writing again. Where the manifest moved on meanwhile, `again` brings
+/// what it names now.
+pub async fn take_over<E: From<ManifestError>>(
     host: &Host,
     me: &Identity,
-    fresh: Fresh,
+    mut fresh: Fresh,
     eni: AttachedEni,
-) -> Result<Owned, ManifestError> {
+    again: impl AsyncFn(Fresh, &AttachedEni) -> Result<Fresh, E>,
+) -> Result<Owned, E> {
+    let mut moves = 0;
+    let (restored, etag, kept) = loop {
+        match take(host, me, &fresh).await {
+            Ok(taken) => break taken,
+            Err(error @ ManifestError::Moved { .. }) if moves < MOVES => {
+                moves += 1;
+                host.status.say("take over", format!("goes back to refresh: {error}"));
+                fresh = again(fresh, &eni).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    host.status.done("take over");
+    let (running, volume) = fresh.into_running();
+    Ok(Owned { eni, running, volume, restored, etag, kept })
+}
+
+/// What was restored, the ETag of the manifest, and whether both were ours already.
+async fn take(
+    host: &Host,
+    me: &Identity,
+    fresh: &Fresh,
+) -> Result<(disk::Restored, String, bool), ManifestError> {
     let key = fresh.store().settings().key(NAME);
     let volume = fresh.volume();
-    let mut record = volume.reread().map_err(|e| unwritten(0, e))?;
+    let before = volume.reread().map_err(|e| unwritten(0, e))?;
+    let mut record = before.clone();
+    // From here on clients may write: the counts of the last clean stop are history.
+    record.clean_stop = None;
     if fresh.is_kept()
         && let Held::Pointer(pointer) = fresh.held()
-        && let Some(restored) = record.restored.clone()
+        && let Some(restored) = &mut record.restored
     {
         let (generation, etag) = (pointer.manifest.generation, pointer.etag.clone());
-        // From here on clients may write: the counts of the last clean stop are history.
-        if record.clean_stop.take().is_some() {
+        restored.taken = true;
+        let restored = restored.clone();
+        if record != before {
             volume.write_record(&record).map_err(|e| unwritten(generation, e))?;
         }
         tracing::info!(step = "take over", generation, "it is ours already");
-        let (running, volume) = fresh.into_running();
-        return Ok(Owned { eni, running, volume, restored, etag, kept: true });
+        return Ok((restored, etag, true));
     }
     let claim = Claim::new(me.instance_id());
-    let next = next(host, &fresh, &claim);
-    let restored = disk::Restored {
+    let next = next(host, fresh, &claim);
+    let mut restored = disk::Restored {
         backup_id: next.backup_id.clone(),
         generation: next.generation,
         nonce: claim.nonce.clone(),
         mode: fresh.mode().to_owned(),
         bytes: fresh.manifest().bytes(),
-        collections: to_record(&fresh),
+        collections: to_record(fresh),
         verified: true,
+        taken: false,
     };
     record.restored = Some(restored.clone());
-    record.clean_stop = None;
     volume.write_record(&record).map_err(|e| unwritten(next.generation, e))?;
     host.status.say("take over", format!("takes generation {}", next.generation));
     let claimed = publish(fresh.store(), &key, fresh.held(), &next, &claim, DEADLINE).await?;
     tracing::info!(step = "take over", claimed.generation, "owner");
-    host.status.done("take over");
-    let (running, volume) = fresh.into_running();
-    Ok(Owned { eni, running, volume, restored, etag: claimed.etag, kept: false })
+    restored.taken = true;
+    record.restored = Some(restored.clone());
+    volume.write_record(&record).map_err(|e| unwritten(next.generation, e))?;
+    Ok((restored, claimed.etag, false))
 }
 
 fn unwritten(generation: u64, source: disk::DiskError) -> ManifestError {
@@ -131,7 +163,7 @@ fn next(host: &Host, fresh: &Fresh, claim: &Claim) -> Manifest {
     }
     if next.unverified {
         next.collections.clone_from(&fresh.seen().collections);
-        next.aliases.clone_from(&fresh.seen().aliases);
+        next.aliases = fresh.seen().aliases.iter().map(super::Alias::from).collect();
     }
     next
 }

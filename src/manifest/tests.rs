@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::explain::{Class, Explain as _};
-use crate::store::Condition;
 use crate::store::fake::{FakeS3, Trouble, etag};
+use crate::store::{Condition, StoreError};
 
 const KEY: &str = "prod/latest_weaviate_backup.manifest.json";
 const SOON: Duration = Duration::from_secs(10);
@@ -21,6 +21,7 @@ pub(crate) fn object(key: &str) -> Object {
         sha256: "ab".repeat(32),
         etag: Some("e".to_owned()),
         version_id: None,
+        other: serde_json::Map::new(),
     }
 }
 
@@ -111,10 +112,14 @@ fn an_unknown_schema_is_refused_and_unknown_fields_are_kept() {
     value["new field"] = json!({ "a": [1, 2] });
     value["collections"] =
         json!({ "A": { "tenants": { "": { "objects": 3, "status": "HOT", "more": 1 } }, "samples": null } });
+    value["objects"][0]["storage class"] = json!("GLACIER");
+    value["aliases"] = json!([{ "alias": "Current", "class": "A", "since": 7 }]);
     let manifest = Manifest::parse("b", KEY, value.to_string().as_bytes()).expect("parses");
     let again = serde_json::to_value(&manifest).expect("json");
     assert_eq!(again["new field"], value["new field"]);
     assert_eq!(again["collections"], value["collections"]);
+    assert_eq!(again["objects"], value["objects"]);
+    assert_eq!(again["aliases"], value["aliases"]);
     for schema in [json!(2), json!(0), json!(1.5)] {
         value["schema"] = schema;
         let error = Manifest::parse("b", KEY, value.to_string().as_bytes()).expect_err("another");
@@ -289,4 +294,22 @@ proptest! {
             prop_assert!(path.components().all(|c| matches!(c, std::path::Component::Normal(_))));
         }
     }
+}
+
+#[tokio::test]
+async fn a_store_without_conditions_is_found_out_before_the_fence_depends_on_it() {
+    let fake = FakeS3::start().await;
+    let store = fake.store("prod");
+    let publish = || async { publish(&store, KEY, &Held::Nothing, &ours(full_1()), &claim(), SOON).await };
+    fake.forgets_conditions();
+    let error = publish().await.expect_err("it overwrites");
+    assert!(matches!(&error, ManifestError::Store(StoreError::Unconditional { .. })), "{error:?}");
+    assert_eq!(fake.get(KEY), None, "the manifest itself was not touched");
+    publish_control().await;
+}
+
+/// The same store, honouring conditions.
+async fn publish_control() {
+    let fake = FakeS3::start().await;
+    publish(&fake.store("prod"), KEY, &Held::Nothing, &ours(full_1()), &claim(), SOON).await.expect("taken");
 }

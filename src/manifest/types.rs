@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::weaviate::Alias;
+use crate::weaviate;
 
 /// What a collection held when the backup was made: tenant, or "" for a collection without tenants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,30 @@ pub struct Object {
     pub etag: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_id: Option<String>,
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// Another name of a collection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    pub alias: String,
+    pub class: String,
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl Alias {
+    /// As the server tells it.
+    pub fn plain(&self) -> weaviate::Alias {
+        weaviate::Alias { alias: self.alias.clone(), class: self.class.clone() }
+    }
+}
+
+impl From<&weaviate::Alias> for Alias {
+    fn from(weaviate::Alias { alias, class }: &weaviate::Alias) -> Self {
+        Self { alias: alias.clone(), class: class.clone(), other: Map::new() }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,6 +27,12 @@ pub(super) fn write(run: &Path, address: Ipv4Addr, grpc: bool) -> Result<(), Net
     replace(&path, render(address, grpc).as_bytes(), 0o644).map_err(unwritable)
 }
 
+/// The address of the node that an earlier run has proved to serve; `None` where none does.
+pub(super) fn address(run: &Path) -> Option<Ipv4Addr> {
+    let text = std::fs::read_to_string(run.join(FILE)).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("WEAVIATE_PRIVATE_IP=")?.parse().ok())
+}
+
 /// Nobody is sent to a node that does not serve.
 pub(super) fn remove(run: &Path) -> Result<(), NetworkError> {
     let path = run.join(FILE);
@@ -46,6 +52,7 @@ mod tests {
     fn the_file_is_there_only_between_write_and_remove() {
         let run = tempfile::tempdir().expect("a directory");
         remove(run.path()).expect("nothing to remove");
+        assert_eq!(address(run.path()), None);
         write(run.path(), Ipv4Addr::new(10, 0, 2, 15), true).expect("writes");
         let text = std::fs::read_to_string(run.path().join(FILE)).expect("is there");
         assert_eq!(
@@ -54,6 +61,7 @@ mod tests {
         );
         write(run.path(), Ipv4Addr::new(10, 0, 2, 15), false).expect("writes");
         assert!(!std::fs::read_to_string(run.path().join(FILE)).expect("is there").contains("GRPC"));
+        assert_eq!(address(run.path()), Some(Ipv4Addr::new(10, 0, 2, 15)));
         remove(run.path()).expect("removes");
         assert!(!run.path().join(FILE).exists());
         std::fs::create_dir_all(run.path().join(FILE).join("x")).expect("makes");

@@ -16,7 +16,8 @@ use super::eni::{AttachedEni, LocatedEni};
 use super::netlink::{Link, Netlink};
 use super::routes::{Bridge, Change, Facts, Place, Wanted, decide, refuse_foreign};
 use super::{EniSelector, NetworkError, Publish, environment, networkd, reserve};
-use crate::host::Host;
+use crate::config::Settings;
+use crate::host::{Host, Roots};
 use crate::instance;
 use crate::restore::Warm;
 
@@ -100,8 +101,9 @@ impl Exposed {
     }
 }
 
-fn door(host: &Host, address: Option<Ipv4Addr>) -> Door {
-    let settings = &host.settings.network;
+fn door(settings: &Settings, address: Option<Ipv4Addr>) -> Door {
+    let (uid, grpc) = (settings.storage.uid, settings.weaviate.grpc);
+    let settings = &settings.network;
     Door {
         publish: settings.publish,
         address: address.or(match settings.eni {
@@ -110,17 +112,23 @@ fn door(host: &Host, address: Option<Ipv4Addr>) -> Door {
         }),
         bridge: settings.bridge.clone(),
         bridge_subnet: settings.bridge_subnet,
-        uid: host.settings.storage.uid,
-        grpc: host.settings.weaviate.grpc,
+        uid,
+        grpc,
     }
 }
 
 /// Closes the door, before anything else at every boot. Needs nothing but the configuration.
 pub async fn close(host: &Host) -> Result<Closed, NetworkError> {
-    let door = door(host, None);
+    close_early(Some(&host.settings), &host.roots).await
+}
+
+/// The same without a journal, which another run may hold or somebody may have spoilt; and without a configuration
+/// that can be read both ports of every address are closed.
+pub async fn close_early(settings: Option<&Settings>, roots: &Roots) -> Result<Closed, NetworkError> {
+    let door = settings.map_or_else(Door::blind, |settings| door(settings, None));
     door.close().await?;
-    reserve::reserve(&host.roots.proc);
-    environment::remove(&host.roots.run)?;
+    reserve::reserve(&roots.proc);
+    environment::remove(&roots.run)?;
     tracing::info!(door.address = ?door.address, "closed the door");
     Ok(Closed { address: door.address })
 }
@@ -128,11 +136,33 @@ pub async fn close(host: &Host) -> Result<Closed, NetworkError> {
 /// Closes the door again: the node no longer serves, or is no longer the owner.
 pub async fn withdraw(host: &Host) -> Result<Closed, NetworkError> {
     host.status.say("withdraw", "closes the door");
-    // First: a run that is killed between the two closes the door once more.
-    host.journal.write(|state| state.opened_in = None)?;
-    let closed = close(host).await?;
+    // The door first: a journal on a full disk must not keep it open. A run that is killed between the two finds
+    // the door closed, and the next one looks at the door itself.
+    let closed = close(host).await;
+    let written = host.journal.write(|state| state.opened_in = None);
+    let closed = closed?;
+    written?;
     host.status.done("withdraw");
     Ok(closed)
+}
+
+/// Whether an earlier run of this very boot has verified and opened, and the door is as that run left it.
+pub async fn is_open(host: &Host) -> bool {
+    let opened_in = host.journal.read().opened_in;
+    if opened_in.is_none() || opened_in != instance::boot_id(host).ok() {
+        return false;
+    }
+    // The interface was not looked up yet; that run has written its address down.
+    match state(host, environment::address(&host.roots.run)).await {
+        Ok(DoorState::Open) => true,
+        // Somebody flushed or changed the rules: nothing keeps clients out then, and the container may reach the
+        // metadata.
+        Ok(DoorState::Absent | DoorState::Closed | DoorState::Altered { .. }) => false,
+        Err(error) => {
+            tracing::warn!(%error, "the door cannot be looked at, and is closed");
+            false
+        }
+    }
 }
 
 /// Puts the address on `lo`, unless the instance has it already.
@@ -186,7 +216,7 @@ pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
     host.status.say("expose", format!("puts {} and its routes on {}", eni.address(), eni.link()));
     settle(host, eni).await?;
     host.status.say("expose", "opens the door");
-    door(host, Some(eni.address())).open().await?;
+    door(&host.settings, Some(eni.address())).open().await?;
     let boot_id = instance::boot_id(host)?;
     host.journal.write(|state| state.opened_in = Some(boot_id))?;
     tracing::info!(eni.address = %eni.address(), "opened the door");
@@ -301,7 +331,7 @@ async fn apply(
 
 /// Whether the door is as it would be written, open or closed, or gone. `address` where it is known.
 pub async fn state(host: &Host, address: Option<Ipv4Addr>) -> Result<DoorState, NetworkError> {
-    door::door_state(&[door(host, None), door(host, address)]).await
+    door::door_state(&[door(&host.settings, None), door(&host.settings, address)]).await
 }
 
 /// That nobody gets in, by what the kernel holds: for every step that must not be seen. It costs milliseconds.

@@ -64,7 +64,7 @@ async fn watched_door() {
     assert_eq!(check_door(&host, address).await.expect("is closed"), DoorState::Closed);
     assert!(sh("cat /proc/sys/net/ipv4/ip_local_reserved_ports").contains("50051"));
 
-    let opened = super::door(&host, Some(address));
+    let opened = super::door(&host.settings, Some(address));
     opened.open().await.expect("opens");
     assert_eq!(ajar(strict().await), "it is open");
     let boot = instance::boot_id(&host).expect("reads");

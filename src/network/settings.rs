@@ -6,6 +6,12 @@ use std::time::Duration;
 
 use crate::config::{Cidr, Section};
 
+/// Defaults that the door needs even where no configuration can be read.
+pub(super) const BRIDGE: &str = "weaviate0";
+/// Neither Docker's default pool (172.17-172.31.0.0/16 and up to 172.31, which is also the default VPC) nor a usual
+/// VPC: the last /24 of 172.30 is rarely routed. Checked against the VPC's own ranges at boot.
+pub(super) const BRIDGE_SUBNET: Cidr = Cidr { network: Ipv4Addr::new(172, 30, 254, 0), prefix: 24 };
+
 /// How the fixed-address ENI is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EniSelector {
@@ -53,16 +59,13 @@ impl Settings {
                 Publish::Bridge
             }
         };
-        let bridge = section.or("bridge", "weaviate0".to_owned());
+        let bridge = section.or("bridge", BRIDGE.to_owned());
         // IFNAMSIZ is 16 with the closing zero (linux/if.h).
         if bridge.len() > 15 || bridge.contains(['/', ' ']) {
             section
                 .problem("bridge", "is not a name for an interface: at most 15 letters without / and blanks");
         }
-        // Neither Docker's default pool (172.17-172.31.0.0/16 and up to 172.31, which is also the default VPC)
-        // nor a usual VPC: the last /24 of 172.30 is rarely routed. Checked against the VPC's own ranges at boot.
-        let bridge_subnet =
-            section.or("bridge_subnet", Cidr { network: Ipv4Addr::new(172, 30, 254, 0), prefix: 24 });
+        let bridge_subnet = section.or("bridge_subnet", BRIDGE_SUBNET);
         // Free on every AMI that we know: cloud-init takes tables from 100 up, ec2-net-utils from 10000 up,
         // both with rules of the same priority, from the very address of the ENI (their own sources). Ours
         // must come before theirs: their tables do not know the bridge.
@@ -81,6 +84,11 @@ impl Settings {
                 ),
             );
         }
+        // "will free up after a minute or two" is what users see; EC2 itself forces a stuck instance only
+        // after hours. The hook's timeout bounds the boot as a whole.
+        let claim_deadline = section.or("claim_deadline", Duration::from_mins(30));
+        // Reported: three minutes between the API's "attached" and the interface (ECS agent #1520).
+        let link_deadline = section.or("link_deadline", Duration::from_mins(4));
         Some(Self {
             eni: eni?,
             clients,
@@ -89,11 +97,8 @@ impl Settings {
             bridge_subnet,
             table,
             priority,
-            // "will free up after a minute or two" is what users see; EC2 itself forces a stuck instance only
-            // after hours. The hook's timeout bounds the boot as a whole.
-            claim_deadline: section.or("claim_deadline", Duration::from_mins(30)),
-            // Reported: three minutes between the API's "attached" and the interface (ECS agent #1520).
-            link_deadline: section.or("link_deadline", Duration::from_mins(4)),
+            claim_deadline,
+            link_deadline,
         })
     }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Entry;
+use crate::explain::Failure;
 use crate::state::replace;
 
 /// How the boot ended.
@@ -57,7 +58,28 @@ pub struct Report {
 impl Report {
     pub const FILE: &'static str = "report.json";
 
+    /// Of a boot that did not begin: nobody knows for whom it would have been.
+    pub fn of_failure(failure: &Failure, outcome: Outcome) -> Self {
+        Self {
+            schema: 1,
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            deployment: String::new(),
+            node: String::new(),
+            instance_id: None,
+            written: Timestamp::now(),
+            outcome,
+            reason: Some(failure.reason.clone()),
+            remedy: Some(failure.remedy.clone()),
+            details: failure.details.clone(),
+            warnings: Vec::new(),
+            steps: Vec::new(),
+            restored: None,
+        }
+    }
+
     pub fn write(&self, state: &Path) -> std::io::Result<()> {
+        // A configuration that is refused is told of before anything else was written here.
+        std::fs::create_dir_all(state)?;
         replace(&state.join(Self::FILE), &serde_json::to_vec_pretty(self)?, 0o644)
     }
 

@@ -12,6 +12,8 @@ pub struct Status {
 struct Inner {
     /// Step and what it does, in the order in which the steps began.
     lines: Vec<(String, String)>,
+    /// What is said while no step runs.
+    resting: String,
     /// Grows with each sign of life.
     progress: u64,
     /// What the operator accepted and should not forget.
@@ -49,6 +51,11 @@ impl Status {
         inner.lines.retain(|(known, _)| known != step);
     }
 
+    /// What the program does when no step is at work: "serves on 10.0.2.15".
+    pub fn rest(&self, what: impl Into<String>) {
+        self.inner().resting = what.into();
+    }
+
     /// Something that is allowed but should not be forgotten; kept for the report.
     pub fn warn(&self, what: impl Into<String>) {
         let what = what.into();
@@ -67,7 +74,8 @@ impl Status {
     pub fn read(&self) -> (String, u64) {
         let inner = self.inner();
         let lines: Vec<String> = inner.lines.iter().map(|(step, what)| format!("{step}: {what}")).collect();
-        (lines.join("; "), inner.progress)
+        let said = if lines.is_empty() { inner.resting.clone() } else { lines.join("; ") };
+        (said, inner.progress)
     }
 }
 
@@ -84,6 +92,10 @@ mod tests {
         assert_eq!(status.read().0, "claim: attaches; stage: 1 of 9");
         status.done("claim");
         assert_eq!(status.read().0, "stage: 1 of 9");
+        status.rest("serves");
+        assert_eq!(status.read().0, "stage: 1 of 9");
+        status.done("stage");
+        assert_eq!(status.read().0, "serves", "not blank, for whoever asks the service manager");
     }
 
     #[test]

@@ -18,7 +18,6 @@ use tracing::Instrument as _;
 
 use super::Status;
 use crate::explain::{Class, Explain, Failure};
-use crate::state::replace;
 
 /// The steps of a boot, in the order in which the design draws them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -127,9 +126,7 @@ impl Step {
     const fn deadline(self) -> Option<Duration> {
         match self {
             Self::Close | Self::Place | Self::Mark | Self::Expose => Some(Duration::from_mins(1)),
-            Self::Identify | Self::Locate | Self::Fetch | Self::TakeOver | Self::Probe => {
-                Some(Duration::from_mins(3))
-            }
+            Self::Identify | Self::Locate | Self::Fetch | Self::Probe => Some(Duration::from_mins(3)),
             Self::Choose | Self::Prepare | Self::Warm => Some(Duration::from_mins(10)),
             Self::Image => Some(Duration::from_mins(30)),
             Self::Claim
@@ -138,6 +135,7 @@ impl Step {
             | Self::Restore
             | Self::Verify
             | Self::Refresh
+            | Self::TakeOver
             | Self::Signal => None,
         }
     }
@@ -267,11 +265,19 @@ impl Timeline {
     fn write(&self) {
         let written = serde_json::to_vec(&self.read())
             .map_err(std::io::Error::from)
-            .and_then(|text| replace(&self.file, &text, 0o644));
+            .and_then(|text| renew(&self.file, &text));
         if let Err(error) = written {
             tracing::warn!(%error, file = %self.file.display(), "the timeline could not be written");
         }
     }
+}
+
+/// Old or new for every reader, but not made durable: two syncs per step would be in the way of the boot, and after a
+/// power cut nobody asks for this.
+fn renew(file: &std::path::Path, text: &[u8]) -> std::io::Result<()> {
+    let beside = file.with_extension("json.tmp");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(beside, file)
 }
 
 #[cfg(test)]

@@ -96,6 +96,9 @@ pub fn decide(facts: &Facts, wish: &Wish) -> Plan {
                 Plan::UsePointer
             }
         }
+        (_, Some(copy), _) if copy.manifest.unverified && wish.unverified == Unverified::Refuse => {
+            Plan::RefuseUnverified
+        }
         (_, Some(_), _) => Plan::UseCopy,
         (_, None, Some(_)) if wish.unverified == Unverified::Refuse => Plan::RefuseUnverified,
         (_, None, Some(Described::Whole(_))) => Plan::UseUnverified,
@@ -128,10 +131,11 @@ pub async fn choose(store: &Store, wish: &Wish) -> Result<Choice, RestoreError> 
         Plan::RefuseEmpty => Some(RestoreError::EmptyNotAllowed { bucket, prefix }),
         Plan::RefuseInitialized => Some(RestoreError::Initialized { bucket, prefix, eni: wish.eni.clone() }),
         Plan::RefuseUnverified => {
-            let key = match (&facts.descriptor, &facts.pointer) {
-                (Some(Described::Known(key)), _) => key.clone(),
-                (_, Some(pointer)) => pointer.key.clone(),
-                (_, None) => prefix,
+            let key = match (&facts.copy, &facts.descriptor, &facts.pointer) {
+                (Some(copy), _, _) => copy.key.clone(),
+                (None, Some(Described::Known(key)), _) => key.clone(),
+                (None, _, Some(pointer)) => pointer.key.clone(),
+                (None, _, None) => prefix,
             };
             Some(RestoreError::Unverified { bucket, key })
         }
@@ -155,11 +159,9 @@ pub async fn choose(store: &Store, wish: &Wish) -> Result<Choice, RestoreError> 
             ..Manifest::default()
         },
     };
-    match refusal {
-        // This instance may itself be the one that the pointer names: a reboot.
-        Some(refusal) if held == Held::Nothing => return Err(refusal),
-        Some(refusal) => return Ok(Choice { plan, manifest, held, refusal: Some(refusal) }),
-        None => {}
+    // The volume's record decides first: the data may lie there already.
+    if refusal.is_some() {
+        return Ok(Choice { plan, manifest, held, refusal });
     }
     check_version(&manifest, wish.image.as_deref())?;
     Ok(Choice { plan, manifest, held, refusal: None })

@@ -53,12 +53,27 @@ pub enum RestoreError {
     Space { mount: String, source: std::io::Error },
     #[error("{what} of s3://{bucket}/{key} is not what the manifest says")]
     Changed { bucket: String, key: String, what: String },
+    #[error(
+        "s3://{bucket}/{key} is gone, while {record} says that this volume serves generation {generation} of it"
+    )]
+    ManifestGone { bucket: String, key: String, record: String, generation: u64 },
 
     // Restoring.
     #[error("the server did not take the restore of {backup}: {message}")]
-    NotAccepted { backup: String, message: String },
+    NotAccepted {
+        backup: String,
+        message: String,
+        /// The server had trouble of its own: another time it may take it.
+        again: bool,
+    },
     #[error("the server's restore of {backup} ended as {state}: {message}")]
-    Ended { backup: String, state: State, message: String },
+    Ended {
+        backup: String,
+        state: State,
+        message: String,
+        /// The server's last lines.
+        log: Vec<String>,
+    },
     #[error("the server forgot the restore of {backup}")]
     Forgotten { backup: String },
     #[error("the restore of {backup} shows no progress since {} s in state {state}", quiet.as_secs())]
@@ -103,6 +118,7 @@ impl Explain for RestoreError {
             Self::Secrets(error) => error.class(),
             Self::Container(error) => error.class(),
             Self::Space { .. }
+            | Self::NotAccepted { again: true, .. }
             | Self::Forgotten { .. }
             | Self::Stalled { .. }
             | Self::NotEmpty { .. }
@@ -115,8 +131,9 @@ impl Explain for RestoreError {
             | Self::OtherNode { .. }
             | Self::NewerServer { .. }
             | Self::NoSpace { .. }
+            | Self::ManifestGone { .. }
             | Self::Changed { .. }
-            | Self::NotAccepted { .. }
+            | Self::NotAccepted { again: false, .. }
             | Self::Ended { .. }
             | Self::Differs { .. }
             | Self::Open { .. }
@@ -165,12 +182,19 @@ impl Explain for RestoreError {
                 "Choose an instance type with a larger instance store, or delete what is not needed."
                     .to_owned()
             }
+            Self::ManifestGone { .. } => {
+                "See who removed it and bring it back from the bucket's versions, or mend \
+                                          `backup.prefix`; another instance would restore what is older than \
+                                          this volume's data."
+                    .to_owned()
+            }
             Self::Space { mount, .. } => format!("Check the file system at {mount}."),
             Self::Changed { .. } => "Somebody wrote into the backup's folder; restore the object from the \
                                      bucket's versions, or use another backup."
                 .to_owned(),
-            Self::NotAccepted { .. } | Self::Ended { .. } => {
-                "See the server's log: `docker logs weaviate`.".to_owned()
+            Self::NotAccepted { .. } => "See the server's log: `docker logs weaviate`.".to_owned(),
+            Self::Ended { .. } => {
+                "Read the server's last lines in the details, and mend what they name.".to_owned()
             }
             Self::Forgotten { .. } => {
                 "It was restarted in the middle; the next run restores anew on an empty directory.".to_owned()
@@ -197,6 +221,7 @@ impl Explain for RestoreError {
     fn details(&self) -> Vec<String> {
         match self {
             Self::Differs { differences, .. } => differences.iter().take(100).cloned().collect(),
+            Self::Ended { log, .. } => log.clone(),
             Self::Container(error) => error.details(),
             _ => Vec::new(),
         }

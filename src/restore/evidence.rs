@@ -200,6 +200,13 @@ impl Fresh {
     }
 }
 
+/// The fence moved when it was to be taken: back to where it is compared with what lies in the bucket.
+impl From<Fresh> for Verified {
+    fn from(Fresh { task, running, seen }: Fresh) -> Self {
+        Self { task, running, seen }
+    }
+}
+
 /// Evidence: the owner, with its caches filled. What may be exposed.
 ///
 /// Nobody else can make one; who has one can hand it on.

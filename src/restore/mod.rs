@@ -5,8 +5,9 @@
 //!    └──────────────┴─────────────────────┴──────────────────┴──▶ ChosenBackup
 //! ChosenBackup + DataVolume ──stage::decide──▶ Keep │ Restore (bring, checked) │ Empty │ Refuse ──▶ StagedBackup
 //! StagedBackup + Running ──empty directory, own accepted order, SUCCESS, times put back──▶ Restored
-//! Restored ──counts, tenants, aliases, 401, 403, version──▶ Verified
+//! Restored ──counts, tenants, aliases, 401, 403, version──▶ Verified      (kept data: kept::decide)
 //! Verified + AttachedEni ──manifest read again; if it moved, all of it again──▶ Fresh
+//! Running + Closed ──counted once more──▶ LastCount ──server stopped──▶ clean_stop of the record
 //! ```
 //!
 //! To add a check of the restored data: a pure comparison in `verify.rs` that returns sentences, a row in its
@@ -16,9 +17,11 @@ mod choose;
 mod descriptor;
 mod error;
 mod evidence;
+mod kept;
 mod refresh;
 mod serve;
 mod settings;
+mod space;
 mod stage;
 mod steps;
 mod unverified;
@@ -30,7 +33,9 @@ pub use evidence::{ChosenBackup, Fresh, Restored, StagedBackup, Verified, Warm};
 pub use refresh::Plan as RefreshPlan;
 pub use settings::{Mode, Settings, Unverified};
 pub use stage::Plan as StagePlan;
-pub use steps::{choose, connect, plan, refresh, restore, stage, verify, warm};
+pub use steps::{
+    LastCount, choose, clear, connect, count_last, note_stop, plan, refresh, restore, stage, verify, warm,
+};
 pub use verify::Seen;
 
 use crate::disk::DataVolume;
@@ -46,6 +51,15 @@ fn check_nodes(id: &str, global: &Global, node: &str) -> Result<(), RestoreError
         backup: id.to_owned(),
         nodes: global.nodes.keys().map(String::as_str).collect::<Vec<_>>().join(", "),
         node: node.to_owned(),
+    })
+}
+
+/// Work on the disk, which must not hold up heartbeats.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RestoreError> + Send + 'static,
+) -> Result<T, RestoreError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| {
+        Err(RestoreError::Local { path: "data".to_owned(), source: std::io::Error::other(panic) })
     })
 }
 

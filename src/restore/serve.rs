@@ -77,8 +77,10 @@ pub async fn order(client: &Client, order: &Order<'_>) -> Result<Accepted, Resto
         Err(WeaviateError::Refused { message, .. }) if message.contains("already in progress") => {
             Ok(Accepted::Busy(message))
         }
-        Err(WeaviateError::Refused { message, .. }) => {
-            Err(RestoreError::NotAccepted { backup: (*backup).to_owned(), message })
+        Err(WeaviateError::Refused { status, message, .. }) => {
+            // The name of the node in the backup is not this one's: 500, and no other time cures it (recording 09).
+            let again = status >= 500 && !message.contains("cannot resolve hostname");
+            Err(RestoreError::NotAccepted { backup: (*backup).to_owned(), message, again })
         }
         Err(error) => Err(error.into()),
     }
@@ -100,10 +102,13 @@ pub async fn wait(
         match client.restore_status(*backend, &backup, *path).await {
             Ok(now) => {
                 answered = Instant::now();
+                // It answers, so it lives: `quiet` below ends what does not move for too long.
+                status.alive();
                 match now.state {
                     State::Success => return Ok(()),
                     State::Failed | State::Canceled => {
-                        return Err(RestoreError::Ended { backup, state: now.state, message: now.error });
+                        let (state, message) = (now.state, now.error);
+                        return Err(RestoreError::Ended { backup, state, message, log: Vec::new() });
                     }
                     State::Started
                     | State::Transferring

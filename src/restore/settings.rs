@@ -41,10 +41,15 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// `role` is `weaviate.s3_role_arn`.
-    pub fn read(section: &mut Section<'_>, role: Option<&str>) -> Self {
+    /// `role` is `weaviate.s3_role_arn`; `keys`, whether `backup.credentials` is set.
+    pub fn read(section: &mut Section<'_>, role: Option<&str>, keys: bool) -> Self {
         let mode = match section.or("mode", "staged".to_owned()).as_str() {
             "staged" => Mode::Staged,
+            "direct" if keys => {
+                // The container never sees them, and a store that wants them knows no role.
+                section.problem("mode", "is \"direct\", which a store with `backup.credentials` cannot do");
+                Mode::Staged
+            }
             "direct" => match role {
                 Some(role) => Mode::Direct { role: role.to_owned() },
                 None => {

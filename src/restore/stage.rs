@@ -9,6 +9,7 @@ use std::time::Instant;
 use super::choose::Choice;
 use super::descriptor::{GLOBAL, Global, PROBE, RESTORE};
 use super::error::RestoreError;
+use super::space::{Shortage, Space};
 use crate::manifest::{Manifest, checksum};
 use crate::report::Status;
 use crate::store::{self, Fetched, Limits, Store, Tree, Wanted};
@@ -20,6 +21,8 @@ pub struct Remembered {
     pub generation: u64,
     pub nonce: String,
     pub verified: bool,
+    /// The manifest was written, not only meant to be.
+    pub taken: bool,
 }
 
 /// What the decision is made from.
@@ -27,7 +30,9 @@ pub struct Remembered {
 pub struct Facts {
     pub instance_id: String,
     pub remembered: Option<Remembered>,
-    /// Of the manifest that lies in the bucket; all `None` and 0 where there is none.
+    /// Whether a manifest lies in the bucket.
+    pub pointer: bool,
+    /// Of that manifest; all `None` and 0 where there is none.
     pub owner: Option<String>,
     pub nonce: Option<String>,
     pub generation: u64,
@@ -48,6 +53,11 @@ pub enum Plan {
     },
     Empty,
     Refuse,
+    /// The data on the volume is ours, and the manifest that says so is gone: somebody removed it, or the prefix
+    /// is another one. Whatever is chosen instead is older than what lies here.
+    RefuseGone {
+        generation: u64,
+    },
 }
 
 impl fmt::Display for Plan {
@@ -59,6 +69,9 @@ impl fmt::Display for Plan {
             Self::Restore { backup } => write!(f, "restore {backup}"),
             Self::Empty => f.write_str("start empty"),
             Self::Refuse => f.write_str("refuse"),
+            Self::RefuseGone { generation } => {
+                write!(f, "refuse: the manifest of generation {generation}, which lies here, is gone")
+            }
         }
     }
 }
@@ -66,6 +79,13 @@ impl fmt::Display for Plan {
 /// Data is kept only if owner, nonce and generation of the manifest are still those that this volume's record
 /// holds: then nobody else has served since, and what clients wrote here is nowhere else.
 pub fn decide(facts: &Facts) -> Plan {
+    if let Some(remembered) = &facts.remembered
+        && remembered.verified
+        && remembered.taken
+        && !facts.pointer
+    {
+        return Plan::RefuseGone { generation: remembered.generation };
+    }
     if let Some(remembered) = &facts.remembered
         && remembered.verified
         && facts.owner.as_deref() == Some(&facts.instance_id)
@@ -91,6 +111,7 @@ impl Facts {
         Self {
             instance_id: instance_id.to_owned(),
             remembered,
+            pointer: pointer.is_some(),
             owner: pointer.and_then(|m| m.owner.clone()),
             nonce: pointer.and_then(|m| m.nonce.clone()),
             generation: pointer.map_or(0, |m| m.generation),
@@ -100,16 +121,25 @@ impl Facts {
     }
 }
 
+/// Where the bytes go, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub backups: &'a Tree,
+    pub mount: &'a Path,
+    pub node: &'a str,
+    /// Bytes in `data/` that go before the restore.
+    pub goes: u64,
+    pub connections: u32,
+}
+
 /// Brings all objects of `manifest` into `backups`, and returns the manifest with the checksums found.
 pub async fn bring(
     store: &Store,
-    backups: &Tree,
-    mount: &Path,
-    node: &str,
+    place: Place<'_>,
     mut manifest: Manifest,
-    connections: u32,
     status: &Status,
 ) -> Result<Manifest, RestoreError> {
+    let Place { backups, mount, node, goes, connections } = place;
     let id = manifest.backup_id.clone().unwrap_or_default();
     let wanted: Vec<Wanted> = manifest
         .objects
@@ -124,16 +154,21 @@ pub async fn bring(
         })
         .collect();
     let total: u64 = wanted.iter().map(|w| w.size).sum();
-    for link in &manifest.chain {
-        // A result of an earlier run here, or of the machine that made the backup.
-        backups.remove(&Path::new(link).join(RESTORE))?;
-    }
+    let space = {
+        let (backups, mount, manifest) = (backups.clone(), mount.to_owned(), manifest.clone());
+        super::blocking(move || {
+            clear(&backups, &manifest)?;
+            // Measured before the first byte comes: the transfers change it.
+            Space::look(&mount, &backups, &manifest, goes)
+        })
+        .await?
+    };
     let limits = Limits::new(usize::try_from(connections).unwrap_or(16));
     let progress = Progress::new(status.clone(), id.clone(), total);
     let bytes = store::fetch(store, backups, &wanted, limits, move |n| progress.moved(n));
     let (fetched, ()) = tokio::try_join!(
         async { bytes.await.map_err(RestoreError::from) },
-        preflight(store, mount, node, &manifest, total, backups)
+        preflight(store, mount, node, &manifest, space)
     )?;
     check_descriptor(backups, node, &manifest)?;
     if manifest.unverified {
@@ -148,33 +183,42 @@ fn is_result(key: &str) -> bool {
     matches!(key.rsplit('/').next(), Some(RESTORE | PROBE))
 }
 
-/// Refuses before the disk is full: staged bytes and restored data lie on it at the same time.
+/// Removes what is of no use to this restore: other backups' folders, and results of an earlier run here or of the
+/// machine that made the backup.
+fn clear(backups: &Tree, manifest: &Manifest) -> Result<(), RestoreError> {
+    for name in backups.names(Path::new(""))? {
+        if !manifest.chain.contains(&name) {
+            backups.remove(Path::new(&name))?;
+        }
+    }
+    for link in &manifest.chain {
+        backups.remove(&Path::new(link).join(RESTORE))?;
+    }
+    Ok(())
+}
+
+/// Refuses before the disk is full. Beside the transfers: the descriptor's latency is theirs too.
 async fn preflight(
     store: &Store,
     mount: &Path,
     node: &str,
     manifest: &Manifest,
-    total: u64,
-    backups: &Tree,
+    space: Space,
 ) -> Result<(), RestoreError> {
     let id = manifest.backup_id.clone().unwrap_or_default();
     let key = [manifest.path.as_deref().unwrap_or_default(), GLOBAL].join("/");
     let object = store.get(&key).await?;
     let global = parse(store, &key, &object.bytes)?;
     super::check_nodes(&id, &global, node)?;
-    let there: u64 =
-        manifest.objects.iter().filter_map(|o| backups.size(Path::new(manifest.relative(&o.key)))).sum();
-    let needed = total.saturating_sub(there) + global.pre_compression_size_bytes;
-    let free = free(mount)?;
-    if free < needed {
-        return Err(RestoreError::NoSpace {
+    match space.shortage(global.pre_compression_size_bytes) {
+        None => Ok(()),
+        Some(Shortage { there, needed }) => Err(RestoreError::NoSpace {
             mount: mount.display().to_string(),
             backup: id,
-            free: free >> 20,
+            free: there >> 20,
             needed: needed >> 20,
-        });
+        }),
     }
-    Ok(())
 }
 
 fn parse(store: &Store, key: &str, bytes: &[u8]) -> Result<Global, RestoreError> {
@@ -249,6 +293,16 @@ pub async fn compare(store: &Store, manifest: &Manifest) -> Result<(), RestoreEr
     Ok(())
 }
 
+/// How far it is, how fast, and how long it will take at that pace.
+fn rate(moved: u64, total: u64, milliseconds: u64) -> String {
+    let per_second = moved.saturating_mul(1000) / milliseconds.max(1);
+    let so_far = format!("{} of {} MiB", moved >> 20, total >> 20);
+    match total.saturating_sub(moved).checked_div(per_second) {
+        Some(left) => format!("{so_far}, {} MiB/s, {left} s left", per_second >> 20),
+        None => so_far,
+    }
+}
+
 /// Says how far it is, at most twice a second.
 struct Progress {
     status: Status,
@@ -273,10 +327,21 @@ impl Progress {
         let due = now >= said + 500
             && self.said.compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if due {
-            let (moved, total) = (moved >> 20, self.total >> 20);
-            self.status.say("stage", format!("{}: {moved} of {total} MiB", self.backup));
+            self.status.say("stage", format!("{}: {}", self.backup, rate(moved, self.total, now)));
         } else {
             self.status.alive();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rate;
+
+    #[test]
+    fn progress_has_a_pace_and_an_end() {
+        let mib = |n: u64| n << 20;
+        assert_eq!(rate(mib(50), mib(400), 2000), "50 of 400 MiB, 25 MiB/s, 14 s left");
+        assert_eq!(rate(0, mib(400), 0), "0 of 400 MiB");
     }
 }

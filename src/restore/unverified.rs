@@ -9,7 +9,7 @@ use super::choose::{Described, Wish, time};
 use super::descriptor::{GLOBAL, Global, NODE, Node, PROBE, RESTORE};
 use super::error::RestoreError;
 use super::settings::Unverified;
-use crate::manifest::{Manifest, Object, RESERVED_IDS, Server, checksum};
+use crate::manifest::{Collection, Collections, Manifest, Object, RESERVED_IDS, Server, checksum};
 use crate::store::{Listed, Store, StoreError};
 
 /// A chain of incremental backups is shorter than this.
@@ -127,6 +127,13 @@ fn chain(id: &str, all: &BTreeMap<String, Global>) -> Result<Vec<String>, String
     Ok(chain)
 }
 
+/// The collections without their tenants: how much each holds, no descriptor says.
+fn named(wish: &Wish, global: &Global) -> Collections {
+    let node = global.nodes.get(&wish.node);
+    let classes = node.and_then(|node| node.classes.as_ref()).into_iter().flatten();
+    classes.map(|class| (class.clone(), Collection::default())).collect()
+}
+
 fn manifest(
     store: &Store,
     wish: &Wish,
@@ -143,6 +150,7 @@ fn manifest(
             sha256: String::new(),
             etag: Some(etag).filter(|e| !e.is_empty()),
             version_id: None,
+            other: serde_json::Map::new(),
         })
         .collect();
     Manifest {
@@ -158,6 +166,7 @@ fn manifest(
         chain,
         checksum: Some(checksum(&objects)),
         objects,
+        collections: named(wish, global),
         unverified: true,
         ..Manifest::default()
     }

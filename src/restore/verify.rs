@@ -1,17 +1,24 @@
 //! Whether the server serves what was restored, and to those only who may have it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use secrecy::SecretString;
 
 use super::descriptor::release;
 use super::error::RestoreError;
-use crate::manifest::{Collection, Collections, Manifest, Tenant};
-use crate::weaviate::{Alias, Class, Client, Count, Meta};
+use crate::manifest::{self, Collection, Collections, Manifest, Tenant};
+use crate::report::Status;
+use crate::retry::{Limits, retry};
+use crate::weaviate::{Alias, Class, Client, Count, Meta, WeaviateError};
 
 /// Counts that are asked for at a time.
 const COUNTS: usize = 8;
+
+/// A server that has just started may still load a shard; what it cannot count then is counted again.
+const COUNT: Limits =
+    Limits::new(Duration::from_secs(30), Duration::from_millis(200), Duration::from_secs(3));
 
 /// What the server holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,7 +28,7 @@ pub struct Seen {
 }
 
 /// Counts everything. A tenant that is not active cannot be counted (recording 27): its status is what is known.
-pub async fn count(client: &Client) -> Result<Seen, RestoreError> {
+pub async fn count(client: &Client, status: &Status) -> Result<Seen, RestoreError> {
     let mut wanted = Vec::new();
     let mut collections = Collections::new();
     for Class { name, multi_tenant } in client.classes().await? {
@@ -43,7 +50,9 @@ pub async fn count(client: &Client) -> Result<Seen, RestoreError> {
     }
     let counted: Vec<(String, Option<String>, Count)> = stream::iter(wanted)
         .map(async |(class, tenant)| {
-            let count = client.count(&class, tenant.as_deref()).await?;
+            let note = |error: &WeaviateError| tracing::warn!(%error, class, tenant, "counts again");
+            let count = retry(COUNT, note, || client.count(&class, tenant.as_deref())).await?;
+            status.alive();
             Ok::<_, RestoreError>((class, tenant, count))
         })
         .buffer_unordered(COUNTS)
@@ -115,15 +124,16 @@ fn keys<'a, T>(a: &'a BTreeMap<String, T>, b: &'a BTreeMap<String, T>) -> BTreeS
     a.keys().chain(b.keys()).collect()
 }
 
-/// Compares with what the backup is said to hold. Nothing is said of a backup without a manifest: what was
-/// counted is the record then.
+/// Compares with what the backup is said to hold. Of a backup without a manifest only the names of its collections
+/// are known; what was counted is the record then.
 pub fn compare(manifest: &Manifest, seen: &Seen) -> Result<(), RestoreError> {
-    if manifest.backup_id.is_some() && manifest.unverified && manifest.collections.is_empty() {
-        return Ok(());
+    let names_only = manifest.collections.values().all(|collection| collection.tenants.is_empty());
+    if let (Some(id), true, true) = (&manifest.backup_id, manifest.unverified, names_only) {
+        return compare_names(id, &manifest.collections, &seen.collections);
     }
     let mut found = differences(&manifest.collections, &seen.collections);
-    let expected: BTreeSet<&Alias> = manifest.aliases.iter().collect();
-    let there: BTreeSet<&Alias> = seen.aliases.iter().collect();
+    let expected: BTreeSet<Alias> = manifest.aliases.iter().map(manifest::Alias::plain).collect();
+    let there: BTreeSet<Alias> = seen.aliases.iter().cloned().collect();
     for alias in expected.symmetric_difference(&there) {
         let how = if expected.contains(alias) { "is missing" } else { "is there besides" };
         found.push(format!("alias {} of collection {} {how}", alias.alias, alias.class));
@@ -136,15 +146,27 @@ pub fn compare(manifest: &Manifest, seen: &Seen) -> Result<(), RestoreError> {
     Err(RestoreError::Differs { reference, differences: found })
 }
 
+fn compare_names(id: &str, expected: &Collections, seen: &Collections) -> Result<(), RestoreError> {
+    let bare = |collections: &Collections| -> Collections {
+        collections.keys().map(|name| (name.clone(), Collection::default())).collect()
+    };
+    let differences = differences(&bare(expected), &bare(seen));
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(RestoreError::Differs { reference: format!("the descriptor of {id}"), differences })
+}
+
 /// Who may do what.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// Everybody may, by name.
     pub anonymous: bool,
+    pub writer: Option<SecretString>,
     pub reader: Option<SecretString>,
 }
 
-/// No key means 401, and the reader's key cannot write.
+/// No key means 401, the writer's key is known, and the reader's cannot write.
 pub async fn access(client: &Client, access: &Access) -> Result<(), RestoreError> {
     let without = client.with_key(None).meta_status().await?;
     if !access.anonymous && without != 401 {
@@ -152,6 +174,11 @@ pub async fn access(client: &Client, access: &Access) -> Result<(), RestoreError
     }
     if client.meta_status().await? == 401 {
         return Err(RestoreError::UnknownKey { role: "admin" });
+    }
+    if let Some(writer) = &access.writer
+        && client.with_key(Some(writer.clone())).meta_status().await? != 200
+    {
+        return Err(RestoreError::UnknownKey { role: "writer" });
     }
     let Some(reader) = &access.reader else { return Ok(()) };
     match client.with_key(Some(reader.clone())).harmless_write().await? {

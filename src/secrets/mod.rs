@@ -83,6 +83,13 @@ impl Secrets {
     }
 }
 
+/// What the configuration allows by name and nobody should forget: in the report, `status` and `plan`.
+pub fn remind(host: &Host) {
+    if host.settings.weaviate.anonymous {
+        host.status.warn("weaviate.anonymous is on: everybody may do everything without a key");
+    }
+}
+
 /// Fetches all keys and writes the server's configuration file.
 pub async fn fetch(host: &Host, me: &Identity) -> Result<Secrets, SecretsError> {
     let weaviate = &host.settings.weaviate;
@@ -113,9 +120,7 @@ pub async fn fetch(host: &Host, me: &Identity) -> Result<Secrets, SecretsError> 
     files::write(&config_dir, "config.json", text.expose_secret().as_bytes(), owner)?;
     // A run that was killed while it quiesced the server leaves it read-only: a start begins open.
     files::write(&overrides_dir, "overrides.yaml", b"operational_mode: ReadWrite\n", owner)?;
-    if weaviate.anonymous {
-        tracing::warn!(step = "fetch", "weaviate.anonymous is on: everybody may do everything without a key");
-    }
+    remind(host);
     host.status.done("fetch");
     Ok(Secrets { admin, writer, reader, config_dir, overrides_dir })
 }

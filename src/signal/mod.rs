@@ -14,7 +14,7 @@ mod settings;
 pub mod systemd;
 
 pub use hook::{
-    Answer, Facts, Heartbeat, Member, Plan, SignalError, Stage, Target, Timeouts, abandon, decide,
-    membership, proceed, warmed,
+    Answer, Facts, Heartbeat, Member, Patience, Plan, Replacement, SignalError, Stage, Target, Timeouts,
+    abandon, decide, membership, proceed, replacement, warmed,
 };
 pub use settings::{Asg, OnFinal, Settings};

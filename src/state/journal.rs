@@ -48,9 +48,10 @@ pub struct State {
     pub schema: u32,
     pub instance_id: String,
     pub boot_id: String,
-    /// When the first run of this boot began: all runs of one boot share one deadline.
+    /// When the first run of this boot began, in milliseconds since the kernel did: all runs of one boot share one
+    /// deadline, and a clock that is set meanwhile must neither end it nor make it longer.
     #[serde(default)]
-    pub began: Option<Timestamp>,
+    pub began_ms: Option<u64>,
     /// The boot in which the data was verified and the door opened: a second run of the same boot leaves the
     /// door as it is.
     #[serde(default)]
@@ -63,10 +64,15 @@ pub struct State {
 }
 
 impl State {
-    /// How long the runs of this boot have gone on. A clock that was set back counts as no time at all.
-    pub fn running_for(&self, now: Timestamp) -> Duration {
-        self.began.and_then(|began| Duration::try_from(now.duration_since(began)).ok()).unwrap_or_default()
+    /// How long the runs of this boot have gone on.
+    pub fn running_for(&self, uptime: Duration) -> Duration {
+        self.began_ms.map_or(Duration::ZERO, |began| uptime.saturating_sub(Duration::from_millis(began)))
     }
+}
+
+/// Since the kernel began, suspensions included: CLOCK_BOOTTIME, which nobody can set (clock_gettime(2)).
+pub fn uptime() -> Duration {
+    nix::time::ClockId::CLOCK_BOOTTIME.now().map(Duration::from).unwrap_or_default()
 }
 
 /// Why the journal cannot be used.
@@ -181,8 +187,8 @@ impl Journal {
                 Provisioning::Failed { failure } => failure.class == Class::Retry,
                 Provisioning::Serving { .. } => false,
             };
-            if state.boot_id != boot_id || state.began.is_none() || !unfinished {
-                state.began = Some(Timestamp::now());
+            if state.boot_id != boot_id || state.began_ms.is_none() || !unfinished {
+                state.began_ms = u64::try_from(uptime().as_millis()).ok();
             }
             state.provisioning = Provisioning::Running;
             instance_id.clone_into(&mut state.instance_id);

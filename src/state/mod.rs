@@ -6,4 +6,4 @@
 
 mod journal;
 
-pub use journal::{Journal, Provisioning, SignalOutcome, State, StateError, replace};
+pub use journal::{Journal, Provisioning, SignalOutcome, State, StateError, replace, uptime};

@@ -31,6 +31,15 @@ pub enum StoreError {
     /// The bytes are not those that were backed up.
     #[error("s3://{bucket}/{key} is corrupt: {what}")]
     Corrupt { bucket: String, key: String, what: String },
+    #[error("s3://{bucket}/{key} has {mib} MiB, and at most {most} MiB are read")]
+    TooLarge { bucket: String, key: String, mib: u64, most: u64 },
+    #[error(
+        "the listing of s3://{bucket}/{prefix} ends in its middle: truncated, and without a continuation token"
+    )]
+    HalfListed { bucket: String, prefix: String },
+    /// It would let two owners write the manifest.
+    #[error("the store of s3://{bucket} overwrites {key} although the write was conditional")]
+    Unconditional { bucket: String, key: String },
     #[error("the local file {path} cannot be {verb}")]
     Local { verb: &'static str, path: PathBuf, source: std::io::Error },
 }
@@ -74,6 +83,9 @@ impl Explain for StoreError {
             | Self::Denied { .. }
             | Self::Precondition { .. }
             | Self::Refused { .. }
+            | Self::TooLarge { .. }
+            | Self::HalfListed { .. }
+            | Self::Unconditional { .. }
             | Self::Corrupt { .. } => Class::Final,
         }
     }
@@ -104,6 +116,13 @@ impl Explain for StoreError {
                 | Kind::Credentials
                 | Kind::Refused => source.remedy(),
             },
+            Self::TooLarge { .. } => "Check what it is: no manifest or descriptor of this program's or the server's \
+                                      own making is so large."
+                .to_owned(),
+            Self::HalfListed { .. } => "Check `backup.endpoint`: the store does not list as S3 does.".to_owned(),
+            Self::Unconditional { .. } => "Use a store that honours If-None-Match and If-Match on PUT, or a newer \
+                                           version of this one: without them two nodes could own one manifest."
+                .to_owned(),
             Self::Refused { .. } => "See the store's own words.".to_owned(),
             Self::Interrupted { .. } => {
                 "Run again: what has arrived is kept. If it stays, look at the network to the store."

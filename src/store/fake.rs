@@ -37,6 +37,10 @@ struct Inner {
     script: VecDeque<(Method, String, Trouble)>,
     calls: Vec<String>,
     page: Option<usize>,
+    /// Says that a page is not the last, and not where the next begins.
+    loses_tokens: bool,
+    /// Writes whatever the conditions say.
+    unconditional: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -115,6 +119,14 @@ impl FakeS3 {
         self.inner().page = Some(keys);
     }
 
+    pub fn loses_tokens(&self) {
+        self.inner().loses_tokens = true;
+    }
+
+    pub fn forgets_conditions(&self) {
+        self.inner().unconditional = true;
+    }
+
     /// `GET prefix/x bytes=0-9`.
     pub fn calls(&self) -> Vec<String> {
         self.inner().calls.clone()
@@ -165,6 +177,7 @@ fn write(fake: &FakeS3, key: &str, headers: &HeaderMap, body: Vec<u8>) -> Respon
     let known = inner.objects.get(key).map(|o| etag(o));
     let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(|v| v.trim_matches('"').to_owned());
     match (text(header::IF_MATCH), text(header::IF_NONE_MATCH), known) {
+        _ if inner.unconditional => {}
         (Some(_), _, None) => return refused(404, "NoSuchKey"),
         (Some(wanted), _, Some(known)) if wanted != known => return refused(412, "PreconditionFailed"),
         (None, Some(_), Some(_)) => return refused(412, "PreconditionFailed"),
@@ -252,6 +265,9 @@ fn list(fake: &FakeS3, query: &str) -> Response {
     let next = last.map_or_else(
         || "<IsTruncated>false</IsTruncated>".to_owned(),
         |token| {
+            if inner.loses_tokens {
+                return "<IsTruncated>true</IsTruncated>".to_owned();
+            }
             format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>")
         },
     );

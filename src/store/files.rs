@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use cap_std::fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
 use nix::fcntl::{AtFlags, OFlag};
 use nix::unistd::{Gid, Uid, Whence, fchownat, lseek};
 
@@ -124,6 +124,12 @@ impl Tree {
     /// The size of a file, where it is one.
     pub fn size(&self, path: &Path) -> Option<u64> {
         self.dir.symlink_metadata(path).ok().filter(cap_std::fs::Metadata::is_file).map(|m| m.len())
+    }
+
+    /// Bytes of an unfinished download that are on the disk: it was given its length at once.
+    pub fn arrived(&self, path: &Path) -> u64 {
+        let found = self.dir.symlink_metadata(super::fetch::part(path)).ok();
+        found.filter(cap_std::fs::Metadata::is_file).map_or(0, |m| (m.blocks() * 512).min(m.len()))
     }
 
     /// The names directly in `path`; none where it does not exist.

@@ -54,8 +54,9 @@ pub enum Condition {
 
 /// One call on a small object, the SDK's own three attempts included.
 const CALL: Duration = Duration::from_secs(30);
-/// The biggest object that is read into memory: a manifest of 40 000 objects has about 12 MB.
-const LARGEST: i64 = 32 << 20;
+/// The biggest object that is read into memory. A manifest of 40 000 objects has about 12 MB, and one that counts a
+/// million tenants some 100 MB, as the volume's own record of them.
+const LARGEST: u64 = 256 << 20;
 
 /// ETags are compared without their quotes: a listing of some stores has none.
 pub(super) fn bare(etag: Option<&str>) -> String {
@@ -140,18 +141,22 @@ impl Store {
 
     /// Reads a small object whole.
     pub async fn get(&self, key: &str) -> Result<Object, StoreError> {
+        self.get_at_most(key, LARGEST).await
+    }
+
+    pub(super) async fn get_at_most(&self, key: &str, most: u64) -> Result<Object, StoreError> {
         const OPERATION: &str = "s3:GetObject";
         let request = self.client.get_object().bucket(self.bucket()).key(key);
         let output = self.within(OPERATION, key, request.send()).await?;
-        if output.content_length().unwrap_or(0) > LARGEST {
-            return Err(StoreError::Corrupt {
-                bucket: self.bucket().to_owned(),
-                key: key.to_owned(),
-                what: format!("it has more than {} MiB", LARGEST >> 20),
-            });
+        let size = output.content_length().and_then(|length| u64::try_from(length).ok()).unwrap_or(0);
+        if size > most {
+            let (bucket, key) = (self.bucket().to_owned(), key.to_owned());
+            return Err(StoreError::TooLarge { bucket, key, mib: size >> 20, most: most >> 20 });
         }
         let etag = bare(output.e_tag());
-        let body = tokio::time::timeout(CALL, output.body.collect()).await;
+        // A second more for each MiB: a slow store is not a silent one.
+        let patience = CALL + Duration::from_secs(size >> 20);
+        let body = tokio::time::timeout(patience, output.body.collect()).await;
         match body {
             Ok(Ok(body)) => Ok(Object { bytes: body.into_bytes(), etag }),
             Ok(Err(error)) => Err(StoreError::Interrupted {
@@ -234,7 +239,12 @@ impl Store {
             each(&page);
             match (page.is_truncated(), page.next_continuation_token()) {
                 (Some(true), Some(next)) => token = Some(next.to_owned()),
-                _ => return Ok(()),
+                // What is not listed looks like what is not there, and a backup could be passed over.
+                (Some(true), None) => {
+                    let (bucket, prefix) = (self.bucket().to_owned(), prefix.to_owned());
+                    return Err(StoreError::HalfListed { bucket, prefix });
+                }
+                (Some(false) | None, _) => return Ok(()),
             }
         }
     }

@@ -42,15 +42,21 @@ impl Settings {
                 "is a host and port without a scheme, as Weaviate wants it too; `use_ssl` chooses the scheme",
             );
         }
+        // Every key is asked for before the first `?`: one that is missing must not make the others unknown.
+        let region = section.optional("region");
+        let path_style = section.or("path_style", false);
+        let use_ssl = section.or("use_ssl", true);
+        let kms_key = section.optional("kms_key");
+        let role_arn = section.optional("role_arn");
         Some(Self {
             bucket: bucket?,
             prefix,
             endpoint,
-            region: section.optional("region"),
-            path_style: section.or("path_style", false),
-            use_ssl: section.or("use_ssl", true),
-            kms_key: section.optional("kms_key"),
-            role_arn: section.optional("role_arn"),
+            region,
+            path_style,
+            use_ssl,
+            kms_key,
+            role_arn,
             credentials,
         })
     }

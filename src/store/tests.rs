@@ -257,3 +257,22 @@ async fn denied_is_not_absent_and_both_name_the_object() {
     fake.put("prod/m", b"1".to_vec());
     assert_eq!(store.get("prod/m").await.expect("the control").bytes, b"1"[..]);
 }
+
+#[tokio::test]
+async fn half_a_listing_and_what_no_manifest_is_are_refused() {
+    let fake = FakeS3::start().await;
+    for n in 0..5 {
+        fake.put(&format!("prod/{n}"), b"x".to_vec());
+    }
+    fake.pages_of(2);
+    let store = fake.store("prod");
+    assert_eq!(store.list("prod/").await.expect("whole").len(), 5);
+    fake.loses_tokens();
+    let error = store.list("prod/").await.expect_err("half");
+    assert!(matches!(error, StoreError::HalfListed { .. }), "{error:?}");
+
+    fake.put("prod/big", vec![0; 3 << 20]);
+    store.get_at_most("prod/big", 3 << 20).await.expect("fits");
+    let error = store.get_at_most("prod/big", 2 << 20).await.expect_err("too large");
+    assert!(matches!(error, StoreError::TooLarge { mib: 3, most: 2, .. }), "{error:?}");
+}

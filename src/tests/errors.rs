@@ -225,6 +225,7 @@ fn server(rows: &mut Vec<Row>) {
         Refused { call: what(), status: 401, message: "anonymous access not enabled".into() }
             { call: what(), status: 422, message: "no such backend".into() }
             { call: what(), status: 503, message: "not ready".into() },
+        Uncounted { of: "Article".into(), message: "shard is not ready".into() },
         Malformed { call: what(), what: "no version".into() },
     );
 }
@@ -243,6 +244,9 @@ fn data(rows: &mut Vec<Row>) {
         Refused { operation: "s3:GetObject", bucket: bucket(), key: key(), source: get(Kind::Refused) },
         Interrupted { bucket: bucket(), key: key(), at: 7, why: "the body ended early".into() },
         Corrupt { bucket: bucket(), key: key(), what: "its SHA-256 is 00, not 11".into() },
+        TooLarge { bucket: bucket(), key: key(), mib: 300, most: 256 },
+        HalfListed { bucket: bucket(), prefix: prefix() },
+        Unconditional { bucket: bucket(), key: key() },
         Local { verb: "written", path: "/workspace/x".into(), source: io() },
     );
     every!(rows, ManifestError in "manifest";
@@ -258,6 +262,7 @@ fn data(rows: &mut Vec<Row>) {
         ReadBack { bucket: bucket(), key: key() },
         Record { generation: 8, source: Box::new(io()) },
     );
+    let log = || vec!["the server's words".to_owned()];
     let (backup, mount) = (|| "weaviate_backup_1".to_owned(), || "/workspace".to_owned());
     every!(rows, RestoreError in "restore";
         Store { 0: StoreError::NoBucket { bucket: bucket() } },
@@ -277,9 +282,11 @@ fn data(rows: &mut Vec<Row>) {
         NewerServer { backup: backup(), made: "1.40.0".into(), running: "1.39.0".into() },
         NoSpace { mount: mount(), backup: backup(), free: 10, needed: 20 },
         Space { mount: mount(), source: io() },
+        ManifestGone { bucket: bucket(), key: key(), record: "/workspace/identity.json".into(), generation: 8 },
         Changed { bucket: bucket(), key: key(), what: "the size".into() },
-        NotAccepted { backup: backup(), message: "already exists".into() },
-        Ended { backup: backup(), state: State::Failed, message: "no such file".into() },
+        NotAccepted { backup: backup(), message: "already exists".into(), again: false }
+            { backup: backup(), message: "context deadline exceeded".into(), again: true },
+        Ended { backup: backup(), state: State::Failed, message: "no such file".into(), log: log() },
         Forgotten { backup: backup() },
         Stalled { backup: backup(), state: State::Transferring, quiet: SOME },
         NotEmpty { what: "Article".into() },

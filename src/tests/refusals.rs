@@ -43,7 +43,7 @@ pub fn of_plans() -> Vec<String> {
             refuses: RefuseUnverified, RefuseBroken, RefuseInitialized, RefuseEmpty);
     }
     {
-        refusing!(found, restore::StagePlan; acts: Keep, Restore, Empty; refuses: Refuse);
+        refusing!(found, restore::StagePlan; acts: Keep, Restore, Empty; refuses: Refuse, RefuseGone);
     }
     {
         refusing!(found, restore::RefreshPlan; acts: Unchanged, Follow, Again; refuses: Vanished);

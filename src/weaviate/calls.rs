@@ -85,7 +85,11 @@ impl Client {
         }
         let call = "POST /v1/graphql".to_owned();
         if let Some(words) = answer.body["errors"][0]["message"].as_str() {
-            return Ok(Count::Uncounted(words.to_owned()));
+            if words.contains("tenant not active") {
+                return Ok(Count::Uncounted(words.to_owned()));
+            }
+            let of = tenant.map_or_else(|| class.to_owned(), |tenant| format!("{class}, tenant {tenant}"));
+            return Err(WeaviateError::Uncounted { of, message: words.to_owned() });
         }
         if (200..300).contains(&answer.status) && answer.body["error"].is_null() {
             return Err(WeaviateError::Malformed { call, what: "it has no count".to_owned() });

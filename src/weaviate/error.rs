@@ -11,6 +11,9 @@ pub enum WeaviateError {
     Unreachable { call: String, source: reqwest::Error },
     #[error("the server answered {status} to {call}: {message}")]
     Refused { call: String, status: u16, message: String },
+    /// Anything but a number, while the tenant is active: a shard that is not loaded yet, or cannot be.
+    #[error("the server cannot count {of}: {message}")]
+    Uncounted { of: String, message: String },
     /// An answer that this program does not understand: another version, or not Weaviate at all.
     #[error("the server's answer to {call} is not what Weaviate sends: {what}")]
     Malformed { call: String, what: String },
@@ -21,7 +24,7 @@ impl WeaviateError {
     pub const fn status(&self) -> Option<u16> {
         match self {
             Self::Refused { status, .. } => Some(*status),
-            Self::Unreachable { .. } | Self::Malformed { .. } => None,
+            Self::Unreachable { .. } | Self::Uncounted { .. } | Self::Malformed { .. } => None,
         }
     }
 }
@@ -29,7 +32,7 @@ impl WeaviateError {
 impl Explain for WeaviateError {
     fn class(&self) -> Class {
         match self {
-            Self::Unreachable { .. } => Class::Retry,
+            Self::Unreachable { .. } | Self::Uncounted { .. } => Class::Retry,
             Self::Refused { status, .. } if *status >= 500 => Class::Retry,
             Self::Refused { .. } | Self::Malformed { .. } => Class::Final,
         }
@@ -37,6 +40,9 @@ impl Explain for WeaviateError {
 
     fn remedy(&self) -> String {
         match self {
+            Self::Uncounted { .. } => {
+                "It is counted again; if it stays, see the server's log: `docker logs weaviate`.".to_owned()
+            }
             Self::Unreachable { .. } => "Look at the container's log: `docker logs weaviate`.".to_owned(),
             Self::Refused { status: 401, .. } => {
                 "Check that the key in `weaviate.keys` is the one in the server's configuration file."

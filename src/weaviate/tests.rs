@@ -165,3 +165,17 @@ async fn no_server_is_no_answer() {
     let answer = Answer { status: 500, body: json!({}) };
     assert_eq!(answer.message(), "no words");
 }
+
+#[tokio::test]
+async fn only_an_inactive_tenant_is_uncounted() {
+    let app = axum::Router::new().fallback(|| async {
+        r#"{"data":null,"errors":[{"message":"shard Article: store is read-only or not ready"}]}"#
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let client = Client::new(&base, Some("admin-key".into()));
+    let error = client.count("Article", None).await.expect_err("no number");
+    assert!(matches!(&error, WeaviateError::Uncounted { of, .. } if of == "Article"), "{error:?}");
+    assert_eq!(error.class(), Kind::Retry);
+}

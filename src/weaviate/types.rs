@@ -44,7 +44,7 @@ pub struct Alias {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Count {
     Objects(u64),
-    /// The tenant is inactive, or whatever else the server says instead of a number.
+    /// The tenant is not active: the server's words.
     Uncounted(String),
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use super::super::descriptor::Node;
 use super::super::error::RestoreError;
 use super::super::serve::put_times_back;
-use super::super::stage::{bring, compare};
+use super::super::stage::{Place, bring, compare};
 use super::*;
 use crate::report::Status;
 use crate::store::{Owner, StoreError, Tree};
@@ -13,18 +13,21 @@ use crate::store::{Owner, StoreError, Tree};
 struct Bench {
     fake: FakeS3,
     mount: tempfile::TempDir,
+    /// Bytes of old data that go before the restore.
+    goes: u64,
 }
 
 impl Bench {
     async fn new() -> Self {
-        Self { fake: FakeS3::start().await, mount: tempfile::tempdir().expect("a directory") }
+        Self { fake: FakeS3::start().await, mount: tempfile::tempdir().expect("a directory"), goes: 0 }
     }
 
     async fn bring(&self, node: &str, manifest: Manifest) -> Result<Manifest, RestoreError> {
         let owner = Owner { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw() };
         let tree = Tree::open(self.mount.path(), owner)?;
         let (store, status) = (self.fake.store("prod"), Status::default());
-        bring(&store, &tree, self.mount.path(), node, manifest, 8, &status).await
+        let place = Place { backups: &tree, mount: self.mount.path(), node, goes: self.goes, connections: 8 };
+        bring(&store, place, manifest, &status).await
     }
 }
 
@@ -40,10 +43,14 @@ async fn a_chain_lies_as_the_server_left_it() {
     let stale = bench.mount.path().join("full-1/restore_config.json");
     std::fs::create_dir_all(stale.parent().expect("a parent")).expect("makes");
     std::fs::write(&stale, b"{}").expect("writes");
+    // And what was staged for another restore takes its room.
+    let other = bench.mount.path().join("full-0/weaviate-0/chunk-1.part");
+    std::fs::create_dir_all(other.parent().expect("a parent")).expect("makes");
+    std::fs::write(&other, b"old").expect("writes");
     let wanted = manifest(&["full-1", "incr-1"], objects);
     let staged = bench.bring("weaviate-0", wanted.clone()).await.expect("arrives");
     assert_eq!(staged, wanted);
-    assert!(!stale.exists());
+    assert!(!stale.exists() && !bench.mount.path().join("full-0").exists());
     for id in ["full-1", "incr-1"] {
         let mut found = Vec::new();
         files(&recorded(id), &mut found);
@@ -79,7 +86,7 @@ async fn another_nodes_backup_is_refused_even_with_a_manifest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_than_fits_is_refused_before_the_disk_is_full() {
-    let bench = Bench::new().await;
+    let mut bench = Bench::new().await;
     let mut objects = upload(&bench.fake, &["full-1"]);
     let key = "prod/full-1/backup_config.json";
     let text = String::from_utf8(bench.fake.get(key).expect("there")).expect("text");
@@ -87,8 +94,12 @@ async fn more_than_fits_is_refused_before_the_disk_is_full() {
     let at = objects.iter().position(|o| o.key == key).expect("listed");
     (objects[at].size, objects[at].sha256) = (bytes.len() as u64, sha256(&bytes));
     bench.fake.put(key, bytes);
-    let error = bench.bring("weaviate-0", manifest(&["full-1"], objects)).await.expect_err("too big");
+    let wanted = manifest(&["full-1"], objects);
+    let error = bench.bring("weaviate-0", wanted.clone()).await.expect_err("too big");
     assert!(matches!(error, RestoreError::NoSpace { .. }), "{error:?}");
+    // Old data as large as that would make room.
+    bench.goes = 1_571_112_100_000_000 + (1 << 50);
+    bench.bring("weaviate-0", wanted).await.expect("fits");
 }
 
 #[tokio::test(flavor = "multi_thread")]

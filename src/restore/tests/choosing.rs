@@ -18,6 +18,11 @@ fn allow_unverified() -> Wish {
     Wish { unverified: Unverified::Allow, ..wish() }
 }
 
+/// Why nothing that was found may be used: said to the step that knows the volume.
+async fn refusal(store: &crate::store::Store, wish: &Wish) -> RestoreError {
+    choose(store, wish).await.expect("looks").refusal.expect("refuses")
+}
+
 #[tokio::test]
 async fn the_manifest_is_followed_and_nothing_else_is_looked_for() {
     let fake = FakeS3::start().await;
@@ -92,10 +97,10 @@ async fn denied_unreachable_and_malformed_are_never_empty() {
 async fn empty_needs_permission_and_an_interface_that_never_had_data() {
     let fake = FakeS3::start().await;
     let store = fake.store("prod");
-    let refused = choose(&store, &wish()).await.expect_err("not allowed");
+    let refused = refusal(&store, &wish()).await;
     assert!(matches!(refused, RestoreError::EmptyNotAllowed { .. }), "{refused:?}");
     let tagged = Wish { initialized: true, ..allow_empty() };
-    let refused = choose(&store, &tagged).await.expect_err("there was one");
+    let refused = refusal(&store, &tagged).await;
     assert!(refused.to_string().contains("eni-1 is tagged weaviate:initialized"), "{refused}");
     assert!(refused.remedy().contains("weaviate:initialized"));
     // Its predecessor started empty too, and made no backup.
@@ -116,7 +121,7 @@ async fn a_backup_without_checksums_needs_permission_and_must_be_whole() {
     upload(&fake, &["full-1", "incr-1"]);
     fake.put("prod/full-1/restore_config.json", b"{}".to_vec());
     let store = fake.store("prod");
-    let refused = choose(&store, &wish()).await.expect_err("refused");
+    let refused = refusal(&store, &wish()).await;
     assert!(refused.to_string().contains("prod/incr-1/backup_config.json has no manifest"), "{refused}");
     let choice = choose(&store, &allow_unverified()).await.expect("allowed");
     assert_eq!(choice.plan, Plan::UseUnverified);
@@ -127,10 +132,12 @@ async fn a_backup_without_checksums_needs_permission_and_must_be_whole() {
     fake.remove("prod/incr-1/weaviate-0/Article/chunk-1");
     let choice = choose(&store, &allow_unverified()).await.expect("the older one");
     assert_eq!(choice.manifest.backup_id.as_deref(), Some("full-1"));
+    // The descriptor's own list of collections is what can be compared.
+    let named: Vec<&String> = choice.manifest.collections.keys().collect();
+    assert_eq!(named, ["Article", "Chunk", "Empty"]);
     // And a chunk of the base: none is.
     fake.remove("prod/full-1/weaviate-0/Article/chunk-2");
-    let refused =
-        choose(&store, &Wish { allow_empty: true, ..allow_unverified() }).await.expect_err("broken");
+    let refused = refusal(&store, &Wish { allow_empty: true, ..allow_unverified() }).await;
     assert!(matches!(&refused, RestoreError::NoneUsable { why, .. } if why.contains("chunk")), "{refused:?}");
 }
 

@@ -38,11 +38,14 @@ fn every_choice_has_its_row() {
     let empty = Wish { allow_empty: true, ..wish() };
     let tagged = Wish { initialized: true, ..empty.clone() };
     let marked = Manifest { unverified: true, ..some() };
+    let unverified_copy = Found { copy: Some(self::pointer(marked.clone())), ..Found::default() };
     let rows = vec![
         (facts(Some(some()), false, None), &refuse, Choosing::UsePointer),
         (facts(Some(marked.clone()), false, None), &refuse, Choosing::RefuseUnverified),
         (facts(Some(marked), false, None), &allow, Choosing::UsePointer),
         (facts(None, true, None), &refuse, Choosing::UseCopy),
+        (unverified_copy.clone(), &refuse, Choosing::RefuseUnverified),
+        (unverified_copy, &allow, Choosing::UseCopy),
         (facts(Some(none()), true, None), &empty, Choosing::UseCopy),
         (facts(None, false, known()), &refuse, Choosing::RefuseUnverified),
         (facts(None, false, known()), &empty, Choosing::RefuseUnverified),
@@ -75,11 +78,17 @@ fn every_choice_has_its_row() {
 
 #[test]
 fn data_is_kept_only_while_owner_nonce_and_generation_are_ours() {
-    let remembered =
-        Remembered { backup_id: Some("full-1".into()), generation: 5, nonce: "ours".into(), verified: true };
+    let remembered = Remembered {
+        backup_id: Some("full-1".into()),
+        generation: 5,
+        nonce: "ours".into(),
+        verified: true,
+        taken: true,
+    };
     let ours = Facts {
         instance_id: "i-new".into(),
         remembered: Some(remembered.clone()),
+        pointer: true,
         owner: Some("i-new".into()),
         nonce: Some("ours".into()),
         generation: 5,
@@ -87,19 +96,39 @@ fn data_is_kept_only_while_owner_nonce_and_generation_are_ours() {
         refused: false,
     };
     let restore = Plan::Restore { backup: "full-1".into() };
-    let unverified = Remembered { verified: false, ..remembered };
+    let unverified = Remembered { verified: false, ..remembered.clone() };
+    let meant = Remembered { taken: false, ..remembered };
+    let gone = Facts { pointer: false, owner: None, nonce: None, generation: 0, ..ours.clone() };
     let rows = [
         (ours.clone(), Plan::Keep { generation: 5 }),
         // A node that started empty, after its permission was withdrawn: its data is here.
         (Facts { backup_id: None, refused: true, ..ours.clone() }, Plan::Keep { generation: 5 }),
         (Facts { remembered: None, ..ours.clone() }, restore.clone()),
-        (Facts { remembered: Some(unverified), ..ours.clone() }, restore.clone()),
+        (Facts { remembered: Some(unverified.clone()), ..ours.clone() }, restore.clone()),
         (Facts { owner: Some("i-other".into()), ..ours.clone() }, restore.clone()),
         (Facts { owner: None, ..ours.clone() }, restore.clone()),
         (Facts { nonce: Some("another".into()), ..ours.clone() }, restore.clone()),
         (Facts { generation: 6, ..ours.clone() }, restore.clone()),
         // The intent was written down, and the fence never taken.
-        (Facts { generation: 4, owner: Some("i-old".into()), ..ours.clone() }, restore),
+        (
+            Facts {
+                generation: 4,
+                owner: Some("i-old".into()),
+                remembered: Some(meant.clone()),
+                ..ours.clone()
+            },
+            restore.clone(),
+        ),
+        // Written, and the run was killed before it could say so.
+        (Facts { remembered: Some(meant.clone()), ..ours.clone() }, Plan::Keep { generation: 5 }),
+        // Somebody removed the manifest, or the prefix is another one: not for a copy, not for an empty start.
+        (gone.clone(), Plan::RefuseGone { generation: 5 }),
+        (Facts { backup_id: None, ..gone.clone() }, Plan::RefuseGone { generation: 5 }),
+        (Facts { backup_id: None, refused: true, ..gone.clone() }, Plan::RefuseGone { generation: 5 }),
+        // But an intent claims nothing.
+        (Facts { remembered: Some(meant.clone()), ..gone.clone() }, restore.clone()),
+        (Facts { remembered: Some(meant), backup_id: None, ..gone.clone() }, Plan::Empty),
+        (Facts { remembered: Some(unverified.clone()), ..gone }, restore),
         (Facts { remembered: None, backup_id: None, ..ours.clone() }, Plan::Empty),
         (Facts { remembered: None, backup_id: None, refused: true, ..ours }, Plan::Refuse),
     ];
@@ -109,7 +138,7 @@ fn data_is_kept_only_while_owner_nonce_and_generation_are_ours() {
     }
     every_variant!(
         rows.map(|(_, expected)| expected),
-        crate::restore::StagePlan { Keep, Restore, Empty, Refuse }
+        crate::restore::StagePlan { Keep, Restore, Empty, Refuse, RefuseGone }
     );
 }
 
@@ -188,7 +217,22 @@ fn every_difference_is_a_sentence() {
     let seen = Seen { collections: collections(), aliases: vec![alias.clone()] };
     let error = compare(&some(), &seen).expect_err("an alias too many");
     assert!(error.to_string().contains("alias Current of collection Article is there besides"), "{error}");
-    compare(&Manifest { aliases: vec![alias], ..some() }, &seen).expect("the control");
+    compare(&Manifest { aliases: vec![(&alias).into()], ..some() }, &seen).expect("the control");
+}
+
+#[test]
+fn of_a_backup_without_a_manifest_the_names_are_compared() {
+    let named = collections().into_keys().map(|name| (name, collection(&[]))).collect();
+    let bare = Manifest { unverified: true, collections: named, ..some() };
+    let seen = |collections| Seen { collections, aliases: Vec::new() };
+    compare(&bare, &seen(collections())).expect("how much each holds, nobody said");
+    let mut fewer = collections();
+    fewer.remove("Chunk");
+    let error = compare(&bare, &seen(fewer)).expect_err("one is missing").to_string();
+    assert!(
+        error.contains("descriptor of full-1") && error.contains("collection Chunk is missing"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub fn upload(fake: &FakeS3, ids: &[&str]) -> Vec<Object> {
                 sha256: sha256(&bytes),
                 etag: Some(etag(&bytes)),
                 version_id: None,
+                other: serde_json::Map::new(),
             });
             fake.put(&key, bytes);
         }

@@ -99,13 +99,19 @@ async fn only_an_accepted_order_counts() {
             Some(Accepted::Busy("restoration full-1 already in progress".to_owned())),
         ),
         (500, r#"{"error":[{"message":"cannot resolve hostname"}]}"#.to_owned(), None),
+        (500, r#"{"error":[{"message":"context deadline exceeded"}]}"#.to_owned(), None),
+        (422, r#"{"error":[{"message":"no such backup"}]}"#.to_owned(), None),
     ];
     for (status, body, expected) in rows {
         let client = scripted(&[(status, &body)]).await;
         let accepted = order(&client, &wanted(mount.path())).await;
         match expected {
             Some(expected) => assert_eq!(accepted.expect("taken"), expected),
-            None => assert!(matches!(accepted, Err(RestoreError::NotAccepted { .. })), "{accepted:?}"),
+            // A server in trouble may take it another time; a node of another name never will.
+            None => assert!(
+                matches!(accepted, Err(RestoreError::NotAccepted { again, .. }) if again == body.contains("deadline")),
+                "{accepted:?}"
+            ),
         }
     }
 }
@@ -125,22 +131,29 @@ async fn leftovers_of_a_killed_restore_are_seen() {
 async fn who_may_write_without_leave_is_found_out() {
     type Expected = fn(&Result<(), RestoreError>) -> bool;
     type Row = (&'static [(u16, &'static str)], bool, Expected);
-    // Without a key; with the admin's; the reader's write.
-    let rows: [Row; 6] = [
-        (&[(401, ""), (200, ""), (403, "")], false, |r| r.is_ok()),
+    // Without a key; with the admin's; with the writer's; the reader's write.
+    let rows: [Row; 7] = [
+        (&[(401, ""), (200, ""), (200, ""), (403, "")], false, |r| r.is_ok()),
         (&[(200, ""), (200, ""), (403, "")], false, |r| matches!(r, Err(RestoreError::Open { status: 200 }))),
-        (&[(200, ""), (200, ""), (403, "")], true, |r| r.is_ok()),
-        (&[(401, ""), (401, "")], false, |r| matches!(r, Err(RestoreError::UnknownKey { role: "admin" }))),
+        (&[(200, ""), (200, ""), (200, ""), (403, "")], true, |r| r.is_ok()),
         (&[(401, ""), (200, ""), (401, "")], false, |r| {
+            matches!(r, Err(RestoreError::UnknownKey { role: "writer" }))
+        }),
+        (&[(401, ""), (401, "")], false, |r| matches!(r, Err(RestoreError::UnknownKey { role: "admin" }))),
+        (&[(401, ""), (200, ""), (200, ""), (401, "")], false, |r| {
             matches!(r, Err(RestoreError::UnknownKey { role: "reader" }))
         }),
-        (&[(401, ""), (200, ""), (422, "")], false, |r| {
+        (&[(401, ""), (200, ""), (200, ""), (422, "")], false, |r| {
             matches!(r, Err(RestoreError::ReaderWrites { status: 422 }))
         }),
     ];
     for (answers, anonymous, expected) in rows {
         let client = scripted(answers).await;
-        let result = access(&client, &Access { anonymous, reader: Some("reader".into()) }).await;
+        let result = access(
+            &client,
+            &Access { anonymous, writer: Some("writer".into()), reader: Some("reader".into()) },
+        )
+        .await;
         assert!(expected(&result), "{answers:?}: {result:?}");
     }
 }
@@ -154,7 +167,7 @@ async fn a_server_is_counted_tenant_by_tenant() {
         (200, r#"{"aliases":[]}"#),
     ])
     .await;
-    let seen = count(&client).await.expect("counted");
+    let seen = count(&client, &Status::default()).await.expect("counted");
     let expected = collection(&[("alpha", Some(100), "HOT"), ("cold", None, "COLD")]);
     assert_eq!(seen.collections, Collections::from([("Chunk".to_owned(), expected)]));
 }

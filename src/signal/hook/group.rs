@@ -24,6 +24,27 @@ pub struct Timeouts {
     pub global: Duration,
 }
 
+/// `InstanceMaintenancePolicy`: the least and the most healthy instances in percent, where the group has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replacement {
+    pub healthy: Option<(i32, i32)>,
+}
+
+impl Replacement {
+    /// One fixed ENI goes from the old instance to the new one, so the old one must end first: 0 and 100. Otherwise
+    /// the new one waits for an address whose owner waits for the new one.
+    pub fn warning(self, group: &str) -> Option<String> {
+        let found = match self.healthy {
+            Some((0, 100)) => return None,
+            Some((least, most)) => format!("its InstanceMaintenancePolicy is {least}/{most}"),
+            None => "it has no InstanceMaintenancePolicy".to_owned(),
+        };
+        Some(format!(
+            "the group {group} may launch before it terminates: {found}, and one fixed ENI needs 0/100"
+        ))
+    }
+}
+
 /// Whether the service took it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Taken {
@@ -79,6 +100,20 @@ impl Group {
         Ok(Timeouts { heartbeat, global: seconds(hook.global_timeout()).unwrap_or(longest) })
     }
 
+    /// In which order the group replaces an instance.
+    pub(super) async fn replacement(&self, group: &str) -> Result<Replacement, SignalError> {
+        let call = self.client.describe_auto_scaling_groups().auto_scaling_group_names(group);
+        let answer = call.send().await;
+        let answer = answer.map_err(|error| failed("autoscaling:DescribeAutoScalingGroups", &error))?;
+        let policy =
+            answer.auto_scaling_groups().first().and_then(|group| group.instance_maintenance_policy());
+        Ok(Replacement {
+            healthy: policy.and_then(|policy| {
+                Some((policy.min_healthy_percentage()?, policy.max_healthy_percentage()?))
+            }),
+        })
+    }
+
     pub(super) async fn complete(&self, group: &str, answer: Answer) -> Result<Taken, SignalError> {
         let call = self
             .client
@@ -116,5 +151,21 @@ fn taken<T>(sent: Result<T, CallError>) -> Result<Taken, SignalError> {
             Ok(Taken::NoAction)
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Replacement;
+
+    #[test]
+    fn only_terminate_first_needs_no_word() {
+        let rows =
+            [(Some((0, 100)), None), (Some((100, 110)), Some("is 100/110")), (None, Some("it has no"))];
+        for (healthy, expected) in rows {
+            let warning = Replacement { healthy }.warning("weaviate-0");
+            assert_eq!(warning.is_some(), expected.is_some(), "{healthy:?}");
+            assert!(warning.unwrap_or_default().contains(expected.unwrap_or_default()), "{healthy:?}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::SignalError;
 use super::decide::Stage;
 use super::group::{Group, Timeouts};
-use crate::explain::{Class, Explain as _};
+use crate::explain::Explain as _;
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::report::Status;
@@ -22,11 +22,22 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long the start of a boot waits to learn what the hook allows.
 const LEARN: Limits = Limits::new(Duration::from_secs(30), Duration::from_millis(500), LOOK);
 
+/// How long somebody waits for the boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// No hook: nobody.
+    Nobody,
+    /// There is one, and the service did not tell what it allows.
+    Unknown,
+    /// The hook's global timeout: its end, whatever is sent.
+    Hook(Duration),
+}
+
 /// Sends heartbeats for as long as it lives. Dropping it ends them.
 #[derive(Debug)]
 pub struct Heartbeat {
     task: Option<JoinHandle<()>>,
-    timeouts: Option<Timeouts>,
+    patience: Patience,
     held: Arc<AtomicBool>,
 }
 
@@ -42,16 +53,22 @@ impl Heartbeat {
     /// Starts heartbeats at a third of the hook's timeout, while the boot makes progress: one that hangs must
     /// time out. Without `[signal.asg]`, or in no group, it does nothing.
     pub async fn start(host: &Host, identity: &Identity) -> Self {
-        let mut heartbeat = Self { task: None, timeouts: None, held: Arc::default() };
+        let mut heartbeat = Self { task: None, patience: Patience::Nobody, held: Arc::default() };
         let Some(group) = super::group(host, identity).await else { return heartbeat };
         let note = |error: &SignalError| tracing::debug!(%error, "asks the group again");
-        match retry(LEARN, note, || learn(&group)).await {
-            Ok(Some(timeouts)) => heartbeat.timeouts = Some(timeouts),
+        let known = match retry(LEARN, note, || learn(&group)).await {
+            Ok(Some(timeouts)) => Some(timeouts),
             Ok(None) => return heartbeat,
-            // The boot goes on: the answer at its end is tried for longer, and says what is wrong.
-            Err(error) => tracing::warn!(%error, "what the lifecycle hook allows is not known"),
-        }
-        let (status, known, held) = (host.status.clone(), heartbeat.timeouts, Arc::clone(&heartbeat.held));
+            // The boot goes on: the answer at its end is tried for longer. But a hook that is misnamed can be
+            // mended meanwhile by whoever reads this now.
+            Err(error) => {
+                let remedy = error.remedy();
+                host.status.warn(format!("what the lifecycle hook allows is not known: {error}. {remedy}"));
+                None
+            }
+        };
+        heartbeat.patience = known.map_or(Patience::Unknown, |timeouts| Patience::Hook(timeouts.global));
+        let (status, held) = (host.status.clone(), Arc::clone(&heartbeat.held));
         heartbeat.task = Some(tokio::spawn(async move { beat(&group, &status, known, &held).await }));
         heartbeat
     }
@@ -63,9 +80,14 @@ impl Heartbeat {
         self.held.store(true, Ordering::Relaxed);
     }
 
-    /// The end of the hook's patience, whatever is sent. `None`: no hook.
-    pub fn global_timeout(&self) -> Option<Duration> {
-        self.timeouts.map(|timeouts| timeouts.global)
+    /// How long somebody waits.
+    pub const fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// Whether the group still waits, or may: nothing tells otherwise.
+    pub fn is_waited_for(&self) -> bool {
+        self.task.as_ref().is_some_and(|task| !task.is_finished())
     }
 }
 
@@ -85,10 +107,8 @@ pub(super) async fn beat(group: &Group, status: &Status, mut known: Option<Timeo
             Ok(Some(pause)) => pause,
             Ok(None) => return,
             Err(error) => {
+                // Final for whoever needs it at once: a permission can be given back while the hook still waits.
                 tracing::warn!(%error, "the lifecycle hook got no heartbeat");
-                if error.class() == Class::Final {
-                    return;
-                }
                 // A short hook must not run out while its trouble is slept over.
                 known.map_or(LOOK, |timeouts| LOOK.min(timeouts.heartbeat / 6))
             }

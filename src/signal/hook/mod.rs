@@ -18,8 +18,8 @@ mod heartbeat;
 
 pub use decide::{Answer, Facts, Plan, Stage, Target, decide};
 pub use error::SignalError;
-pub use group::{Member, Timeouts};
-pub use heartbeat::Heartbeat;
+pub use group::{Member, Replacement, Timeouts};
+pub use heartbeat::{Heartbeat, Patience};
 
 use std::time::Duration;
 
@@ -72,6 +72,18 @@ pub async fn membership(host: &Host, identity: &Identity) -> Result<Option<(Memb
     let Some(member) = group.member().await? else { return Ok(None) };
     let timeouts = group.timeouts(&member.group).await?;
     Ok(Some((member, timeouts)))
+}
+
+/// In which order the group of this instance replaces it; for `plan`.
+pub async fn replacement(
+    host: &Host,
+    identity: &Identity,
+    member: &Member,
+) -> Result<Option<Replacement>, SignalError> {
+    match group(host, identity).await {
+        Some(group) => group.replacement(&member.group).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn group(host: &Host, identity: &Identity) -> Option<Group> {

@@ -168,7 +168,11 @@ async fn what_cannot_be_answered_says_why() {
 
 /// With a hook of one second a beat is due every third of one.
 async fn beats(stages: &[&'static str], moves: bool, held: bool) -> usize {
-    let cloud = Arc::new(scripted(stages, &[]));
+    beats_of(scripted(stages, &[]), moves, held).await
+}
+
+async fn beats_of(cloud: Cloud, moves: bool, held: bool) -> usize {
+    let cloud = Arc::new(cloud);
     let group = group_of(&cloud).await;
     let (status, held) = (Status::default(), AtomicBool::new(held));
     let work = async {
@@ -194,6 +198,12 @@ async fn beats_are_sent_while_something_moves() {
     assert_eq!(beats(&["Pending:Wait"], false, false).await, 1, "a boot that hangs is not kept alive");
     let held = beats(&["Pending:Wait"], false, true).await;
     assert!((2..=5).contains(&held), "a person is to find it: {held}");
+    let denied = Cloud {
+        complete: Mutex::new(VecDeque::from([Some(("AccessDenied", "no")); 2])),
+        ..scripted(&["Pending:Wait"], &[])
+    };
+    let given_back = beats_of(denied, true, false).await;
+    assert!(given_back > 2, "a permission that comes back is used: {given_back}");
     assert_eq!(beats(&["InService"], true, false).await, 0, "nobody waits");
     assert_eq!(beats(&[""], true, false).await, 0, "no group");
 }

@@ -20,6 +20,7 @@ pub fn check(
         reason,
         details,
         warnings,
+        not_warned,
         asked,
         lifecycle_action,
         backup_id,
@@ -57,6 +58,10 @@ pub fn check(
             !outcome.warnings.iter().any(|line| line.contains(text.as_str())),
             format!("no warning holds {text:?}: {:?}", outcome.warnings),
         );
+    }
+    for text in not_warned {
+        let said = outcome.warnings.iter().find(|line| line.contains(text.as_str()));
+        complain(said.is_some(), format!("a warning holds {text:?}: {said:?}"));
     }
     for wanted in asked {
         complain(

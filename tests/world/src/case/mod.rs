@@ -17,6 +17,6 @@ mod run;
 mod spec;
 
 pub use outcome::{Outcome, RestoredOutcome, StepOutcome, WorldOutcome};
-pub(crate) use run::perform;
 pub use run::{Played, count_everything, play};
+pub(crate) use run::{calls, perform};
 pub use spec::{Act, Case, Deed, Expect, Meanwhile, Scene, Until, lay, load_all, take_away};

@@ -77,6 +77,8 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
                     ));
                 }
             }
+            Act::Deed { deed } => stage.perform(deed).await,
+            Act::Await { call, times } => stage.until_called(call, *times, since, PATIENCE).await?,
             // The clients knock meanwhile: that nobody gets in for so long is what such an act shows.
             Act::Wait { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
         }

@@ -59,11 +59,23 @@ const fn once() -> u64 {
     1
 }
 
+const fn later() -> u64 {
+    7
+}
+
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Deed {
-    /// The old owner publishes this backup.
-    Publish { backup: String },
+    /// The old owner publishes this backup, as this generation.
+    Publish {
+        backup: String,
+        #[serde(default = "later")]
+        generation: u64,
+    },
+    /// Somebody removes an object of the bucket.
+    RemoveObject { key: String },
+    /// Somebody runs a script on the machine.
+    Script { script: String },
     /// The old owner is terminated: it shuts down, and the ENI becomes free.
     TerminateOldOwner,
     /// The group ends the old owner, which publishes this backup and answers its own hook before it goes.
@@ -135,6 +147,10 @@ pub enum Act {
     },
     /// The clients look: their statuses must be these (0: no connection).
     Look { near: u16, far: u16, stranger: u16 },
+    /// Somebody else's deed, done to its end before the next act.
+    Deed { deed: Deed },
+    /// Waits until the world has seen the call so often since the last run began.
+    Await { call: String, times: u64 },
     /// Nothing of the agent runs for this long while the clients keep knocking.
     Wait { ms: u64 },
 }
@@ -153,6 +169,9 @@ pub struct Expect {
     /// Texts that the report's warnings must contain.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Texts that none of them may contain.
+    #[serde(default)]
+    pub not_warned: Vec<String>,
     /// What the server must have been asked before the first client got in: details of its own log.
     #[serde(default)]
     pub asked: Vec<BTreeMap<String, serde_json::Value>>,
@@ -240,6 +259,7 @@ impl Case {
             reason: Vec::new(),
             details: Vec::new(),
             warnings: Vec::new(),
+            not_warned: Vec::new(),
             asked: Vec::new(),
             lifecycle_action: Some("CONTINUE".to_owned()),
             backup_id: Some("full-1".to_owned()),

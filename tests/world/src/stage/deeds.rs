@@ -13,10 +13,13 @@ use crate::cloud::resources::Lifecycle;
 use crate::cloud::spec::{GROUP, NEW, OLD, Transition, Verdict};
 use crate::cloud::{ActionKey, Cloud};
 use crate::ledger::{Event, Ledger};
+use crate::machine::Machine;
 use crate::s3;
 
 /// The longest that a group may take to begin the end of an instance.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The generation of a last backup: that of an owner who has published before.
+const LAST: u64 = 7;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What the deeds of others need.
@@ -27,6 +30,7 @@ pub struct Deeds {
     prefix: String,
     programs: Programs,
     published: Published,
+    machine: Arc<Machine>,
 }
 
 impl Stage {
@@ -38,7 +42,13 @@ impl Stage {
             prefix: self.prefix.clone(),
             programs: self.programs.clone(),
             published: Arc::clone(&self.published),
+            machine: Arc::clone(&self.machine),
         }
+    }
+
+    /// Somebody else's deed, now.
+    pub async fn perform(&self, deed: &Deed) {
+        self.deeds().perform(deed.clone()).await;
     }
 
     /// The old owner, which the group ends, does its last duties.
@@ -65,15 +75,26 @@ pub async fn meanwhile(what: Meanwhile, deeds: Deeds) {
     while !seen_enough() {
         tokio::time::sleep(LOOK).await;
     }
-    if let Err(error) = deeds.act(then).await {
-        deeds.ledger.record(Event::Mark { what: format!("the world failed: {error:#}") });
-    }
+    deeds.perform(then).await;
 }
 
 impl Deeds {
+    /// Does the deed; that it could not be done is marked in the ledger, and fails the case.
+    async fn perform(&self, deed: Deed) {
+        if let Err(error) = self.act(deed).await {
+            self.ledger.record(Event::Mark { what: format!("the world failed: {error:#}") });
+        }
+    }
+
     async fn act(&self, deed: Deed) -> Result<()> {
         match deed {
-            Deed::Publish { backup } => self.publish(&backup),
+            Deed::Publish { backup, generation } => self.publish(&backup, generation),
+            Deed::RemoveObject { key } => {
+                ensure!(self.store.read("acme-weaviate", &key).is_some(), "there is no {key} to be removed");
+                self.store.delete("acme-weaviate", &key);
+                Ok(())
+            }
+            Deed::Script { script } => scene::script(&self.machine, &script).await,
             Deed::TerminateOldOwner => {
                 self.cloud.terminate(OLD);
                 Ok(())
@@ -93,8 +114,8 @@ impl Deeds {
         }
     }
 
-    fn publish(&self, backup: &str) -> Result<()> {
-        let manifest = scene::publish_later(&self.programs, &self.store, &self.prefix, backup, 7)?;
+    fn publish(&self, backup: &str, generation: u64) -> Result<()> {
+        let manifest = scene::publish_later(&self.programs, &self.store, &self.prefix, backup, generation)?;
         self.published.lock().unwrap_or_else(PoisonError::into_inner).insert(backup.to_owned(), manifest);
         Ok(())
     }
@@ -106,7 +127,7 @@ impl Deeds {
             .until(|r| r.group_of(OLD).is_some_and(|(_, member)| member.state == Lifecycle::TerminatingWait));
         tokio::time::timeout(PATIENCE, waits).await.context("no hook holds the old owner when it ends")?;
         if let Some(backup) = backup {
-            self.publish(backup)?;
+            self.publish(backup, LAST)?;
         }
         let mut hooks = self.cloud.spec().groups.iter().flat_map(|group| &group.hooks);
         let hook = hooks.find(|hook| hook.transition == Transition::Terminating);

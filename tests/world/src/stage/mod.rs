@@ -188,6 +188,22 @@ impl Stage {
         Ok(stage)
     }
 
+    /// Waits until the world has seen this call so often after the event with this number.
+    pub async fn until_called(&self, call: &str, times: u64, since: usize, patience: Duration) -> Result<()> {
+        let end = tokio::time::Instant::now() + patience;
+        loop {
+            let events = self.ledger.events();
+            let seen = crate::case::calls(&events[since.min(events.len())..]).get(call).copied();
+            if seen.unwrap_or_default() >= times {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() > end {
+                bail!("{call} was called {seen:?} times within {patience:?}, not {times}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// What happens at every start of the machine before the agent runs: the early unit closes the door, Docker
     /// starts, the image is there if the AMI brought it.
     pub async fn wake(&self) -> Result<()> {

@@ -442,10 +442,17 @@ pub async fn prepare_disks(machine: &Machine, scene: &Scene) -> Result<()> {
 /// What somebody did to the machine.
 pub async fn prepare_machine(stage: &Stage) -> Result<()> {
     let scene: MachineScene = read("[scene.machine]", &stage.scene().machine)?;
-    let Some(script) = scene.script else { return Ok(()) };
-    let shell = stage.machine.command("sh")?.args(["-euc", &script]);
+    match scene.script {
+        Some(text) => script(&stage.machine, &text).await,
+        None => Ok(()),
+    }
+}
+
+/// Runs a case's script on the machine.
+pub async fn script(machine: &Machine, script: &str) -> Result<()> {
+    let shell = machine.command("sh")?.args(["-euc", script]);
     let shell = shell.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    shell.succeed(Duration::from_secs(30)).await.context("the case's script").map(drop)
+    shell.succeed(Duration::from_secs(60)).await.context("the case's script").map(drop)
 }
 
 /// How the agent's configuration names the image.

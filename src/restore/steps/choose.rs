@@ -1,0 +1,79 @@
+//! Which backup: looked up, decided, and nothing changed.
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use secrecy::ExposeSecret as _;
+
+use super::super::choose::{self, Choice, Plan, Wish};
+use super::super::descriptor::tagged;
+use super::super::error::RestoreError;
+use super::super::evidence::ChosenBackup;
+use crate::host::Host;
+use crate::instance::Identity;
+use crate::network::LocatedEni;
+use crate::retry::retry;
+use crate::secrets;
+use crate::store::Store;
+
+/// A client for the bucket: with the instance's role, or with keys of its own for a store that is not AWS.
+pub async fn connect(host: &Host, me: &Identity) -> Result<Store, RestoreError> {
+    let keys = match &host.settings.backup.credentials {
+        None => None,
+        Some(keys) => {
+            let access = secrets::value(host, me, &keys.access_key).await?;
+            let secret = secrets::value(host, me, &keys.secret_key).await?;
+            Some(SharedCredentialsProvider::new(Credentials::new(
+                access.expose_secret(),
+                secret.expose_secret(),
+                None,
+                None,
+                "backup.credentials",
+            )))
+        }
+    };
+    Ok(Store::connect(host, me.region(), keys).await)
+}
+
+/// Finds out what is to be restored. Changes nothing.
+pub async fn choose(host: &Host, me: &Identity, located: &LocatedEni) -> Result<ChosenBackup, RestoreError> {
+    let store = connect(host, me).await?;
+    host.status.say("choose", format!("looks into s3://{}", store.bucket()));
+    let settings = &host.settings;
+    let wish = Wish {
+        deployment: settings.node.deployment.to_string(),
+        node: settings.node.name.to_string(),
+        allow_empty: settings.restore.allow_empty,
+        unverified: settings.restore.unverified,
+        eni: located.id().to_owned(),
+        initialized: located.initialized(),
+        image: tagged(&settings.weaviate.image).map(str::to_owned),
+    };
+    let choice = look(host, &store, &wish, "choose").await?;
+    host.status.done("choose");
+    Ok(ChosenBackup { store, wish, instance_id: me.instance_id().to_owned(), choice })
+}
+
+/// The look, asked again while that may help.
+pub(super) async fn look(
+    host: &Host,
+    store: &Store,
+    wish: &Wish,
+    step: &str,
+) -> Result<Choice, RestoreError> {
+    retry(super::ASK, super::again(host, step), || choose::choose(store, wish)).await
+}
+
+/// What was decided although something is missing stays in the report, not only in the log.
+pub(super) fn remind(host: &Host, plan: &Plan) {
+    match plan {
+        Plan::StartEmpty { after: Some(_) } | Plan::UseCopy | Plan::UseUnverified => {
+            host.status.warn(format!("decided by what is missing: {plan}"));
+        }
+        Plan::UsePointer
+        | Plan::StartEmpty { after: None }
+        | Plan::RefuseUnverified
+        | Plan::RefuseBroken
+        | Plan::RefuseInitialized
+        | Plan::RefuseEmpty => {}
+    }
+}

@@ -1,0 +1,46 @@
+//! The steps of the boot that belong to this domain, in their order: one file each.
+
+mod choose;
+mod refresh;
+mod restore;
+mod stage;
+mod stop;
+mod verify;
+mod warm;
+
+pub use choose::{choose, connect};
+pub use refresh::refresh;
+pub use restore::restore;
+pub use stage::{plan, stage};
+pub use stop::{LastCount, count_last, note_stop};
+pub use verify::verify;
+pub use warm::{clear, warm};
+
+use std::time::Duration;
+
+use super::settings::Mode;
+use crate::container::Running;
+use crate::explain::Explain;
+use crate::host::Host;
+use crate::retry::Limits;
+use crate::secrets::Secrets;
+use crate::weaviate::{Backend, Client};
+
+/// What only asks is asked again for so long before the whole run is given up: a run costs a minute.
+const ASK: Limits = Limits::new(Duration::from_secs(90), Duration::from_millis(300), Duration::from_secs(10));
+
+/// Says that something is tried again, which is a sign of life too.
+fn again<'a, E: Explain>(host: &'a Host, step: &'a str) -> impl FnMut(&E) + 'a {
+    move |error| host.status.say(step, format!("tries again: {error}"))
+}
+
+fn client(running: &Running, secrets: &Secrets) -> Client {
+    Client::new(&running.base_url(), Some(secrets.admin().clone()))
+}
+
+const fn backend(mode: &Mode) -> Backend {
+    match mode {
+        Mode::Staged => Backend::Filesystem,
+        Mode::Direct { .. } => Backend::S3,
+    }
+}

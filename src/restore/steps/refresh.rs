@@ -1,0 +1,81 @@
+//! Whether what was restored is still the latest, now that the interface is ours.
+
+use super::super::error::RestoreError;
+use super::super::evidence::{ChosenBackup, Fresh, Task, Verified};
+use super::super::refresh::{self as again, Plan};
+use super::super::stage::Plan as Staging;
+use super::restore::{empty, into_server};
+use super::{choose, stage, verify};
+use crate::container;
+use crate::host::Host;
+use crate::instance::Identity;
+use crate::manifest::{self, Held, Pointer};
+use crate::network::AttachedEni;
+use crate::retry::retry;
+use crate::secrets::Secrets;
+
+/// Reads the manifest again, now that the interface is ours and nobody else can serve: the old node's last
+/// backup may have landed meanwhile. Then all of it is done again.
+pub async fn refresh(
+    host: &Host,
+    me: &Identity,
+    verified: impl Into<Verified>,
+    _eni: &AttachedEni,
+    secrets: &Secrets,
+) -> Result<Fresh, RestoreError> {
+    let Verified { mut task, mut running, mut seen } = verified.into();
+    loop {
+        let key = task.store.settings().key(manifest::NAME);
+        let read = || manifest::read(&task.store, &key, &task.wish.deployment, &task.wish.node);
+        let now = retry(super::ASK, super::again(host, "refresh"), read).await?;
+        match again::decide(&task.held, now.as_ref(), &task.plan, &task.manifest) {
+            Plan::Unchanged => break,
+            Plan::Follow => {
+                task.held = now.map_or(Held::Nothing, |pointer| Held::Pointer(Box::new(pointer)));
+                break;
+            }
+            Plan::Again => {
+                say_moved(host, now.as_ref());
+                let choice = choose::look(host, &task.store, &task.wish, "refresh").await?;
+                let Task { store, wish, volume, .. } = task;
+                let instance_id = me.instance_id().to_owned();
+                let chosen = ChosenBackup { store, wish, instance_id, choice };
+                let record = volume.reread()?;
+                let remembered = record.restored.as_ref().map(stage::remember);
+                task = stage::decide(host, &volume, chosen, remembered).await?;
+                if !matches!(task.plan, Staging::Keep { .. }) {
+                    // What is on the volume is of the older backup, and both may not fit: it goes first. The new
+                    // server starts behind the transfers.
+                    empty(host, &task, &running, "a newer backup was published").await?;
+                    let restarted =
+                        async { Ok::<_, RestoreError>(container::restart(host, &running).await?) };
+                    let brought = async {
+                        match task.plan {
+                            Staging::Restore { .. } => stage::bring(host, task).await,
+                            Staging::Keep { .. }
+                            | Staging::Empty
+                            | Staging::Refuse
+                            | Staging::RefuseGone { .. } => Ok(task),
+                        }
+                    };
+                    (task, running) = tokio::try_join!(brought, restarted)?;
+                    host.status.done("stage");
+                }
+                running = into_server(host, &task, running, secrets).await?;
+                seen = verify::look(host, &task, &running, secrets).await?;
+            }
+            Plan::Vanished => {
+                let bucket = task.store.bucket().to_owned();
+                return Err(manifest::ManifestError::Vanished { bucket, key }.into());
+            }
+        }
+    }
+    host.status.done("refresh");
+    Ok(Fresh { task, running, seen })
+}
+
+fn say_moved(host: &Host, now: Option<&Pointer>) {
+    let backup = now.and_then(|p| p.manifest.backup_id.as_deref()).unwrap_or("none");
+    tracing::info!(step = "refresh", backup, "the manifest moved while we waited");
+    host.status.say("refresh", format!("the manifest moved on to {backup}"));
+}

@@ -1,0 +1,68 @@
+//! Whether the server has what it should have, and shows it to those only who may see it.
+
+use super::super::error::RestoreError;
+use super::super::evidence::{Restored, Task, Verified};
+use super::super::kept::{self, Kept};
+use super::super::stage::Plan;
+use super::super::verify::{self, Access, Seen};
+use super::{backend, client};
+use crate::container::Running;
+use crate::host::Host;
+use crate::secrets::Secrets;
+
+/// Counts what the server has and compares; looks who may see it.
+pub async fn verify(host: &Host, restored: Restored, secrets: &Secrets) -> Result<Verified, RestoreError> {
+    let Restored { task, running } = restored;
+    let seen = look(host, &task, &running, secrets).await?;
+    host.status.done("verify");
+    Ok(Verified { task, running, seen })
+}
+
+pub(super) async fn look(
+    host: &Host,
+    task: &Task,
+    running: &Running,
+    secrets: &Secrets,
+) -> Result<Seen, RestoreError> {
+    let client = client(running, secrets);
+    host.status.say("verify", "counts");
+    let weaviate = &host.settings.weaviate;
+    let wanted = Access {
+        anonymous: weaviate.anonymous,
+        writer: secrets.writer().cloned(),
+        reader: secrets.reader().cloned(),
+    };
+    verify::access(&client, &wanted).await?;
+    let mut modules: Vec<&str> = weaviate.modules.iter().map(String::as_str).collect();
+    modules.push(backend(&task.mode).module());
+    verify::server(&client.meta().await?, &task.manifest, &modules)?;
+    let seen = verify::count(&client, &host.status).await?;
+    match task.plan {
+        Plan::Keep { .. } => compare_kept(host, task, running, &seen)?,
+        Plan::Restore { .. } | Plan::Empty | Plan::Refuse | Plan::RefuseGone { .. } => {
+            verify::compare(&task.manifest, &seen)?;
+        }
+    }
+    tracing::info!(step = "verify", collections = seen.collections.len(), "verified");
+    Ok(seen)
+}
+
+fn compare_kept(host: &Host, task: &Task, running: &Running, seen: &Seen) -> Result<(), RestoreError> {
+    let record = task.volume.reread()?;
+    let differs = |reference: &str, differences| {
+        Err(RestoreError::Differs { reference: reference.to_owned(), differences })
+    };
+    match kept::decide(&record, running.adopted(), &seen.collections) {
+        Kept::Unbroken | Kept::Same => Ok(()),
+        Kept::Changed(found) => differs("the count at the last clean stop", found),
+        Kept::Lost(found) => differs("the volume's record of what was restored", found),
+        Kept::Unclean(found) => {
+            let since = match found.as_slice() {
+                [] => "it counts as it did after the restore".to_owned(),
+                found => format!("since the restore: {}", found.join("; ")),
+            };
+            host.status.warn(format!("the server was not stopped cleanly, and its data is kept; {since}"));
+            Ok(())
+        }
+    }
+}
