@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
 /// Says what each running step is doing. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
@@ -16,6 +18,21 @@ struct Inner {
     progress: u64,
     /// What the operator accepted and should not forget.
     warnings: Vec<String>,
+    /// Who wants to hear every line.
+    listener: Option<UnboundedSender<String>>,
+}
+
+impl Inner {
+    fn text(&self) -> String {
+        let lines: Vec<String> = self.lines.iter().map(|(step, what)| format!("{step}: {what}")).collect();
+        lines.join("; ")
+    }
+
+    fn tell(&mut self) {
+        let text = self.text();
+        // Who does not listen any more is not told again.
+        self.listener = self.listener.take().filter(|listener| listener.send(text).is_ok());
+    }
 }
 
 impl Status {
@@ -33,6 +50,7 @@ impl Status {
             Some((_, line)) => line.clone_from(&what),
             None => inner.lines.push((step.to_owned(), what.clone())),
         }
+        inner.tell();
         drop(inner);
         tracing::info!(step, "{what}");
     }
@@ -47,6 +65,16 @@ impl Status {
         let mut inner = self.inner();
         inner.progress += 1;
         inner.lines.retain(|(known, _)| known != step);
+        if !inner.lines.is_empty() {
+            inner.tell();
+        }
+    }
+
+    /// From now on each change of the line, in its order; who only looked now and then would miss the short steps.
+    pub fn listen(&self) -> UnboundedReceiver<String> {
+        let (listener, lines) = unbounded_channel();
+        self.inner().listener = Some(listener);
+        lines
     }
 
     /// Something that is allowed but should not be forgotten; kept for the report.
@@ -66,8 +94,7 @@ impl Status {
     /// All lines as one, and how often anything moved.
     pub fn read(&self) -> (String, u64) {
         let inner = self.inner();
-        let lines: Vec<String> = inner.lines.iter().map(|(step, what)| format!("{step}: {what}")).collect();
-        (lines.join("; "), inner.progress)
+        (inner.text(), inner.progress)
     }
 }
 
@@ -84,6 +111,20 @@ mod tests {
         assert_eq!(status.read().0, "claim: attaches; stage: 1 of 9");
         status.done("claim");
         assert_eq!(status.read().0, "stage: 1 of 9");
+    }
+
+    #[test]
+    fn a_listener_hears_every_change_in_its_order() {
+        let status = Status::default();
+        let mut lines = status.listen();
+        status.say("close", "begins");
+        status.done("close");
+        status.say("claim", "waits");
+        status.say("claim", "waits");
+        status.say("stage", "begins");
+        status.done("claim");
+        let heard: Vec<String> = std::iter::from_fn(|| lines.try_recv().ok()).collect();
+        assert_eq!(heard, ["close: begins", "claim: waits", "claim: waits; stage: begins", "stage: begins"]);
     }
 
     #[test]
