@@ -11,6 +11,6 @@ pub async fn close(globals: &Globals) -> Exit {
     };
     match network::close(&host).await {
         Ok(_) => Exit::Done,
-        Err(error) => Exit::refuse(&error),
+        Err(error) => Exit::answer(globals.json, &error),
     }
 }

@@ -35,17 +35,17 @@ pub fn roots(globals: &Globals) -> Roots {
 
 /// Settings, journal (locked) and voice, or the exit that says why not.
 pub fn host(globals: &Globals) -> Result<Host, Exit> {
-    let settings = config::load(&globals.config).map_err(|error| Exit::refuse(&error))?;
+    let settings = config::load(&globals.config).map_err(|error| Exit::answer(globals.json, &error))?;
     let roots = roots(globals);
-    let journal = Journal::open(&roots.state).map_err(|error| Exit::refuse(&error))?;
+    let journal = Journal::open(&roots.state).map_err(|error| Exit::answer(globals.json, &error))?;
     Ok(Host::new(settings, roots, Arc::new(journal), Status::default()))
 }
 
 /// The same for a command that only looks: beside a `run` that holds the journal, and without writing to it.
 pub fn observer(globals: &Globals) -> Result<Host, Exit> {
-    let settings = config::load(&globals.config).map_err(|error| Exit::refuse(&error))?;
+    let settings = config::load(&globals.config).map_err(|error| Exit::answer(globals.json, &error))?;
     let roots = roots(globals);
-    let journal = Journal::observe(&roots.state).map_err(|error| Exit::refuse(&error))?;
+    let journal = Journal::observe(&roots.state).map_err(|error| Exit::answer(globals.json, &error))?;
     Ok(Host::new(settings, roots, Arc::new(journal), Status::default()))
 }
 
