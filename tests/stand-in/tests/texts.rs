@@ -76,8 +76,9 @@ const UNRECORDED: &[(&str, &[&str])] = &[
             "class not found: could not find class ",
             "no object with id '",
             "\" not found in schema",
-            "[]interface {}",
-            "map[string]interface {}",
+            // Go's `{}` is taken for a place to fill in.
+            "[]interface ",
+            "map[string]interface ",
             "' is not a valid class name",
             "multi-tenancy is not enabled for class \"",
             "invalid activity status '",
@@ -89,9 +90,6 @@ const UNRECORDED: &[(&str, &[&str])] = &[
     ),
     ("disk.read-only", &["put object: import into index: store is read-only"]),
 ];
-
-/// What the stand-in says to itself, and to the tests.
-const INNER: [&str; 1] = ["generated"];
 
 fn texts_of(value: &Value, into: &mut String) {
     match value {
@@ -194,7 +192,7 @@ fn every_text_is_recorded_or_admitted() {
     let unknown: Vec<_> = sentences
         .iter()
         .filter(|part| !recorded.contains(part.as_str()))
-        .filter(|part| !admitted.contains(part.as_str()) && !INNER.contains(&part.as_str()))
+        .filter(|part| !admitted.contains(part.as_str()))
         .collect();
     assert!(unknown.is_empty(), "in no recording, and under no behaviour: {unknown:#?}");
     let stale: Vec<_> = admitted.iter().filter(|part| !sentences.contains(**part)).collect();
