@@ -18,6 +18,8 @@ struct Inner {
     progress: u64,
     /// What the operator accepted and should not forget.
     warnings: Vec<String>,
+    /// The last line that was told.
+    told: String,
     /// Who wants to hear every line.
     listener: Option<UnboundedSender<String>>,
 }
@@ -30,6 +32,10 @@ impl Inner {
 
     fn tell(&mut self) {
         let text = self.text();
+        if text == self.told {
+            return;
+        }
+        self.told.clone_from(&text);
         // Who does not listen any more is not told again.
         self.listener = self.listener.take().filter(|listener| listener.send(text).is_ok());
     }
@@ -120,6 +126,7 @@ mod tests {
         status.say("close", "begins");
         status.done("close");
         status.say("claim", "waits");
+        status.done("close");
         status.say("claim", "waits");
         status.say("stage", "begins");
         status.done("claim");
