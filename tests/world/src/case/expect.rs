@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::run::calls;
-use super::{Case, Expect, Outcome};
+use super::{Case, Expect, Outcome, sights};
 use crate::ledger::{Event, Seen};
 
 /// Everything that is not as expected.
@@ -26,6 +26,10 @@ pub fn check(
         mode,
         steps,
         calls: counted,
+        seen: sights,
+        systemd,
+        // These two need the machine and the store: `run` looks at them.
+        ms_after_exit: _,
         bucket_report: _,
     } = &case.expect;
     let mut complaints = Vec::new();
@@ -70,6 +74,8 @@ pub fn check(
     }
     complaints.extend(check_data(outcome, expected, backup_id.as_deref(), mode.as_deref(), published));
     complaints.extend(check_steps(outcome, steps));
+    complaints.extend(sights::complaints(sights, last_run));
+    complaints.extend(systemd.iter().flat_map(|heard| sights::unheard(heard, outcome, last_run)));
     let seen = calls(last_run);
     for (call, times) in counted {
         let seen = seen.get(call).copied().unwrap_or_default();

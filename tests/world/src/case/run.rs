@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 
-use super::{Act, Case, Outcome, WorldOutcome, expect};
+use super::{Act, Case, Outcome, WorldOutcome, acts, expect};
 use crate::cloud::Answered;
 use crate::ledger::{Client, Event};
 use crate::stage::{Agent, Programs, Stage};
@@ -54,6 +54,10 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
                 stage.until_serving(&mut agent, PATIENCE).await?;
                 staying = Some(agent);
             }
+            Act::Stop => {
+                let mut agent = staying.take().context("no agent stays that could be stopped")?;
+                complaints.extend(acts::stop(stage, &mut agent).await?);
+            }
             Act::PowerCut => {
                 stage.machine.power_cut().await?;
                 stage.machine.power_on().await?;
@@ -74,6 +78,7 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
             }
             // The clients knock meanwhile: that nobody gets in for so long is what such an act shows.
             Act::Wait { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
+            other => complaints.extend(acts::act(stage, other).await?),
         }
     }
     let (near, far, stranger) = look(stage).await;
@@ -100,6 +105,9 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         Err(error) => bail!("{error:#}; its log:\n{log}"),
     };
     complaints.extend(expect::check(case, &outcome, &published, &events[since.min(events.len())..]));
+    if let Some(most) = case.expect.ms_after_exit {
+        complaints.extend(acts::told_late(stage, Duration::from_millis(most)).await?);
+    }
     if case.expect.bucket_report && !stage.report_is_kept() {
         complaints.push("the report does not lie in the bucket as it lies on the machine".to_owned());
     }
@@ -109,6 +117,13 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         Event::Mark { what } if what.starts_with("the world failed") => Some(what.clone()),
         _ => None,
     }));
+    if !complaints.is_empty() {
+        // With the seed the same backup can be made again.
+        complaints.extend(events.iter().filter_map(|seen| match &seen.event {
+            Event::Mark { what } if what.starts_with("the backup was generated") => Some(what.clone()),
+            _ => None,
+        }));
+    }
     let ledger = events.iter().map(|seen| serde_json::to_string(seen).unwrap_or_default() + "\n").collect();
     Ok(Played { outcome, complaints, log, ledger, picture })
 }

@@ -8,7 +8,11 @@
 //! ```
 
 mod agent;
+mod beside;
+mod commands;
 mod looking;
+mod metadata;
+mod notify;
 mod planted;
 mod scene;
 mod server_log;
@@ -16,6 +20,8 @@ mod services;
 mod watch;
 
 pub use agent::{Agent, Ended};
+pub use metadata::TRIED;
+pub use notify::WATCHDOG;
 pub use planted::Planted;
 pub use scene::{Image, specs};
 use server_log::ServerLog;
@@ -74,11 +80,14 @@ pub struct Stage {
     pub published: Published,
     pub reader_key: String,
     scene: Scene,
-    knockers: Option<Knockers>,
+    knockers: Vec<Knockers>,
     /// The images of the disks that nobody may touch, before the agent ran.
     foreign: BTreeMap<String, String>,
     others: tokio::task::JoinSet<()>,
     watch: watch::Watch,
+    /// Whose store has the bucket.
+    shop: beside::Shop,
+    ear: Mutex<Option<notify::Ear>>,
     _services: services::Services,
     _directory: tempfile::TempDir,
 }
@@ -98,19 +107,20 @@ impl Stage {
             weaviate.insert("image".to_owned(), reference.into());
         }
         let cloud = Cloud::new(made.cloud, Arc::clone(&ledger), Arc::clone(&faults), made.policy);
-        let vpc = Vpc::build(&VpcPlan::default()).await.context("building the VPC")?;
+        let plan = VpcPlan { hop_limit: made.hop_limit, ..VpcPlan::default() };
+        let vpc = Vpc::build(&plan).await.context("building the VPC")?;
         let (store, services) = services::start(
             &cloud,
             &vpc,
             directory.path(),
             image.registry.as_ref(),
-            made.speed,
+            services::Stores { speed: made.speed, other: made.other.as_ref() },
             &ledger,
             &faults,
         )
         .context("starting the services")?;
         let published: Published =
-            Arc::new(Mutex::new(scene::fill_bucket(programs, scene, &store, directory.path())?));
+            Arc::new(Mutex::new(scene::fill_bucket(programs, scene, &store, directory.path(), &ledger)?));
         let plugs = cloud.hotplug();
         let machine = Arc::new(Machine::boot(&vpc, &made.machine).await.context("booting the machine")?);
         let blank: BTreeMap<String, String> = machine
@@ -141,17 +151,23 @@ impl Stage {
             published,
             reader_key: made.reader_key,
             scene: scene.clone(),
-            knockers: None,
+            knockers: Vec::new(),
             foreign,
             others: tokio::task::JoinSet::new(),
             watch,
+            shop: if made.other.is_some() { beside::Shop::Other } else { beside::Shop::Amazon },
+            ear: Mutex::default(),
             _services: services,
             _directory: directory,
         };
         stage.configure(&made.config)?;
         stage.wake().await?;
         scene::prepare_machine(&stage).await?;
-        stage.knockers = Some(stage.vpc.knock(&stage.ledger, made.address.into(), &[8080, 50051]));
+        stage.knockers.push(stage.vpc.knock(&stage.ledger, made.address.into(), &[8080, 50051]));
+        if !made.walls.is_empty() {
+            stage.vpc.admit(&made.walls).await.context("widening the security groups")?;
+            stage.knockers.push(stage.vpc.knock_at_walls(&stage.ledger, &made.walls));
+        }
         for file in made.remove {
             stage.others.spawn(keep_away(Arc::clone(&stage.machine), file));
         }
@@ -175,6 +191,8 @@ impl Stage {
     /// starts, the image is there if the AMI brought it.
     pub async fn wake(&self) -> Result<()> {
         self.ledger.record(Event::Mark { what: START.to_owned() });
+        let ear = notify::Ear::open(&self.machine, &self.ledger, &self.planted)?;
+        *self.ear.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(ear);
         if !self.scene.unmanaged {
             agent::close(self).await.context("closing the door early")?;
         }
@@ -194,7 +212,7 @@ impl Stage {
 
     /// Stops the clients; what they saw is in the ledger.
     pub async fn quiet(&mut self) {
-        if let Some(knockers) = self.knockers.take() {
+        for knockers in self.knockers.drain(..) {
             knockers.stop().await;
         }
     }
