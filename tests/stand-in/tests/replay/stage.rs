@@ -429,6 +429,9 @@ fn in_time(recorded: &[Value], since: &[(Value, f64)], at: &str) {
             looks += 1.0;
         }
         let window = window(looks);
-        assert!(window.contains(seen), "{at}: {state} began after {seen:.3} s; recorded {at_s} s, {window:?} s here");
+        assert!(
+            window.contains(seen),
+            "{at}: {state} began after {seen:.3} s; recorded {at_s} s, {window:?} s here"
+        );
     }
 }

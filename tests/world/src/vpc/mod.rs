@@ -197,7 +197,13 @@ impl Vpc {
                 nft(&script)?;
                 match ip(&[format!("link del {port}")]) {
                     // It went with the far end: before `ip` looked for it, or between its look and its deed.
-                    Err(e) if ["Cannot find device", "No such device"].iter().any(|gone| e.to_string().contains(gone)) => Ok(()),
+                    Err(e)
+                        if ["Cannot find device", "No such device"]
+                            .iter()
+                            .any(|gone| e.to_string().contains(gone)) =>
+                    {
+                        Ok(())
+                    }
                     other => other,
                 }
             })
