@@ -17,6 +17,6 @@ pub async fn close(globals: &Globals) -> Exit {
     };
     match network::close_early(settings.as_ref(), &context::roots(globals)).await {
         Ok(_) => Exit::Done,
-        Err(error) => Exit::refuse(&error),
+        Err(error) => Exit::answer(globals.json, &error),
     }
 }

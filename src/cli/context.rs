@@ -41,7 +41,7 @@ pub fn roots(globals: &Globals) -> Roots {
 /// Settings, journal (locked) and voice, or the exit that says why not.
 pub fn host(globals: &Globals, settings: Settings) -> Result<Host, Exit> {
     let roots = roots(globals);
-    let journal = Journal::open(&roots.state).map_err(|error| Exit::refuse(&error))?;
+    let journal = Journal::open(&roots.state).map_err(|error| Exit::answer(globals.json, &error))?;
     Ok(made(settings, roots, journal))
 }
 
@@ -53,9 +53,9 @@ fn made(settings: Settings, roots: Roots, journal: Journal) -> Host {
 
 /// The same for a command that only looks: beside a `run` that holds the journal, and without writing to it.
 pub fn observer(globals: &Globals) -> Result<Host, Exit> {
-    let settings = config::load(&globals.config).map_err(|error| Exit::refuse(&error))?;
+    let settings = config::load(&globals.config).map_err(|error| Exit::answer(globals.json, &error))?;
     let roots = roots(globals);
-    let journal = Journal::observe(&roots.state).map_err(|error| Exit::refuse(&error))?;
+    let journal = Journal::observe(&roots.state).map_err(|error| Exit::answer(globals.json, &error))?;
     Ok(made(settings, roots, journal))
 }
 

@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use crate::explain::{Class, Explain};
+use crate::explain::{Class, Explain, Failure};
+use crate::report::Outcome;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -38,6 +39,28 @@ impl Exit {
         }
         error.class().into()
     }
+}
+
+impl Exit {
+    /// The same for who may read JSON: a refusal then is JSON too, with the names that a report has.
+    pub fn answer(json: bool, error: &dyn Explain) -> Self {
+        if json {
+            let Failure { step: _, class, reason, remedy, details } = Failure::new("", error);
+            say(class, &reason, &remedy, &details);
+        }
+        Self::refuse(error)
+    }
+}
+
+/// A refusal as JSON.
+pub fn say(class: Class, reason: &str, remedy: &str, details: &[String]) {
+    let outcome = match class {
+        Class::Retry => Outcome::Failed,
+        Class::Final => Outcome::Refused,
+    };
+    let refusal =
+        serde_json::json!({ "outcome": outcome, "reason": reason, "remedy": remedy, "details": details });
+    println!("{refusal}");
 }
 
 impl From<Class> for Exit {

@@ -103,7 +103,7 @@ pub async fn run(globals: &Globals, once: bool) -> Exit {
 /// with.
 async fn terminated(host: &Host, served: &Served) -> Exit {
     let serving = served.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let (Some(serving), systemd::Ending::Machine) = (serving, systemd::ending().await) {
+    if let (Some(serving), signal::Ending::Machine) = (serving, signal::ending().await) {
         systemd::stopping("the machine stops: counts and stops the server");
         if let Err(failure) = boot::stop(host, &serving).await {
             tracing::error!(%failure, "not a clean stop");

@@ -1,6 +1,8 @@
 //! `status`: how this node stands, from journal and report; nothing is changed and nobody is asked.
 
+use super::exit::say;
 use super::{Exit, Globals, context};
+use crate::explain::Class;
 use crate::report::{Entry, Outcome, Report};
 use crate::state::{Journal, Provisioning, SignalOutcome};
 
@@ -8,12 +10,16 @@ pub fn status(globals: &Globals) -> Exit {
     let directory = context::roots(globals).state;
     let state = match Journal::peek(&directory) {
         Ok(state) => state,
-        Err(error) => return Exit::refuse(&error),
+        Err(error) => return Exit::answer(globals.json, &error),
     };
     let report = match Report::read(&directory) {
         Ok(report) => report,
         Err(error) => {
-            eprintln!("{}/{} cannot be read: {error}.", directory.display(), Report::FILE);
+            let why = format!("{}/{} cannot be read: {error}", directory.display(), Report::FILE);
+            if globals.json {
+                say(Class::Final, &why, "Run the boot again: it writes the report anew.", &[]);
+            }
+            eprintln!("{why}.");
             return Exit::Final;
         }
     };

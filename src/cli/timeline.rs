@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use super::exit::say;
 use super::{Exit, Globals, context};
+use crate::explain::Class;
 use crate::report::{self, Entry};
 use crate::state::replace;
 
@@ -12,19 +14,16 @@ pub fn timeline(globals: &Globals, picture: Option<&Path>) -> Exit {
     let entries = match entries {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            eprintln!("No boot has been timed on this machine yet: `weaviate-provisioner run` does it.");
-            return Exit::Retry;
+            return refuse(globals, Class::Retry, "no boot has been timed on this machine yet");
         }
         Err(error) => {
-            eprintln!("{} cannot be read: {error}.", file.display());
-            return Exit::Final;
+            return refuse(globals, Class::Final, &format!("{} cannot be read: {error}", file.display()));
         }
     };
     if let Some(picture) = picture
         && let Err(error) = replace(picture, report::svg(&entries).as_bytes(), 0o644)
     {
-        eprintln!("{} cannot be written: {error}.", picture.display());
-        return Exit::Final;
+        return refuse(globals, Class::Final, &format!("{} cannot be written: {error}", picture.display()));
     }
     if globals.json {
         println!("{}", serde_json::json!(entries));
@@ -32,4 +31,13 @@ pub fn timeline(globals: &Globals, picture: Option<&Path>) -> Exit {
         print!("{}", report::text(&entries));
     }
     Exit::Done
+}
+
+fn refuse(globals: &Globals, class: Class, why: &str) -> Exit {
+    let remedy = "`weaviate-provisioner run` times each boot anew.";
+    if globals.json {
+        say(class, why, remedy, &[]);
+    }
+    eprintln!("{why}. {remedy}");
+    class.into()
 }

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
 /// Says what each running step is doing. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
@@ -18,6 +20,31 @@ struct Inner {
     progress: u64,
     /// What the operator accepted and should not forget.
     warnings: Vec<String>,
+    /// The last line that was told.
+    told: String,
+    /// Who wants to hear every line.
+    listener: Option<UnboundedSender<String>>,
+}
+
+impl Inner {
+    fn text(&self) -> String {
+        if self.lines.is_empty() {
+            return self.resting.clone();
+        }
+        let lines: Vec<String> = self.lines.iter().map(|(step, what)| format!("{step}: {what}")).collect();
+        lines.join("; ")
+    }
+
+    fn tell(&mut self) {
+        let text = self.text();
+        // Between two steps, before there is anything to rest on, the last line stands.
+        if text == self.told || text.is_empty() {
+            return;
+        }
+        self.told.clone_from(&text);
+        // Who does not listen any more is not told again.
+        self.listener = self.listener.take().filter(|listener| listener.send(text).is_ok());
+    }
 }
 
 impl Status {
@@ -35,6 +62,7 @@ impl Status {
             Some((_, line)) => line.clone_from(&what),
             None => inner.lines.push((step.to_owned(), what.clone())),
         }
+        inner.tell();
         drop(inner);
         tracing::info!(step, "{what}");
     }
@@ -49,11 +77,21 @@ impl Status {
         let mut inner = self.inner();
         inner.progress += 1;
         inner.lines.retain(|(known, _)| known != step);
+        inner.tell();
+    }
+
+    /// From now on each change of the line, in its order; who only looked now and then would miss the short steps.
+    pub fn listen(&self) -> UnboundedReceiver<String> {
+        let (listener, lines) = unbounded_channel();
+        self.inner().listener = Some(listener);
+        lines
     }
 
     /// What the program does when no step is at work: "serves on 10.0.2.15".
     pub fn rest(&self, what: impl Into<String>) {
-        self.inner().resting = what.into();
+        let mut inner = self.inner();
+        inner.resting = what.into();
+        inner.tell();
     }
 
     /// Something that is allowed but should not be forgotten; kept for the report.
@@ -73,9 +111,7 @@ impl Status {
     /// All lines as one, and how often anything moved.
     pub fn read(&self) -> (String, u64) {
         let inner = self.inner();
-        let lines: Vec<String> = inner.lines.iter().map(|(step, what)| format!("{step}: {what}")).collect();
-        let said = if lines.is_empty() { inner.resting.clone() } else { lines.join("; ") };
-        (said, inner.progress)
+        (inner.text(), inner.progress)
     }
 }
 
@@ -96,6 +132,21 @@ mod tests {
         assert_eq!(status.read().0, "stage: 1 of 9");
         status.done("stage");
         assert_eq!(status.read().0, "serves", "not blank, for whoever asks the service manager");
+    }
+
+    #[test]
+    fn a_listener_hears_every_change_in_its_order() {
+        let status = Status::default();
+        let mut lines = status.listen();
+        status.say("close", "begins");
+        status.done("close");
+        status.say("claim", "waits");
+        status.done("close");
+        status.say("claim", "waits");
+        status.say("stage", "begins");
+        status.done("claim");
+        let heard: Vec<String> = std::iter::from_fn(|| lines.try_recv().ok()).collect();
+        assert_eq!(heard, ["close: begins", "claim: waits", "claim: waits; stage: begins", "stage: begins"]);
     }
 
     #[test]

@@ -9,10 +9,12 @@
 //!
 //! To add somebody who must be told: its settings in `settings.rs`, its answers as a decision with a table.
 
+mod ending;
 mod hook;
 mod settings;
 pub mod systemd;
 
+pub use ending::{Ending, ending};
 pub use hook::{
     Answer, Facts, Heartbeat, Member, Patience, Plan, Replacement, SignalError, Stage, Target, Timeouts,
     abandon, decide, membership, proceed, replacement, warmed,

@@ -1,16 +1,16 @@
-//! Telling systemd: STATUS with every change, EXTEND_TIMEOUT_USEC while there is progress, READY, the watchdog; and
-//! asking it whether a SIGTERM is meant for this unit or for the whole machine.
+//! Telling systemd: STATUS with every change, EXTEND_TIMEOUT_USEC while there is progress, READY, the watchdog.
 
-use std::path::Path;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::sync::mpsc::UnboundedReceiver;
 
-use crate::process::{self, ProcessError};
 use crate::report::Status;
 
-/// How often systemd hears of us. `WatchdogSec` in the unit is six times this.
+/// How often systemd hears of us at least.
 const PERIOD: Duration = Duration::from_secs(5);
+/// Signs of life within one `WatchdogSec=`: five may be lost or late on a machine that is busy restoring.
+const SIGNS: u32 = 6;
 /// How long a start may go on after the last sign of life.
 const PATIENCE: Duration = Duration::from_mins(3);
 
@@ -21,6 +21,16 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
+/// The pause between two signs of life, for the watchdog that the unit has, if it has one.
+fn pause(watchdog: Option<Duration>) -> Duration {
+    watchdog.map_or(PERIOD, |watchdog| PERIOD.min(watchdog / SIGNS)).max(Duration::from_millis(1))
+}
+
+/// One line: what follows a line's end would be another assignment to systemd, `READY=1` for example.
+fn line(text: &str) -> String {
+    text.split(char::is_control).collect::<Vec<_>>().join(" ")
+}
+
 /// Speaks until it is dropped.
 #[derive(Debug)]
 pub struct Voice {
@@ -29,7 +39,8 @@ pub struct Voice {
 
 impl Voice {
     pub fn start(status: Status) -> Self {
-        Self { task: tokio::spawn(speak(status)) }
+        let lines = status.listen();
+        Self { task: tokio::spawn(speak(status, lines)) }
     }
 }
 
@@ -39,98 +50,63 @@ impl Drop for Voice {
     }
 }
 
-async fn speak(status: Status) {
-    let mut known = (String::new(), 0);
-    let mut ticks = tokio::time::interval(PERIOD);
+async fn speak(status: Status, mut lines: UnboundedReceiver<String>) {
+    let mut moved = 0;
+    let mut ticks = tokio::time::interval(pause(sd_notify::watchdog_enabled()));
     loop {
-        ticks.tick().await;
-        let now = status.read();
-        if now.0 != known.0 {
-            notify(&[NotifyState::Status(&now.0)]);
+        // Both arms are cancel-safe: neither a tick nor a line is lost.
+        tokio::select! {
+            Some(said) = lines.recv() => notify(&[NotifyState::Status(&line(&said))]),
+            _ = ticks.tick() => {
+                let now = status.read().1;
+                if now != moved {
+                    // Only real progress buys time: a boot that hangs is ended by systemd.
+                    let patience = u32::try_from(PATIENCE.as_micros()).unwrap_or(u32::MAX);
+                    notify(&[NotifyState::ExtendTimeoutUsec(patience)]);
+                }
+                moved = now;
+                notify(&[NotifyState::Watchdog]);
+            }
         }
-        if now.1 != known.1 {
-            // Only real progress buys time: a boot that hangs is ended by systemd.
-            let patience = u32::try_from(PATIENCE.as_micros()).unwrap_or(u32::MAX);
-            notify(&[NotifyState::ExtendTimeoutUsec(patience)]);
-        }
-        notify(&[NotifyState::Watchdog]);
-        known = now;
     }
 }
 
 /// The service is up: clients can be served.
 pub fn ready(what: &str) {
-    notify(&[NotifyState::Ready, NotifyState::Status(what)]);
+    notify(&[NotifyState::Ready, NotifyState::Status(&line(what))]);
 }
 
 /// The service goes down in order.
 pub fn stopping(why: &str) {
-    notify(&[NotifyState::Stopping, NotifyState::Status(why)]);
+    notify(&[NotifyState::Stopping, NotifyState::Status(&line(why))]);
 }
 
 /// One sentence, after which the process ends.
 pub fn status(what: &str) {
-    notify(&[NotifyState::Status(what)]);
-}
-
-/// For what a SIGTERM was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Of this program only: an upgrade, an operator. The node serves on.
-    Unit,
-    /// Of the machine: a reboot, a stop.
-    Machine,
-}
-
-/// What `systemctl is-system-running` prints, or that no systemd runs here.
-///
-/// It says `stopping` as soon as `shutdown.target` has a job (systemd, `manager_state`), which is before any unit is
-/// stopped. Whatever else it says, or fails to say, must not stop a node that serves.
-fn read_ending(booted: bool, printed: Option<&str>) -> Ending {
-    match (booted, printed.map(str::trim)) {
-        // Nobody restarts single units there: SIGTERM comes from an init that ends everything.
-        (false, _) | (true, Some("stopping")) => Ending::Machine,
-        (true, _) => Ending::Unit,
-    }
-}
-
-/// Asks for what the SIGTERM was sent that has just arrived.
-pub async fn ending() -> Ending {
-    // What sd_booted(3) looks at.
-    let booted = Path::new("/run/systemd/system").is_dir();
-    let printed = if booted { state().await } else { Ok(String::new()) };
-    match printed {
-        Ok(printed) => read_ending(booted, Some(&printed)),
-        Err(error) => {
-            tracing::warn!(%error, "systemd does not say why this unit ends; the server runs on");
-            read_ending(booted, None)
-        }
-    }
-}
-
-async fn state() -> Result<String, ProcessError> {
-    // Its exit status follows the state: only what it prints is asked for.
-    let asked = process::run_any("systemctl", &["is-system-running"], None, PERIOD).await;
-    asked.map(|(_, output)| output.stdout)
+    notify(&[NotifyState::Status(&line(what))]);
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Ending, read_ending};
+    use super::*;
 
     #[test]
-    fn only_the_end_of_the_machine_stops_the_server() {
+    fn the_watchdog_hears_of_us_in_time_however_short_it_is() {
         let rows = [
-            (true, Some("stopping\n"), Ending::Machine),
-            (true, Some("running\n"), Ending::Unit),
-            (true, Some("degraded\n"), Ending::Unit),
-            (true, Some("maintenance\n"), Ending::Unit),
-            (true, Some(""), Ending::Unit),
-            (true, None, Ending::Unit),
-            (false, None, Ending::Machine),
+            (None, PERIOD),
+            (Some(Duration::from_secs(30)), PERIOD),
+            (Some(Duration::from_mins(10)), PERIOD),
+            (Some(Duration::from_secs(6)), Duration::from_secs(1)),
+            // A timer of no length at all would not be one.
+            (Some(Duration::ZERO), Duration::from_millis(1)),
         ];
-        for (booted, printed, expected) in rows {
-            assert_eq!(read_ending(booted, printed), expected, "{booted} {printed:?}");
+        for (watchdog, expected) in rows {
+            assert_eq!(pause(watchdog), expected, "{watchdog:?}");
         }
+    }
+
+    #[test]
+    fn what_somebody_else_said_cannot_speak_for_us() {
+        assert_eq!(line("S3 said: no\nREADY=1\n"), "S3 said: no READY=1 ");
     }
 }

@@ -1,7 +1,7 @@
 //! `docs/features.md` against the code: each feature has a row, each row a case or a test that exists.
 //!
 //! ```text
-//! configuration, commands, classes, errors, plans (from the code) ──┐
+//! configuration, commands, messages, classes, errors, plans (code) ──┐
 //! docs/features.md ──rows──────────────────────────────────────────┴──▶ equal sets
 //!                     └──▶ `case-name` is a folder of tests/cases; `file.rs::test` is a test in that file
 //! ```
@@ -49,9 +49,20 @@ fn commands() -> Vec<String> {
     found
 }
 
+/// Each kind of message to the service manager.
+fn told() -> BTreeSet<String> {
+    let source = include_str!("../signal/systemd.rs");
+    let kinds = source
+        .split("NotifyState::")
+        .skip(1)
+        .filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next());
+    kinds.map(|kind| format!("systemd {kind}")).collect()
+}
+
 fn of_the_code() -> BTreeSet<String> {
     let mut found: BTreeSet<String> = crate::config::tests::keys();
     found.extend(commands());
+    found.extend(told());
     found.extend(refusals::classes());
     found.extend(refusals::of_plans());
     found.extend(errors::all().into_iter().map(|row| row.name));

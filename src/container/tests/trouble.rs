@@ -113,7 +113,10 @@ fn each_trouble_with_the_container_is_named() {
 
         let many = engine.host(&base.replace("4096", "4294967295"));
         let error = start(&many, ADDRESS, &image).await.expect_err("more than the kernel gives");
-        assert!(matches!(error, ContainerError::OpenFiles { .. }) && error.class() == Class::Final, "{error}");
+        assert!(
+            matches!(error, ContainerError::OpenFiles { .. }) && error.class() == Class::Final,
+            "{error}"
+        );
         drop(many);
 
         // What a configuration asks for.

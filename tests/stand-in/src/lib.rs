@@ -45,6 +45,8 @@ pub struct Inner {
     pub s3: Option<Arc<S3Client>>,
     pub ready: AtomicBool,
     mode: RwLock<String>,
+    /// The disk was too full when it was looked at last.
+    read_only: AtomicBool,
 }
 
 impl std::ops::Deref for App {
@@ -65,7 +67,8 @@ impl App {
         };
         let mode = RwLock::new("ReadWrite".to_owned());
         let ready = AtomicBool::new(false);
-        Ok(Self(Arc::new(Inner { settings, store, slots: Slots::default(), s3, ready, mode })))
+        let read_only = AtomicBool::new(false);
+        Ok(Self(Arc::new(Inner { settings, store, slots: Slots::default(), s3, ready, mode, read_only })))
     }
 
     pub fn mode(&self) -> String {
@@ -80,9 +83,16 @@ impl App {
         self.ready.store(true, Ordering::Relaxed);
     }
 
-    pub fn disk_is_full(&self) -> bool {
-        let Ok(stat) = nix::sys::statvfs::statvfs(&self.settings.data) else { return false };
+    /// Whether all shards are READONLY.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Relaxed)
+    }
+
+    /// Makes the shards READONLY above the threshold, and READY again below it.
+    pub fn look_at_disk(&self) {
+        let Ok(stat) = nix::sys::statvfs::statvfs(&self.settings.data) else { return };
         let (all, free) = (stat.blocks(), stat.blocks_available());
-        all > 0 && (all - free.min(all)) * 100 / all >= self.settings.disk_read_only_percent
+        let full = all > 0 && (all - free.min(all)) * 100 / all >= self.settings.disk_read_only_percent;
+        self.read_only.store(full, Ordering::Relaxed);
     }
 }

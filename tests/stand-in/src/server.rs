@@ -1,7 +1,7 @@
 //! Ports, delays and the end: from settings to a running server.
 //!
 //! ```text
-//! settings ─► data path ─► (2.2 s) ─► 8080, 50051 open ─► (Raft) ─► ready ─► SIGTERM ─► flush ─► 0.2 s ─► 0
+//! settings ─► data path, inner ports ─► (2.2 s) ─► 8080, 50051 open ─► (Raft) ─► ready ─► SIGTERM ─► flush ─► 0.2 s ─► 0
 //! ```
 
 use std::io::Write;
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::App;
 use crate::rest::answer::Answer;
 use crate::rest::{self, Request};
-use crate::settings::{Settings, StartError};
+use crate::settings::{InnerPorts, Settings, StartError};
 
 /// A server whose ports are open. Dropping it ends it as a power cut would.
 #[derive(Debug)]
@@ -35,12 +35,16 @@ impl Server {
         let path = settings.data.display().to_string();
         let app =
             App::new(settings).await.map_err(|error| StartError::Data { path, reason: error.to_string() })?;
+        let mut tasks = JoinSet::new();
+        for listener in inner(&app.settings).await? {
+            tasks.spawn(accept(listener));
+        }
         tokio::time::sleep_until(started + timing.live).await;
         let host = app.settings.host.clone();
         let rest = listen(&host, app.settings.port).await?;
-        let grpc = listen(&host, app.settings.grpc_port).await?;
+        // Whatever `--host` says.
+        let grpc = listen(EVERYWHERE, app.settings.grpc_port).await?;
         let addresses = (address(&rest)?, address(&grpc)?);
-        let mut tasks = JoinSet::new();
         let router = axum::Router::new().fallback(handle).with_state(app.clone());
         tasks.spawn(async move {
             if let Err(error) = axum::serve(rest, router).await {
@@ -57,6 +61,7 @@ impl Server {
         if app.settings.overrides.is_some() {
             tasks.spawn(watch_overrides(app.clone()));
         }
+        tasks.spawn(watch_disk(app.clone()));
         let (rest, grpc) = addresses;
         crate::log::line("info", "restapi_management", &format!("Serving weaviate at http://{rest}"));
         print_line(&json!({"stand_in": "listening", "rest": rest.to_string(), "grpc": grpc.to_string()}));
@@ -70,6 +75,26 @@ impl Server {
             crate::log::line("error", "shutdown", &error.to_string());
         }
         tokio::time::sleep(self.app.settings.timing.stop).await;
+    }
+}
+
+const EVERYWHERE: &str = "0.0.0.0";
+
+/// What a node opens for other nodes and for Prometheus, without a key.
+async fn inner(settings: &Settings) -> Result<Vec<TcpListener>, StartError> {
+    let InnerPorts { gossip, data, raft, metrics } = settings.inner_ports;
+    let everywhere = [Some(gossip), Some(data), metrics].into_iter().flatten().map(|port| (EVERYWHERE, port));
+    let mut listeners = Vec::new();
+    for (host, port) in everywhere.chain([(settings.host.as_str(), raft)]) {
+        listeners.push(listen(host, port).await?);
+    }
+    Ok(listeners)
+}
+
+/// Whoever gets here is let in, and told nothing.
+async fn accept(listener: TcpListener) {
+    while let Ok((guest, _)) = listener.accept().await {
+        drop(guest);
     }
 }
 
@@ -97,6 +122,15 @@ async fn health(listener: TcpListener) {
     let served = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming).await;
     if let Err(error) = served {
         crate::log::line("error", "grpc", &error.to_string());
+    }
+}
+
+/// The server looks at its disk twice a second, and recovers by itself.
+async fn watch_disk(app: App) {
+    let mut ticks = tokio::time::interval(app.settings.timing.disk_look);
+    loop {
+        ticks.tick().await;
+        app.look_at_disk();
     }
 }
 

@@ -41,6 +41,7 @@ pub struct Timing {
     pub next_poll: Duration,
     pub class_apply: Duration,
     pub stop: Duration,
+    pub disk_look: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -58,11 +59,36 @@ pub struct Overrides {
     pub interval: Duration,
 }
 
+/// Ports that are never for clients.
+#[derive(Clone, Copy, Debug)]
+pub struct InnerPorts {
+    pub gossip: u16,
+    pub data: u16,
+    pub raft: u16,
+    pub metrics: Option<u16>,
+}
+
+impl InnerPorts {
+    fn read(env: &Environment) -> Self {
+        let gossip = env.number("CLUSTER_GOSSIP_BIND_PORT", 7946);
+        Self {
+            gossip,
+            data: env.number("CLUSTER_DATA_BIND_PORT", gossip.saturating_add(1)),
+            raft: env.number("RAFT_PORT", 8300),
+            metrics: env
+                .on("PROMETHEUS_MONITORING_ENABLED")
+                .then(|| env.number("PROMETHEUS_MONITORING_PORT", 2112)),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub host: String,
     pub port: u16,
     pub grpc_port: u16,
+    /// Gossip and cluster API, on every address, and Raft on the node's own; metrics where they are on.
+    pub inner_ports: InnerPorts,
     pub node: String,
     pub data: PathBuf,
     pub auth: Auth,
@@ -164,6 +190,7 @@ impl Settings {
             host: arguments.host.clone(),
             port: arguments.port,
             grpc_port: env.number("GRPC_PORT", 50051),
+            inner_ports: InnerPorts::read(env),
             node: env.get("CLUSTER_HOSTNAME").map_or_else(host_name, str::to_owned),
             data,
             auth,
@@ -258,18 +285,23 @@ fn size(text: Option<&str>) -> Option<u64> {
     Some(number.trim().parse::<u64>().ok()? * unit)
 }
 
+/// Seconds from exec to the open port, as recorded.
+const LIVE: std::ops::Range<f64> = 2.22..2.45;
+/// Ready follows a random delay of the bootstrap, and one to two heartbeat timeouts of Raft of a second each, times
+/// the multiplier: 5.3 to 10.2 s with 5 and 2.2 to 3.7 s with 1, as recorded; never before the port is open.
+const BOOTSTRAP: std::ops::Range<f64> = 0.3..1.75;
+const HEARTBEATS: std::ops::Range<f64> = 1.0..2.0;
+
 impl Timing {
     fn read(env: &Environment) -> Self {
         use rand::RngExt;
         let mut rng = rand::rng();
         let scale: f64 = env.number("STAND_IN_TIME_SCALE", 1.0);
         let live = env.get("STAND_IN_START_MS").and_then(|ms| ms.parse::<f64>().ok()).map(|ms| ms / 1000.0);
-        // Recorded: live after 2.22 to 2.44 s; ready after 5.3 to 10.2 s with the multiplier at 5 and
-        // after 2.2 to 3.7 s at 1: a random bootstrap delay, then one to two heartbeat timeouts.
         let multiplier: f64 = env.number("RAFT_TIMEOUTS_MULTIPLIER", 5.0);
-        let raft = rng.random_range(0.3..1.7) + multiplier * rng.random_range(1.0..2.0);
+        let raft = rng.random_range(BOOTSTRAP) + multiplier * rng.random_range(HEARTBEATS);
         let factor = live.map_or(scale, |seconds| seconds / 2.2);
-        let live = live.unwrap_or_else(|| rng.random_range(2.22..2.44) * scale);
+        let live = live.unwrap_or_else(|| rng.random_range(LIVE) * scale);
         let ready = env.get("STAND_IN_READY_MS").and_then(|ms| ms.parse::<f64>().ok()).map(|ms| ms / 1000.0);
         let seconds = |value: f64| Duration::from_secs_f64(value.max(0.0));
         Self {
@@ -279,6 +311,7 @@ impl Timing {
             next_poll: seconds(10.0 * scale),
             class_apply: seconds(0.2 * scale),
             stop: seconds(0.2 * scale),
+            disk_look: seconds(0.5 * scale).max(Duration::from_millis(1)),
         }
     }
 }
@@ -306,5 +339,27 @@ mod tests {
             |m| Timing::read(&Environment::from_pairs([("RAFT_TIMEOUTS_MULTIPLIER", m)])).ready.as_secs_f64();
         assert!((5.3..11.8).contains(&at("5")));
         assert!((2.2..3.8).contains(&at("1")));
+    }
+
+    #[test]
+    fn every_recorded_start_is_one_that_could_be_drawn() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../recordings/weaviate-1.39.0");
+        let mut starts = 0;
+        for entry in std::fs::read_dir(folder).unwrap().flatten().filter(|entry| entry.path().is_file()) {
+            let text = std::fs::read(entry.path()).unwrap();
+            let steps: Vec<serde_json::Value> = serde_json::from_slice(&text).unwrap();
+            for step in steps.iter().filter(|step| step["event"] == "server" && step["exited"].is_null()) {
+                let (live, ready) = (step["live_s"].as_f64().unwrap(), step["ready_s"].as_f64().unwrap());
+                let multiplier = step["env"]["RAFT_TIMEOUTS_MULTIPLIER"].as_str().unwrap_or("5");
+                let multiplier: f64 = multiplier.parse().unwrap();
+                let earliest = (BOOTSTRAP.start + multiplier * HEARTBEATS.start).max(live);
+                let latest = BOOTSTRAP.end + multiplier * HEARTBEATS.end;
+                let name = entry.file_name();
+                assert!(LIVE.contains(&live), "{name:?}: live after {live} s");
+                assert!((earliest..latest).contains(&ready), "{name:?}: ready after {ready} s");
+                starts += 1;
+            }
+        }
+        assert!(starts > 20, "{starts} starts are recorded");
     }
 }

@@ -32,6 +32,9 @@ async fn start(root: &Path, more: &[(&str, &str)]) -> Running {
         ("ENABLE_MODULES", "backup-filesystem"),
         ("BACKUP_FILESYSTEM_PATH", backups.to_str().unwrap()),
         ("GRPC_PORT", "0"),
+        ("CLUSTER_GOSSIP_BIND_PORT", "0"),
+        ("CLUSTER_DATA_BIND_PORT", "0"),
+        ("RAFT_PORT", "0"),
         ("STAND_IN_START_MS", "1"),
         ("STAND_IN_TIME_SCALE", "0.02"),
     ];
@@ -188,6 +191,16 @@ async fn above_the_disk_threshold_writes_are_refused_and_below_they_are_not() {
         let root = tempfile::tempdir().unwrap();
         let server = start(root.path(), &[("DISK_USE_READONLY_PERCENTAGE", percent)]).await;
         server.send("POST", "/v1/schema", Some(json!({"class": "Note", "vectorizer": "none"}))).await;
+        let shards = if expected == 200 { "READY" } else { "READONLY" };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let (status, body) = server.send("GET", "/v1/schema/Note/shards", None).await;
+            if status == 200 && body[0]["status"] == shards {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{percent}: {status} {body}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let (status, body) = server.send("POST", "/v1/objects", Some(json!({"class": "Note"}))).await;
         assert_eq!(status, expected, "{percent}: {body}");
     }

@@ -39,7 +39,7 @@ struct Figures {
 
 fn scene(mib: u64, unmanaged: bool) -> Result<Scene> {
     let mut scene: Scene = toml::from_str(&format!(
-        "old_owner = \"running\"\n[cloud.delays]\nshutting_down = {}\n[bucket]\ngenerated_mib = {mib}\nfirst_byte_ms = {}\nbytes_per_second = {S3_RATE}\n",
+        "old_owner = \"running\"\n[cloud.delays]\nshutting_down = {}\n[bucket]\ngenerated = {{ seed = 1, mib = {mib}, compression = \"zstd\", bases = 0, classes = [\"Bulk\"] }}\nfirst_byte_ms = {}\nbytes_per_second = {S3_RATE}\n",
         RELEASE.as_secs_f64(),
         S3_FIRST_BYTE.as_millis(),
     ))?;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::kill::{Gate, When};
 
 /// Who knocks at the node's door.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Client {
     /// In the ENI's own subnet, its group allowed.
@@ -44,6 +44,8 @@ pub enum Event {
     Server { method: String, path: String, status: u16, details: serde_json::Value },
     /// The image of a disk changed for the first time.
     DiskTouched { serial: String, journalled: bool },
+    /// One line of what the agent told the service manager: `READY=1`, `STATUS=…`.
+    Notified { line: String },
     /// Something that the agent must never do, seen by the double itself.
     Forbidden { rule: String, details: String },
     /// A mark of the case: a power cut, a reboot, the start of the agent.

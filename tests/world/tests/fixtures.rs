@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use world::faults::Faults;
-use world::fixtures::generate::{self, Class, Shard, Spec};
 use world::fixtures::{Damage, Options, Pointer, publish, publish_empty};
 use world::ledger::Ledger;
 use world::s3::{AllowAll, OneKey, Store};
@@ -166,55 +165,4 @@ fn an_empty_node_has_a_manifest_without_a_backup() {
     assert_eq!((&manifest["node"], &manifest["generation"]), (&json!("weaviate-7"), &json!(3)));
     assert_eq!(manifest["checksum"], hex(&Sha256::digest(b"")));
     assert_eq!(store.keys(&options.bucket, "").len(), 1);
-}
-
-#[test]
-fn generated_backups_say_what_was_asked_for() {
-    let backups = tempfile::tempdir().expect("a directory");
-    for compression in ["zstd", "none"] {
-        let shard = |name: &str, status: &str, objects, bulk| Shard {
-            name: name.into(),
-            status: status.into(),
-            objects,
-            bulk,
-        };
-        let classes = vec![
-            Class {
-                name: "Paper".into(),
-                tenants: false,
-                shards: vec![shard("s1", "HOT", 17, vec![300_000, 5]), shard("s2", "HOT", 4, vec![])],
-            },
-            Class {
-                name: "Note".into(),
-                tenants: true,
-                shards: vec![shard("t1", "HOT", 9, vec![]), shard("t2", "COLD", 5, vec![])],
-            },
-        ];
-        let id = format!("made-{compression}");
-        let spec = Spec {
-            id: id.clone(),
-            node: "weaviate-3".into(),
-            compression: compression.into(),
-            classes,
-            seed: 7,
-        };
-        generate::backup(backups.path(), &spec).expect("made");
-        let (store, _root) = store();
-        let published = publish(&store, backups.path(), &id, &Options::default()).expect("published");
-        assert_eq!(published.manifest["node"], "weaviate-3");
-        assert_eq!(
-            published.manifest["collections"],
-            json!({
-                "Paper": { "tenants": { "": { "objects": 21, "status": "HOT" } }, "samples": null },
-                "Note": {
-                    "tenants": {
-                        "t1": { "objects": 9, "status": "HOT" },
-                        "t2": { "objects": null, "status": "COLD" },
-                    },
-                    "samples": null,
-                },
-            })
-        );
-        assert!(published.bytes > 300_000, "noise does not compress");
-    }
 }

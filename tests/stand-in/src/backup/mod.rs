@@ -104,3 +104,47 @@ pub fn workers(cores: usize, percentage: Option<u64>) -> usize {
     let percentage = percentage.filter(|percentage| *percentage > 0).unwrap_or(50).min(80);
     (cores * usize::try_from(percentage).unwrap_or(50) / 100).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_a_share_of_the_cores_and_at_least_one() {
+        let rows = [
+            (1, None, 1),
+            (2, None, 1),
+            (8, None, 4),
+            (8, Some(0), 4),
+            (10, Some(80), 8),
+            (10, Some(100), 8),
+            (4, Some(10), 1),
+            (64, Some(25), 16),
+        ];
+        for (cores, percentage, expected) in rows {
+            assert_eq!(workers(cores, percentage), expected, "{cores} cores, {percentage:?} %");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_participant_is_looked_at_after_two_seconds_and_then_every_ten() {
+        let second = Duration::from_secs(1);
+        let timing = Timing {
+            live: second,
+            ready: second,
+            first_poll: 2 * second,
+            next_poll: 10 * second,
+            class_apply: second,
+            stop: second,
+            disk_look: second,
+        };
+        for (works, expected) in [(0, 2_000), (1_900, 2_000), (2_100, 12_000), (12_500, 22_000)] {
+            let started = tokio::time::Instant::now();
+            let participant = tokio::spawn(tokio::time::sleep(Duration::from_millis(works)));
+            poll(&timing, participant).await.unwrap();
+            // A timer of tokio may be a millisecond late.
+            let took = started.elapsed().as_millis();
+            assert!((expected..expected + 3).contains(&took), "works {works} ms: seen after {took} ms");
+        }
+    }
+}

@@ -106,6 +106,7 @@ async fn route(app: &App, request: &Request, user: &User) -> Result<Answer, Answ
         ("POST", ["schema"]) => schema::create(&call),
         ("GET", ["schema", class]) => schema::get(&call, class),
         ("DELETE", ["schema", class]) => schema::delete(&call, class),
+        ("GET", ["schema", class, "shards"]) => schema::shards(&call, class),
         ("GET", ["schema", class, "tenants"]) => schema::tenants(&call, class),
         ("POST", ["schema", class, "tenants"]) => schema::set_tenants(&call, class, Verb::Create),
         ("PUT", ["schema", class, "tenants"]) => schema::set_tenants(&call, class, Verb::Update),

@@ -171,9 +171,9 @@ fn class_of<'a>(state: &'a mut State, name: &str) -> Result<&'a mut Class, Answe
     state.resolve_mut(name).ok_or_else(|| Answer::error(422, format!("class \"{name}\" not found in schema")))
 }
 
-/// Above the disk threshold the shards are read-only; looked at before each write.
+/// Above the disk threshold the shards are read-only.
 fn writable(call: &Call<'_>) -> Result<(), Answer> {
-    if call.app.disk_is_full() {
+    if call.app.is_read_only() {
         return Err(Answer::error(500, "put object: import into index: store is read-only"));
     }
     Ok(())

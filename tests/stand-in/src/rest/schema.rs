@@ -99,6 +99,21 @@ pub fn tenants(call: &Call<'_>, class: &str) -> Result<Answer, Answer> {
     Ok(Answer::ok(tenants.into()))
 }
 
+/// The state of each shard: READONLY while the disk is too full.
+pub fn shards(call: &Call<'_>, class: &str) -> Result<Answer, Answer> {
+    call.allow(Verb::Read, &format!("schema/collections/{class}/shards/*"))?;
+    let state = call.app.store.read();
+    let class = state.resolve(class).ok_or_else(|| Answer::empty(404))?;
+    let status = if call.app.is_read_only() { "READONLY" } else { "READY" };
+    let shards: Vec<Value> = class
+        .shard_names()
+        .iter()
+        .filter(|name| class.is_active(name))
+        .map(|name| json!({"name": name, "status": status, "vectorQueueSize": 0}))
+        .collect();
+    Ok(Answer::ok(shards.into()))
+}
+
 /// The words of the API for what is HOT and COLD inside.
 fn inner_status(word: Option<&str>) -> Result<&'static str, Answer> {
     match word {

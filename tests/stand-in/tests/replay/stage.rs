@@ -13,6 +13,28 @@ use crate::server::{Server, Started};
 const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../recordings/weaviate-1.39.0");
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Ids of objects in the recordings; those of zeros stand for objects that are not there.
+const RECORDED_IDS: [&str; 9] = [
+    "021b74c8-d170-5db8-b6b8-707a3c6c120c",
+    "1e966ceb-a159-5cf8-b876-852ef2d4fe7a",
+    "15754941-9f84-5b66-867e-315ec9c7e441",
+    "ff249c0e-a136-4952-b3c7-ff45893717ba",
+    "e64ad50e-ba32-5b93-aef3-5ba34c07f4e5",
+    "e1cf2b66-9ea9-53f5-a638-908137f427f0",
+    "24af95cb-7a68-531a-89f4-5b5214b97261",
+    "02aee693-db82-5cf1-bd4d-86599e56a4bc",
+    "0244be51-ce38-5a35-958e-234776650775",
+];
+
+/// `STAND_IN_TIME_SCALE` of every server here.
+const SCALE: f64 = 0.1;
+/// The recorder looked a few times a second: a state may have begun so many seconds before it was seen.
+const BLINK: f64 = 0.35;
+/// What a busy machine may add, unscaled: half of the time to the next look.
+const BUSY: f64 = 0.5;
+/// Seconds between two looks of the coordinator, after the first one.
+const NEXT_LOOK: f64 = 10.0;
+
 /// Other names and counts than the recorded ones, put into the recording before it is played.
 #[derive(Clone, Debug)]
 pub struct Variation {
@@ -46,6 +68,10 @@ impl Variation {
         }
         for (old, new) in [("alpha", 'q'), ("beta", 'w'), ("full-1", 'f'), ("incr-1", 'i'), ("st-1", 's')] {
             names.push((old.to_owned(), word(new)));
+        }
+        // Answers are in the order of ids: the first part, which decides it, stays.
+        for id in RECORDED_IDS {
+            names.push((id.to_owned(), format!("{}{:012x}", &id[..24], rng.random_range(0..1_u64 << 48))));
         }
         let articles = rng.random_range(2800..4000);
         Self { names, articles, chunks: rng.random_range(5..300), real_backups: false }
@@ -283,6 +309,7 @@ impl Stage {
     fn environment(&self, node: &str) -> Vec<(String, String)> {
         let (data, backups) =
             (self.path("data").display().to_string(), self.path("backups").display().to_string());
+        let scale = SCALE.to_string();
         [
             ("CLUSTER_HOSTNAME", node),
             ("PERSISTENCE_DATA_PATH", &data),
@@ -302,9 +329,12 @@ impl Stage {
             ("AUTHORIZATION_ADMINLIST_USERS", "admin"),
             ("AUTHORIZATION_ADMINLIST_READONLY_USERS", "reader"),
             ("GRPC_PORT", "0"),
+            ("CLUSTER_GOSSIP_BIND_PORT", "0"),
+            ("CLUSTER_DATA_BIND_PORT", "0"),
+            ("RAFT_PORT", "0"),
             ("STAND_IN_START_MS", "10"),
             ("STAND_IN_READY_MS", "10"),
-            ("STAND_IN_TIME_SCALE", "0.1"),
+            ("STAND_IN_TIME_SCALE", &scale),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .to_vec()
@@ -320,11 +350,17 @@ impl Stage {
             states
         };
         let recorded: Vec<Value> = seen.iter().map(|answer| answer["body"].clone()).collect();
-        let deadline = Instant::now() + PATIENCE;
+        let began = Instant::now();
+        let deadline = began + PATIENCE;
         let mut answers = Vec::new();
+        // When each state was seen first.
+        let mut since: Vec<(Value, f64)> = Vec::new();
         loop {
             let (code, _, body) = self.send("GET", path, Some("admin-key"), None).await;
             assert_eq!(code, 200, "{at}: {body}");
+            if since.last().is_none_or(|(state, _)| *state != body["status"]) {
+                since.push((body["status"].clone(), began.elapsed().as_secs_f64()));
+            }
             let running = matches!(body["status"].as_str(), Some("STARTED" | "TRANSFERRING" | "FINALIZING"));
             answers.push(body);
             if !running {
@@ -341,6 +377,9 @@ impl Stage {
             passed.retain(|state| state != "FINALIZING");
         }
         assert_eq!(passed, states(&recorded), "{at}: states, {:?}", got.last());
+        if seen.len() > 1 {
+            in_time(seen, &since, at);
+        }
         self.compare(recorded.last().unwrap(), got.last().unwrap(), at);
         // The slot is free a moment after the last word is written.
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -367,5 +406,32 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// Each state began when the recorder saw it begin, scaled; or at a later look of the coordinator, where a busy
+/// machine had not done the work by the first one: work does not scale.
+fn in_time(recorded: &[Value], since: &[(Value, f64)], at: &str) {
+    let (mut before, mut looks) = (Value::Null, 0.0);
+    for answer in recorded {
+        let state = &answer["body"]["status"];
+        if *state == before {
+            continue;
+        }
+        before = state.clone();
+        let (at_s, seen) = (answer["at_s"].as_f64().unwrap(), since.iter().find(|(found, _)| found == state));
+        let Some((_, seen)) = seen else { panic!("{at}: {state} was not seen: {since:?}") };
+        let window = |looks: f64| {
+            let at_s = at_s + looks * NEXT_LOOK;
+            (at_s - BLINK) * SCALE..at_s * SCALE + BUSY
+        };
+        while at_s > 1.0 && looks < 3.0 && *seen >= window(looks).end {
+            looks += 1.0;
+        }
+        let window = window(looks);
+        assert!(
+            window.contains(seen),
+            "{at}: {state} began after {seen:.3} s; recorded {at_s} s, {window:?} s here"
+        );
     }
 }

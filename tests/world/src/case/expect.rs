@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::run::calls;
-use super::{Case, Expect, Outcome};
+use super::{Case, Expect, Outcome, sights};
 use crate::ledger::{Event, Seen};
 
 /// Everything that is not as expected.
@@ -27,6 +27,10 @@ pub fn check(
         mode,
         steps,
         calls: counted,
+        seen: sights,
+        systemd,
+        // These two need the machine and the store: `run` looks at them.
+        ms_after_exit: _,
         bucket_report: _,
         order: _,
         ends: _,
@@ -78,6 +82,8 @@ pub fn check(
     }
     complaints.extend(check_data(outcome, expected, backup_id.as_deref(), mode.as_deref(), published));
     complaints.extend(check_steps(outcome, steps));
+    complaints.extend(sights::complaints(sights, last_run));
+    complaints.extend(systemd.iter().flat_map(|heard| sights::unheard(heard, outcome, last_run)));
     let seen = calls(last_run);
     for (call, times) in counted {
         let seen = seen.get(call).copied().unwrap_or_default();
@@ -114,6 +120,7 @@ pub fn in_order(wanted: &[String], events: &[Seen]) -> Option<String> {
             Event::Reached { .. } => "reached".to_owned(),
             Event::State { of, to, .. } => format!("{of} {to}"),
             Event::Mark { what } => what.clone(),
+            Event::Notified { line } => format!("systemd {line}"),
             Event::Server { .. } | Event::DiskTouched { .. } | Event::Forbidden { .. } => continue,
         };
         if seen == *next {

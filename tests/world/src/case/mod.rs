@@ -10,12 +10,15 @@
 //! To add a case: a folder with `case.toml`; `about` in one sentence, the trouble in `[trouble]`, the
 //! expectation in `[expect]`, and a row in `docs/features.md`.
 
+mod acts;
 mod expect;
 mod lives;
 mod outcome;
 mod run;
+mod sights;
 mod spec;
 
+pub(crate) use expect::counts;
 pub use outcome::{Outcome, RestoredOutcome, StepOutcome, WorldOutcome};
 pub use run::{Played, count_everything, play};
 pub(crate) use run::{calls, perform};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 
-use super::{Act, Case, Outcome, WorldOutcome, expect, lives};
+use super::{Act, Case, Outcome, WorldOutcome, acts, expect, lives};
 use crate::cloud::Answered;
 use crate::ledger::{Client, Event};
 use crate::stage::{Agent, Programs, Stage};
@@ -61,6 +61,10 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
                 since = stage.ledger.events().len();
                 staying = Some(lives::restarted(stage, ended, PATIENCE).await?);
             }
+            Act::Stop => {
+                let mut agent = staying.take().context("no agent stays that could be stopped")?;
+                complaints.extend(acts::stop(stage, &mut agent).await?);
+            }
             Act::PowerCut | Act::Reboot | Act::StopStart | Act::ReplaceRoot => {
                 // It ends with the machine that it runs in.
                 staying = None;
@@ -81,6 +85,7 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
             Act::Await { call, times } => stage.until_called(call, *times, since, PATIENCE).await?,
             // The clients knock meanwhile: that nobody gets in for so long is what such an act shows.
             Act::Wait { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
+            other => complaints.extend(acts::act(stage, other).await?),
         }
     }
     // An ABANDON ends the machine: not while it is looked at.
@@ -120,6 +125,9 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
     if outcome.outcome == "serving" {
         complaints.extend(lives::check_interface(stage));
     }
+    if let Some(most) = case.expect.ms_after_exit {
+        complaints.extend(acts::told_late(stage, Duration::from_millis(most)).await?);
+    }
     if case.expect.bucket_report && !stage.report_is_kept() {
         complaints.push("the report does not lie in the bucket as it lies on the machine".to_owned());
     }
@@ -128,6 +136,13 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         Event::Mark { what } if what.starts_with("the world failed") => Some(what.clone()),
         _ => None,
     }));
+    if !complaints.is_empty() {
+        // With the seed the same backup can be made again.
+        complaints.extend(events.iter().filter_map(|seen| match &seen.event {
+            Event::Mark { what } if what.starts_with("the backup was generated") => Some(what.clone()),
+            _ => None,
+        }));
+    }
     let ledger = events.iter().map(|seen| serde_json::to_string(seen).unwrap_or_default() + "\n").collect();
     Ok(Played { outcome, complaints, log, ledger, picture })
 }

@@ -7,8 +7,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use toml::Table;
 
+use super::sights::{Heard, Sight};
 use crate::cloud::Order;
 use crate::faults::Fault;
+use crate::ledger::Client;
 
 /// What is there: the base of every case, over which a case and its trouble lay their own tables.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -128,6 +130,8 @@ pub enum Act {
     },
     /// The agent that stays ends by itself, to be tried again; it is started again, and stays once it serves.
     Restarted,
+    /// The agent that stays gets SIGTERM, as from `systemctl stop`: it says so to systemd, and ends with 0.
+    Stop,
     /// Mains off; the disks and the root volume stay. Boots again, door closed early as the unit does.
     PowerCut,
     /// An orderly reboot.
@@ -151,12 +155,42 @@ pub enum Act {
     Deed { deed: Deed },
     /// Waits until the world has seen the call so often since the last run began.
     Await { call: String, times: u64 },
+    /// What one client gets from the server.
+    Ask {
+        client: Client,
+        path: String,
+        /// With the reader's key, or without any.
+        #[serde(default = "yes")]
+        key: bool,
+        status: u16,
+        /// Texts in the body.
+        #[serde(default)]
+        holds: Vec<String>,
+    },
+    /// Whether one client's connection to the port of the fixed address is accepted.
+    Knock { client: Client, port: u16, open: bool },
+    /// What Docker shows of the container: values by JSON pointer (`/HostConfig/NetworkMode`).
+    Inspect { is: BTreeMap<String, toml::Value> },
+    /// Every command that only looks, as text and as JSON, on a node that serves; and a configuration that is refused.
+    Commands,
+    /// A script in the machine, which must end well and print these texts.
+    Shell {
+        script: String,
+        #[serde(default)]
+        says: Vec<String>,
+    },
+    /// From now on systemd is told a line with this text so often.
+    Hear { line: String, times: usize },
     /// Nothing of the agent runs for this long while the clients keep knocking.
     Wait { ms: u64 },
 }
 
+const fn yes() -> bool {
+    true
+}
+
 /// What must come of it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
     pub outcome: String,
@@ -186,6 +220,13 @@ pub struct Expect {
     /// Calls that the world must have seen exactly so often in the last run: `"ec2:AttachNetworkInterface" = 0`.
     #[serde(default)]
     pub calls: BTreeMap<String, u64>,
+    /// Calls that the world must have seen in the last run, by name, parameter and moment.
+    #[serde(default)]
+    pub seen: Vec<Sight>,
+    /// What systemd must have heard of the last run.
+    pub systemd: Option<Heard>,
+    /// The longest time from the end of the server's process to the report of the failure.
+    pub ms_after_exit: Option<u64>,
     /// The report of the last boot lies in the bucket, as it lies on the machine.
     #[serde(default)]
     pub bucket_report: bool,
@@ -256,20 +297,9 @@ impl Case {
         self.trouble.as_ref()?;
         let expect = self.control.clone().unwrap_or_else(|| Expect {
             outcome: "serving".to_owned(),
-            reason: Vec::new(),
-            details: Vec::new(),
-            warnings: Vec::new(),
-            not_warned: Vec::new(),
-            asked: Vec::new(),
             lifecycle_action: Some("CONTINUE".to_owned()),
             backup_id: Some("full-1".to_owned()),
-            mode: None,
-            steps: BTreeMap::new(),
-            calls: BTreeMap::new(),
-            bucket_report: false,
-            order: Vec::new(),
-            ends: false,
-            credentials: None,
+            ..Expect::default()
         });
         Some(Self { name: format!("{}~control", self.name), trouble: None, expect, ..self.clone() })
     }

@@ -61,7 +61,10 @@ impl Call {
             .collect();
         let copies = request.headers.contains_key("x-amz-copy-source");
         let operation = operation(request.method.as_str(), bucket.is_some(), key.is_some(), &query, copies);
-        let parameters = parameters(request, bucket.as_deref(), key.as_deref(), &query);
+        let mut parameters = parameters(request, bucket.as_deref(), key.as_deref(), &query);
+        let style = if super::hosts::bucket_of(host).is_some() { "virtual-host" } else { "path" };
+        parameters.insert("Style".to_owned(), style.to_owned());
+        parameters.insert("Host".to_owned(), host.to_owned());
         Self {
             operation,
             view: View::Now,

@@ -70,6 +70,7 @@ impl Inner {
         let writes = parts.method == Method::PUT;
         call.flip = flip_at.filter(|_| writes);
         let call = Arc::new(call);
+        let end = end.or_else(|| self.elsewhere(&parts.headers));
         tokio::time::sleep(self.settings.first_byte + delay).await;
 
         let slow = Shape { bytes_per_second: self.settings.bytes_per_second, ..Shape::default() };
@@ -120,6 +121,15 @@ impl Inner {
         }
     }
 
+    /// The refusal of a request that is signed for another region than this one.
+    fn elsewhere(&self, headers: &hyper::HeaderMap) -> Option<End> {
+        let (here, signed) = (self.settings.region, signed_region(headers)?);
+        let text = format!(
+            "The authorization header is malformed; the region '{signed}' is wrong; expecting '{here}'"
+        );
+        (signed != here).then(|| End::refused(StatusCode::BAD_REQUEST, "AuthorizationHeaderMalformed", &text))
+    }
+
     /// Errors in the service's own words; a HEAD has none.
     async fn settled(
         &self,
@@ -157,6 +167,12 @@ impl Inner {
             code: code.map(str::to_owned),
         });
     }
+}
+
+/// `Credential=KEY/DAY/REGION/s3/aws4_request` of an `Authorization` header.
+fn signed_region(headers: &hyper::HeaderMap) -> Option<&str> {
+    let header = headers.get("authorization")?.to_str().ok()?;
+    header.split_once("Credential=")?.1.split('/').nth(2)
 }
 
 fn request_id() -> String {

@@ -63,11 +63,13 @@ pub struct Settings {
     pub bytes_per_second: Option<u64>,
     /// Entries per page of a listing, at most 1000.
     pub page: usize,
+    /// Where it is: requests that are signed for another region are refused.
+    pub region: &'static str,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { first_byte: Duration::ZERO, bytes_per_second: None, page: 1000 }
+        Self { first_byte: Duration::ZERO, bytes_per_second: None, page: 1000, region: access::REGION }
     }
 }
 

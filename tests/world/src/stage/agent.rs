@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use tokio::time::Instant;
 
-use super::Stage;
+use super::beside::Shop;
+use super::{Stage, notify};
 use crate::ledger::Event;
 use crate::machine::Process;
 
@@ -39,14 +40,18 @@ pub(super) async fn close(stage: &Stage) -> Result<()> {
 }
 
 pub(super) fn command(stage: &Stage, arguments: &[&str]) -> Result<crate::machine::Inside> {
-    Ok(stage
+    let agent = stage
         .machine
         .command(&stage.programs.agent)?
         .args(["--sysfs", "/run/world-sysfs"])
         .args(arguments)
         .env("AWS_ENDPOINT_URL", "http://10.0.8.8")
-        .env("AWS_ENDPOINT_URL_S3", "http://10.0.8.9")
-        .env("RUST_LOG", "warn,weaviate_provisioner=debug"))
+        .env("RUST_LOG", "warn,weaviate_provisioner=debug");
+    Ok(match stage.shop {
+        Shop::Amazon => agent.env("AWS_ENDPOINT_URL_S3", "http://s3.world"),
+        // Where the store is the configuration alone says.
+        Shop::Other => agent,
+    })
 }
 
 impl Stage {
@@ -64,6 +69,8 @@ impl Stage {
         self.ledger.record(Event::Mark { what: "agent-start".to_owned() });
         let started = jiff::Timestamp::now();
         let process = command(self, &all)?
+            .env("NOTIFY_SOCKET", notify::SOCKET)
+            .env("WATCHDOG_USEC", notify::WATCHDOG.as_micros().to_string())
             .envs(environment.iter().map(|(name, value)| (*name, value.clone())))
             .stdin(Stdio::null())
             .stdout(Stdio::from(log.try_clone()?))

@@ -8,9 +8,13 @@
 //! ```
 
 mod agent;
+mod beside;
+mod commands;
 mod deeds;
 mod groups;
 mod looking;
+mod metadata;
+mod notify;
 mod planted;
 mod scene;
 mod server_log;
@@ -18,6 +22,8 @@ mod services;
 mod watch;
 
 pub use agent::{Agent, Ended};
+pub use metadata::TRIED;
+pub use notify::WATCHDOG;
 pub use planted::Planted;
 pub use scene::{Image, specs};
 use server_log::ServerLog;
@@ -81,11 +87,14 @@ pub struct Stage {
     /// Held, the machine's power stays as it is.
     pub steady: Steady,
     scene: Scene,
-    knockers: Option<Knockers>,
+    knockers: Vec<Knockers>,
     /// The images of the disks that nobody may touch, before the agent ran.
     foreign: BTreeMap<String, String>,
     others: tokio::task::JoinSet<()>,
     watch: watch::Watch,
+    /// Whose store has the bucket.
+    shop: beside::Shop,
+    ear: Mutex<Option<notify::Ear>>,
     _services: services::Services,
     _directory: tempfile::TempDir,
 }
@@ -105,13 +114,14 @@ impl Stage {
             weaviate.insert("image".to_owned(), reference.into());
         }
         let cloud = Cloud::new(made.cloud, Arc::clone(&ledger), Arc::clone(&faults), made.policy);
-        let vpc = Vpc::build(&VpcPlan::default()).await.context("building the VPC")?;
+        let plan = VpcPlan { hop_limit: made.hop_limit, ..VpcPlan::default() };
+        let vpc = Vpc::build(&plan).await.context("building the VPC")?;
         let (store, services) = services::start(
             &cloud,
             &vpc,
             directory.path(),
             image.registry.as_ref(),
-            made.speed,
+            services::Stores { speed: made.speed, other: made.other.as_ref() },
             &ledger,
             &faults,
         )
@@ -122,6 +132,7 @@ impl Stage {
             &made.prefix,
             &store,
             directory.path(),
+            &ledger,
         )?));
         let plugs = cloud.hotplug();
         let machine = Arc::new(Machine::boot(&vpc, &made.machine).await.context("booting the machine")?);
@@ -161,10 +172,12 @@ impl Stage {
             prefix: made.prefix,
             steady,
             scene: scene.clone(),
-            knockers: None,
+            knockers: Vec::new(),
             foreign,
             others: tokio::task::JoinSet::new(),
             watch,
+            shop: if made.other.is_some() { beside::Shop::Other } else { beside::Shop::Amazon },
+            ear: Mutex::default(),
             _services: services,
             _directory: directory,
         };
@@ -178,7 +191,11 @@ impl Stage {
         }
         // Its clocks run from here: a hook's patience is not for the setting of a stage.
         stage.cloud.start();
-        stage.knockers = Some(stage.vpc.knock(&stage.ledger, made.address.into(), &[8080, 50051]));
+        stage.knockers.push(stage.vpc.knock(&stage.ledger, made.address.into(), &[8080, 50051]));
+        if !made.walls.is_empty() {
+            stage.vpc.admit(&made.walls).await.context("widening the security groups")?;
+            stage.knockers.push(stage.vpc.knock_at_walls(&stage.ledger, &made.walls));
+        }
         for file in made.remove {
             stage.others.spawn(keep_away(Arc::clone(&stage.machine), file));
         }
@@ -209,6 +226,8 @@ impl Stage {
     pub async fn wake(&self) -> Result<()> {
         self.watch.begin()?;
         self.ledger.record(Event::Mark { what: START.to_owned() });
+        let ear = notify::Ear::open(&self.machine, &self.ledger, &self.planted)?;
+        *self.ear.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(ear);
         if !self.scene.unmanaged {
             agent::close(self).await.context("closing the door early")?;
         }
@@ -239,7 +258,7 @@ impl Stage {
 
     /// Stops the clients; what they saw is in the ledger.
     pub async fn quiet(&mut self) {
-        if let Some(knockers) = self.knockers.take() {
+        for knockers in self.knockers.drain(..) {
             knockers.stop().await;
         }
     }

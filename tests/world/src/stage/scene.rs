@@ -1,20 +1,23 @@
 //! From a case's scene to the specifications of all parts: pure but for the files that it reads.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use toml::{Table, Value, toml};
 
+use super::beside::{OTHER_KEYS, OtherStore, walls};
 use super::{Planted, Programs, ServerImage, Stage};
 use crate::case::{Scene, lay, take_away};
 use crate::cloud::resources::mac_of;
 use crate::cloud::spec::{CloudSpec, GROUP, NEW, OLD, ROLE, RoleSpec, Subnet};
+use crate::fixtures::generate::{self, Wanted};
 use crate::fixtures::{self, Damage, Options, Pointer};
 use crate::iam::Policy;
+use crate::ledger::{Event, Ledger};
 use crate::machine::{DiskSpec, Machine, MachineSpec, Os};
 use crate::s3;
 use crate::vpc::{EniPlan, Nic, VpcPlan};
@@ -34,7 +37,7 @@ pub enum Image {
     ByTag,
     /// Pulled by digest.
     ByDigest,
-    /// Loaded by the agent from an archive on the machine; there is no registry.
+    /// Loaded by the agent from an archive on the machine.
     FromFile,
 }
 
@@ -56,6 +59,10 @@ struct MachineScene {
     script: Option<String>,
     /// Files that somebody removes as soon as they are there.
     remove: Vec<std::path::PathBuf>,
+    /// No security group keeps near and far clients from the primary address and from the server's inner ports.
+    wide_groups: bool,
+    /// Of the metadata service's answers. With two, a container behind a bridge would get them.
+    hop_limit: u32,
 }
 
 impl Default for MachineScene {
@@ -69,6 +76,8 @@ impl Default for MachineScene {
             disk_script: None,
             script: None,
             remove: Vec::new(),
+            wide_groups: false,
+            hop_limit: 1,
         }
     }
 }
@@ -99,10 +108,12 @@ struct BucketScene {
     manifest_patch: Table,
     /// What lies in the pointer's place instead.
     manifest_text: Option<String>,
-    /// A generated backup of so many bytes, instead of a recorded one.
-    generated_mib: Option<u64>,
+    /// A generated backup, instead of a recorded one.
+    generated: Option<Wanted>,
     first_byte_ms: u64,
     bytes_per_second: Option<u64>,
+    /// It lies in a store that is not Amazon's, at `store.world:9000`.
+    other_store: bool,
 }
 
 impl Default for BucketScene {
@@ -118,9 +129,10 @@ impl Default for BucketScene {
             truncate: None,
             manifest_patch: Table::new(),
             manifest_text: None,
-            generated_mib: None,
+            generated: None,
             first_byte_ms: 0,
             bytes_per_second: None,
+            other_store: false,
         }
     }
 }
@@ -141,19 +153,30 @@ pub struct Specs {
     pub address: Ipv4Addr,
     pub reader_key: String,
     pub speed: S3Speed,
+    /// Absent: the bucket is Amazon's.
+    pub other: Option<OtherStore>,
     /// Files that somebody removes as soon as they are there.
     pub remove: Vec<std::path::PathBuf>,
+    /// Where no group keeps clients out, and nobody may get in: the machine must see to it.
+    pub walls: Vec<SocketAddr>,
+    pub hop_limit: u32,
 }
 
 pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Specs> {
+    let machine: MachineScene = read("[scene.machine]", &scene.machine)?;
+    let bucket: BucketScene = read("[scene.bucket]", &scene.bucket)?;
     let mut secrets: BTreeMap<&str, String> = BTreeMap::new();
-    for name in ["weaviate/admin-key", "weaviate/writer-key", "/weaviate/reader-key"] {
+    let keys = ["weaviate/admin-key", "weaviate/writer-key", "/weaviate/reader-key"];
+    for name in keys.into_iter().chain(OTHER_KEYS.into_iter().filter(|_| bucket.other_store)) {
         secrets.insert(name, planted.plant(&format!("the secret {name}")));
     }
     for (name, value) in &scene.secrets {
         secrets.insert(name, value.clone());
     }
     secrets.retain(|_, value| !value.is_empty());
+    let key = |name: &str| secrets.get(name).cloned().unwrap_or_default();
+    let [access_key, secret_key] = OTHER_KEYS.map(key);
+    let other = bucket.other_store.then_some(OtherStore { access_key, secret_key });
     let reader_key = secrets.get("/weaviate/reader-key").cloned().unwrap_or_default();
     let cloud = cloud(scene, &secrets)?;
     let mut config: Table =
@@ -165,13 +188,15 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
     if scene.group.contains_key("absent") {
         config.remove("signal");
     }
-    let machine: MachineScene = read("[scene.machine]", &scene.machine)?;
-    let bucket: BucketScene = read("[scene.bucket]", &scene.bucket)?;
     let eni = cloud.enis.first().context("the cloud has an ENI")?;
     let address: Ipv4Addr = eni.address.parse()?;
+    let machine_spec = machine_spec(programs, &machine, &cloud, &config)?;
+    let walls = if machine.wide_groups { walls(machine_spec.primary.address, address) } else { Vec::new() };
     Ok(Specs {
+        walls,
+        hop_limit: machine.hop_limit,
         policy: if scene.unmanaged { Policy::everything() } else { policy(programs, &cloud, &config)? },
-        machine: machine_spec(programs, &machine, &cloud)?,
+        machine: machine_spec,
         enis: BTreeMap::from([(eni.id.clone(), eni_plan(&cloud)?)]),
         remove: machine.remove.clone(),
         cloud,
@@ -179,6 +204,7 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
         config,
         address,
         reader_key,
+        other,
         speed: S3Speed {
             first_byte: Duration::from_millis(bucket.first_byte_ms),
             bytes_per_second: bucket.bytes_per_second,
@@ -276,7 +302,12 @@ fn policy(programs: &Programs, cloud: &CloudSpec, config: &Table) -> Result<Poli
     Ok(Policy::load(&text, &placeholders)?)
 }
 
-fn machine_spec(programs: &Programs, scene: &MachineScene, cloud: &CloudSpec) -> Result<MachineSpec> {
+fn machine_spec(
+    programs: &Programs,
+    scene: &MachineScene,
+    cloud: &CloudSpec,
+    config: &Table,
+) -> Result<MachineSpec> {
     let instance = cloud.instances.iter().find(|instance| instance.id == NEW).context("the new instance")?;
     let os = match scene.os.as_str() {
         "hands-off" => Os::HandsOff,
@@ -291,12 +322,16 @@ fn machine_spec(programs: &Programs, scene: &MachineScene, cloud: &CloudSpec) ->
     let defaults = MachineSpec::default();
     let stores = (0..scene.disks)
         .map(|n| DiskSpec::instance_store(&format!("AWS2A1B3C4D5E6F7081{}", 9 - n), scene.disk_mib << 20));
-    let buckets =
-        ["s3.world", "acme-weaviate.s3.world"].map(|name| (Ipv4Addr::new(10, 0, 8, 9), name.to_owned()));
+    // Amazon answers at the name of every bucket, be there one or not. The other store has no name but its own:
+    // who asks it at `BUCKET.store.world` finds nobody.
+    let bucket = config["backup"].get("bucket").and_then(Value::as_str).unwrap_or_default();
+    let amazon = ["s3.world".to_owned(), format!("{bucket}.s3.world")];
+    let amazon = amazon.map(|name| (Ipv4Addr::new(10, 0, 8, 9), name));
+    let other = (Ipv4Addr::new(10, 0, 8, 11), "store.world".to_owned());
     Ok(MachineSpec {
         instance_id: NEW.to_owned(),
         primary: Nic { mac: mac_of(&instance.address), ..defaults.primary.clone() },
-        hosts: buckets.to_vec(),
+        hosts: amazon.into_iter().chain([other]).collect(),
         disks: std::iter::once(DiskSpec::ebs_root("vol0123456789abcdef0")).chain(stores).collect(),
         os,
         share: share.collect(),
@@ -330,6 +365,7 @@ pub fn fill_bucket(
     prefix: &str,
     store: &s3::Store,
     scratch: &Path,
+    ledger: &Ledger,
 ) -> Result<BTreeMap<String, serde_json::Value>> {
     let bucket: BucketScene = read("[scene.bucket]", &scene.bucket)?;
     let mut options = Options {
@@ -352,12 +388,14 @@ pub fn fill_bucket(
         fixtures::publish_empty(store, &options)?;
     }
     let mut published = BTreeMap::new();
-    if let Some(mib) = bucket.generated_mib {
-        let id = "weaviate_backup_20260924_153000";
-        // Pieces of 40 MB: what a real server's chunks of one class look like when files are big.
-        let spec = fixtures::generate::Spec::of_size(id, 10_000, mib << 20, (mib / 40).max(1));
-        fixtures::generate::backup(scratch, &spec)?;
-        published.insert(id.to_owned(), fixtures::publish(store, scratch, id, &options)?.manifest);
+    if let Some(wanted) = &bucket.generated {
+        let out = scratch.join("generated");
+        let made = generate::generate(&programs.server, &out, wanted)?;
+        ledger.record(Event::Mark { what: made.to_string() });
+        let manifest = fixtures::publish(store, &out, generate::ID, &options)?.manifest;
+        // Two readings of one backup: the generator's own, and what its descriptors and files say.
+        ensure!(crate::case::counts(&manifest) == made.counts, "{made}; its manifest says {manifest}");
+        published.insert(generate::ID.to_owned(), manifest);
     } else {
         for id in &bucket.backups {
             published

@@ -9,6 +9,7 @@ use anyhow::Result;
 use axum::Router;
 use tokio::task::JoinHandle;
 
+use super::beside::{OTHER_REGION, OtherStore};
 use super::scene::{S3Speed, TAG};
 use crate::cloud::Cloud;
 use crate::cloud::spec::NEW;
@@ -22,7 +23,7 @@ use crate::vpc::Vpc;
 /// Listens until it is dropped.
 pub struct Services {
     tasks: Vec<JoinHandle<()>>,
-    _store: s3::Serving,
+    _stores: Vec<s3::Serving>,
     _registry: Option<s3::Serving>,
 }
 
@@ -64,12 +65,29 @@ impl s3::Authorise for Access {
     }
 }
 
+/// A store that is not Amazon's, with one key pair that may do everything. It is this instance's.
+struct KeyPair(s3::OneKey);
+
+impl s3::CredentialLookup for KeyPair {
+    fn lookup(&self, access_key: &str) -> Option<s3::Credential> {
+        let credential = self.0.lookup(access_key)?;
+        Some(s3::Credential { instance: Some(NEW.to_owned()), ..credential })
+    }
+}
+
+/// Where objects lie, and how fast they move.
+pub struct Stores<'a> {
+    pub speed: S3Speed,
+    /// Absent: the bucket is Amazon's.
+    pub other: Option<&'a OtherStore>,
+}
+
 pub fn start(
     cloud: &Cloud,
     vpc: &Vpc,
     directory: &Path,
     image: Option<&Image>,
-    speed: S3Speed,
+    Stores { speed, other }: Stores<'_>,
     ledger: &Arc<Ledger>,
     faults: &Arc<Faults>,
 ) -> Result<(s3::Store, Services)> {
@@ -79,10 +97,18 @@ pub fn start(
         bytes_per_second: speed.bytes_per_second,
         ..s3::Settings::default()
     };
-    let store =
-        s3::Store::new(directory.join("s3"), access.clone(), access, Arc::clone(ledger), Arc::clone(faults))?
-            .with_settings(settings);
-    let serving = store.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 9], 80)))?)?;
+    let (seen, troubled) = (Arc::clone(ledger), Arc::clone(faults));
+    let mut store =
+        s3::Store::new(directory.join("s3"), access.clone(), access, seen, troubled)?.with_settings(settings);
+    let mut stores = vec![store.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 9], 80)))?)?];
+    if let Some(OtherStore { access_key, secret_key }) = other {
+        let keys = Arc::new(KeyPair(s3::OneKey::new(access_key, secret_key)));
+        let (seen, troubled) = (Arc::clone(ledger), Arc::clone(faults));
+        let lies = directory.join("other-store");
+        store = s3::Store::new(lies, keys, Arc::new(s3::AllowAll), seen, troubled)?
+            .with_settings(s3::Settings { region: OTHER_REGION, ..settings });
+        stores.push(store.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 11], 9000)))?)?);
+    }
     let tasks = vec![
         serve(vpc, ([10, 0, 8, 8], 80), cloud.endpoint())?,
         serve(vpc, ([169, 254, 169, 254], 80), cloud.imds(NEW))?,
@@ -94,7 +120,7 @@ pub fn start(
         Some(registry) => Some(registry.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 10], 5000)))?)?),
         None => None,
     };
-    Ok((store, Services { tasks, _store: serving, _registry: registry }))
+    Ok((store, Services { tasks, _stores: stores, _registry: registry }))
 }
 
 fn serve(vpc: &Vpc, address: ([u8; 4], u16), router: Router) -> Result<JoinHandle<()>> {

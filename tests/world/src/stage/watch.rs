@@ -54,6 +54,7 @@ impl Watch {
             tokio::spawn(carry_out(host, plugs, Arc::clone(ledger))),
             tokio::spawn(look_at_disks(Arc::clone(&disks))),
             tokio::spawn(read_server(Arc::clone(machine), Arc::clone(ledger), Arc::clone(planted))),
+            tokio::spawn(super::metadata::watch(Arc::clone(machine), Arc::clone(ledger))),
             tokio::spawn(search_processes(Arc::clone(machine), Arc::clone(planted), cloud.clone())),
         ];
         Self { tasks, disks }

@@ -46,7 +46,25 @@ impl Drop for Knockers {
     }
 }
 
-async fn knock(client: Client, target: SocketAddr, ledger: Arc<Ledger>, stop: CancellationToken) {
+/// What an accepted connection means.
+type Meaning = fn(Client, SocketAddr) -> Event;
+
+fn reached(client: Client, target: SocketAddr) -> Event {
+    Event::Reached { client, port: target.port() }
+}
+
+fn trespassed(client: Client, target: SocketAddr) -> Event {
+    let details = format!("a {client:?} client reached {target}, which is never for clients").to_lowercase();
+    Event::Forbidden { rule: "door".to_owned(), details }
+}
+
+async fn knock(
+    client: Client,
+    target: SocketAddr,
+    means: Meaning,
+    ledger: Arc<Ledger>,
+    stop: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(EVERY);
     let mut pending = JoinSet::new();
     loop {
@@ -58,7 +76,7 @@ async fn knock(client: Client, target: SocketAddr, ledger: Arc<Ledger>, stop: Ca
                 let ledger = Arc::clone(&ledger);
                 pending.spawn(async move {
                     if let Ok(Ok(_stream)) = tokio::time::timeout(PATIENCE, TcpStream::connect(target)).await {
-                        ledger.record(Event::Reached { client, port: target.port() });
+                        ledger.record(means(client, target));
                     }
                 });
             }
@@ -71,12 +89,22 @@ async fn knock(client: Client, target: SocketAddr, ledger: Arc<Ledger>, stop: Ca
 impl Vpc {
     /// Near, far and stranger try all ports all the time; each accepted connection goes to the ledger.
     pub fn knock(&self, ledger: &Arc<Ledger>, address: IpAddr, ports: &[u16]) -> Knockers {
+        let targets: Vec<_> = ports.iter().map(|port| SocketAddr::new(address, *port)).collect();
+        self.knock_all(ledger, &targets, reached)
+    }
+
+    /// The same where nobody may ever get in: an accepted connection is a forbidden act.
+    pub fn knock_at_walls(&self, ledger: &Arc<Ledger>, targets: &[SocketAddr]) -> Knockers {
+        self.knock_all(ledger, targets, trespassed)
+    }
+
+    fn knock_all(&self, ledger: &Arc<Ledger>, targets: &[SocketAddr], means: Meaning) -> Knockers {
         let stop = CancellationToken::new();
         let tasks = CLIENTS
             .into_iter()
-            .flat_map(|client| ports.iter().map(move |port| (client, SocketAddr::new(address, *port))))
+            .flat_map(|client| targets.iter().map(move |target| (client, *target)))
             .map(|(client, target)| {
-                let work = knock(client, target, Arc::clone(ledger), stop.clone());
+                let work = knock(client, target, means, Arc::clone(ledger), stop.clone());
                 self.client(client).resident().spawn(work)
             })
             .collect();

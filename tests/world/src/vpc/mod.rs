@@ -50,7 +50,7 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     },
     Behaviour {
         name: "vpc.hop-limit",
-        what: "The metadata service's answers live for one hop, so a container behind a bridge never gets them.",
+        what: "The metadata service's answers live for as many hops as is set; with one, a container behind a bridge never gets them.",
         known: Known::Documented("EC2 User Guide, HttpPutResponseHopLimit defaults to 1"),
     },
     Behaviour {
@@ -196,12 +196,29 @@ impl Vpc {
             .enter(move || {
                 nft(&script)?;
                 match ip(&[format!("link del {port}")]) {
-                    Err(e) if e.to_string().contains("Cannot find device") => Ok(()),
+                    // It went with the far end: before `ip` looked for it, or between its look and its deed.
+                    Err(e)
+                        if ["Cannot find device", "No such device"]
+                            .iter()
+                            .any(|gone| e.to_string().contains(gone)) =>
+                    {
+                        Ok(())
+                    }
                     other => other,
                 }
             })
             .await
             .with_context(|| format!("pull {}", nic.address))
+    }
+
+    /// Security groups so wide that near and far clients reach these: what keeps them out is the instance itself.
+    pub(crate) async fn admit(&self, targets: &[SocketAddr]) -> Result<()> {
+        let clients = [Client::Near, Client::Far].map(|client| self.inner.plan.client(client).address);
+        let element = |from: std::net::Ipv4Addr, to: &SocketAddr| {
+            format!("add element inet vpc allowed {{ {from} . {} . {} }}\n", to.ip(), to.port())
+        };
+        let script: String = targets.iter().flat_map(|to| clients.map(|from| element(from, to))).collect();
+        self.inner.router.enter(move || nft(&script)).await
     }
 
     /// Lets an address ask the metadata service.
@@ -215,8 +232,9 @@ impl Vpc {
         self.inner.router.enter_blocking(|| {
             let listener = TcpListener::bind(address).with_context(|| format!("listen on {address}"))?;
             if address.ip() == IpAddr::V4(METADATA) {
-                setsockopt(&listener, sockopt::Ipv4Ttl, &1)
-                    .context("limit the metadata service to one hop")?;
+                let hops = i32::try_from(self.inner.plan.hop_limit).context("a hop limit")?;
+                setsockopt(&listener, sockopt::Ipv4Ttl, &hops)
+                    .context("limit the metadata service's hops")?;
             }
             listener.set_nonblocking(true).context("make the listener non-blocking")?;
             Ok(listener)

@@ -4,7 +4,7 @@
 //!  near 10.0.2.50 ──┐                        ┌── primary NIC 10.0.1.10 ─┐
 //!  far  10.0.3.20 ──┼── router: one veth per ┤                          ├ instance
 //!  stranger 10.0.4.66 ┘  NIC, one /32 route  └── ENI 10.0.2.15 ─────────┘
-//!                       10.0.8.8-10, 169.254.169.254 on its lo
+//!                       10.0.8.8-11, 169.254.169.254 on its lo
 //! ```
 //! As on EC2 no two NICs share a wire: the router answers ARP for everybody, knows every address by its
 //! NIC (permanent neighbours), and drops what a NIC sends from an address that is not its own.
@@ -66,6 +66,8 @@ pub struct VpcPlan {
     pub gateways: Vec<Ipv4Addr>,
     /// Where services may listen.
     pub services: Vec<Ipv4Addr>,
+    /// How far answers of the metadata service go: `HttpPutResponseHopLimit`.
+    pub hop_limit: u32,
 }
 
 /// The instance metadata service: answers instances only, and not one hop further.
@@ -85,9 +87,10 @@ impl Default for VpcPlan {
             stranger: nic(4, 66),
             gateways: (1..=4).map(|subnet| Ipv4Addr::new(10, 0, subnet, 1)).collect(),
             // 10.0.0.2 is where a VPC has its resolver; nobody answers there, and quickly.
-            services: [2, 8, 9, 10]
+            services: [2, 8, 9, 10, 11]
                 .map(|host| Ipv4Addr::new(10, 0, if host == 2 { 0 } else { 8 }, host))
                 .to_vec(),
+            hop_limit: 1,
         }
     }
 }
@@ -183,7 +186,7 @@ mod tests {
             [Client::Near, Client::Far, Client::Stranger].map(|c| plan.client(c).address.to_string());
         assert_eq!(clients, ["10.0.2.50", "10.0.3.20", "10.0.4.66"]);
         let services: Vec<_> = plan.services.iter().map(ToString::to_string).collect();
-        assert_eq!(services, ["10.0.0.2", "10.0.8.8", "10.0.8.9", "10.0.8.10"]);
+        assert_eq!(services, ["10.0.0.2", "10.0.8.8", "10.0.8.9", "10.0.8.10", "10.0.8.11"]);
     }
 
     #[test]

@@ -8,3 +8,4 @@ mod converge;
 mod door;
 mod rogue;
 mod secrets;
+mod walls;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::client::{BUCKET, Bed, KEY, SECRET, Setup, refusal, start};
 use reqwest::Method;
 use world::ledger::Event;
-use world::s3::{Authorise, Caller, Credential, OneKey};
+use world::s3::{Authorise, Caller, Credential, OneKey, Settings};
 
 /// Allows what its list names: an action, and a prefix of the resource or of `s3:prefix`.
 struct Listed(Vec<(&'static str, &'static str)>);
@@ -123,4 +123,24 @@ async fn unsigned_requests_are_refused() {
     let url = format!("{}/{BUCKET}/k", bed.client.base);
     let answer = reqwest::Client::builder().no_proxy().build().expect("a client").get(url).send().await;
     assert_eq!(refusal(answer.expect("an answer")).await, (403, "AccessDenied".into()));
+}
+
+#[tokio::test]
+async fn a_signature_for_another_region_is_refused_and_both_are_named() {
+    for (region, right) in [("eu-central-1", true), ("garage", false)] {
+        let settings = Settings { region, ..Settings::default() };
+        let bed = Setup { settings, ..Setup::default() }.start();
+        bed.store.put(BUCKET, "k", b"here").expect("stored");
+        let answer = bed.client.get("k").await;
+        assert_eq!(bed.last_parameters()["Style"], "path");
+        if right {
+            assert_eq!(answer.status(), 200, "{region}");
+            continue;
+        }
+        assert_eq!(answer.status(), 400);
+        let text = answer.text().await.expect("a document");
+        for words in ["AuthorizationHeaderMalformed", "'eu-central-1' is wrong; expecting 'garage'"] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
 }

@@ -131,7 +131,8 @@ pub(super) fn started(body: &Value, backend: &str, id: &str, home: &str, classes
     if let Some(bucket) = body["config"]["Bucket"].as_str().filter(|bucket| !bucket.is_empty()) {
         answer["bucket"] = bucket.into();
     }
-    Answer::ok(answer).with_details(json!({"id": id, "status": "STARTED"}))
+    let share = &body["config"]["CPUPercentage"];
+    Answer::ok(answer).with_details(json!({"id": id, "status": "STARTED", "cpu_percentage": share}))
 }
 
 #[cfg(test)]
