@@ -37,6 +37,8 @@ impl Server {
             App::new(settings).await.map_err(|error| StartError::Data { path, reason: error.to_string() })?;
         tokio::time::sleep_until(started + timing.live).await;
         let host = app.settings.host.clone();
+        // Before it does: whoever connects does so later.
+        let at = jiff::Timestamp::now().to_string();
         let rest = listen(&host, app.settings.port).await?;
         let grpc = listen(&host, app.settings.grpc_port).await?;
         let addresses = (address(&rest)?, address(&grpc)?);
@@ -59,7 +61,7 @@ impl Server {
         }
         let (rest, grpc) = addresses;
         crate::log::line("info", "restapi_management", &format!("Serving weaviate at http://{rest}"));
-        print_line(&json!({"stand_in": "listening", "rest": rest.to_string(), "grpc": grpc.to_string()}));
+        print_line(&json!({"stand_in": "listening", "at": at, "rest": rest.to_string(), "grpc": grpc.to_string()}));
         Ok(Self { app, rest, grpc, tasks })
     }
 

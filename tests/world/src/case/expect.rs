@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::run::calls;
 use super::{Case, Expect, Outcome};
 use crate::ledger::{Event, Seen};
+use crate::stage::Ended;
 
 /// Everything that is not as expected.
 pub fn check(
@@ -27,6 +28,8 @@ pub fn check(
         steps,
         calls: counted,
         bucket_report: _,
+        runs: _,
+        generation: _,
     } = &case.expect;
     let mut complaints = Vec::new();
     let mut complain = |wrong: bool, what: String| {
@@ -76,6 +79,28 @@ pub fn check(
         if seen != *times {
             complaints.push(format!("{call} was called {seen} times in the last run, not {times}"));
         }
+    }
+    complaints
+}
+
+/// Whether the service ended as its outcome says, and as often as the case expects.
+pub fn check_end(expected: &Expect, outcome: &str, ended: Ended) -> Vec<String> {
+    let Ended { code, runs } = ended;
+    let fitting = match outcome {
+        "serving" | "prepared" => 0,
+        "refused" | "held" => 78,
+        _ => 75,
+    };
+    let mut complaints = Vec::new();
+    match code {
+        None => complaints.push(format!("the agent did not end in time, in run {runs}")),
+        Some(code) if code != fitting => {
+            complaints.push(format!("the agent ended with {code}, and {outcome} is {fitting}"));
+        }
+        Some(_) => {}
+    }
+    if let Some(wanted) = expected.runs.filter(|wanted| *wanted != runs) {
+        complaints.push(format!("the agent was started {runs} times, not {wanted}"));
     }
     complaints
 }
@@ -155,4 +180,31 @@ pub fn counts(manifest: &Value) -> BTreeMap<String, BTreeMap<String, u64>> {
             (name.clone(), counted.collect())
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_fits_its_outcome() {
+        let expect = |runs| Expect {
+            runs,
+            ..toml::from_str::<Expect>("outcome = 'serving'").expect("an expectation")
+        };
+        let rows = [
+            ("serving", Some(0), 1, None, 0),
+            ("serving", Some(75), 1, None, 1),
+            ("serving", None, 1, None, 1),
+            ("prepared", Some(0), 3, Some(3), 0),
+            ("refused", Some(78), 1, None, 0),
+            ("held", Some(0), 1, None, 1),
+            ("failed", Some(75), 9, None, 0),
+            ("failed", Some(1), 2, Some(1), 2),
+        ];
+        for (outcome, code, runs, wanted, complaints) in rows {
+            let found = check_end(&expect(wanted), outcome, Ended { code, runs });
+            assert_eq!(found.len(), complaints, "{outcome} {code:?} {runs} {wanted:?}: {found:?}");
+        }
+    }
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 
 use super::{Act, Case, Outcome, WorldOutcome, expect};
 use crate::cloud::Answered;
 use crate::ledger::{Client, Event};
-use crate::stage::{Agent, Programs, Stage};
+use crate::stage::{Agent, Ended, Programs, Stage};
 
 /// The longest that one `run` act may take: a case that needs more is stuck.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -40,12 +40,13 @@ pub async fn play(case: &Case, programs: &Programs) -> Result<Played> {
 pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
     let mut complaints = Vec::new();
     let mut staying: Option<Agent> = None;
+    let mut ended: Option<Ended> = None;
     let mut since = stage.ledger.events().len();
     for act in &case.acts {
         match act {
             Act::Run => {
                 since = stage.ledger.events().len();
-                stage.run_agent(PATIENCE).await?;
+                ended = Some(stage.run_agent(PATIENCE).await?);
             }
             Act::Plan { says } => complaints.extend(stage.plan(says).await?),
             Act::Stay => {
@@ -53,6 +54,7 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
                 let mut agent = stage.start_agent(&[])?;
                 stage.until_serving(&mut agent, PATIENCE).await?;
                 staying = Some(agent);
+                ended = None;
             }
             Act::PowerCut => {
                 stage.machine.power_cut().await?;
@@ -91,14 +93,26 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         near_status: near,
         stranger_status: stranger,
     };
-    let report = stage.report();
+    let report = stage.fresh_report();
     let picture = stage.picture().await.unwrap_or_default();
     let published = stage.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let log = stage.agent_log();
     let outcome = match report {
         Ok(report) => Outcome::from_report(&case.name, &report, world),
-        Err(error) => bail!("{error:#}; its log:\n{log}"),
+        Err(error) => {
+            complaints.push(format!("{error:#}"));
+            Outcome::failed(&case.name, format!("{error:#}"), world)
+        }
     };
+    if let Some(ended) = ended {
+        complaints.extend(expect::check_end(&case.expect, &outcome.outcome, ended));
+    }
+    if let Some(generation) = case.expect.generation {
+        let there = stage.generation();
+        if there != Some(generation) {
+            complaints.push(format!("the manifest has generation {there:?}, not {generation}"));
+        }
+    }
     complaints.extend(expect::check(case, &outcome, &published, &events[since.min(events.len())..]));
     if case.expect.bucket_report && !stage.report_is_kept() {
         complaints.push("the report does not lie in the bucket as it lies on the machine".to_owned());

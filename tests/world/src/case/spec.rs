@@ -119,6 +119,10 @@ pub struct Expect {
     /// The report of the last boot lies in the bucket, as it lies on the machine.
     #[serde(default)]
     pub bucket_report: bool,
+    /// How often the last `run` started the agent; absent: as often as it wanted.
+    pub runs: Option<u32>,
+    /// Of the manifest's pointer, at the end.
+    pub generation: Option<u64>,
 }
 
 /// A case as it stands in its folder.
@@ -187,6 +191,8 @@ impl Case {
             steps: BTreeMap::new(),
             calls: BTreeMap::new(),
             bucket_report: false,
+            runs: None,
+            generation: None,
         });
         Some(Self { name: format!("{}~control", self.name), trouble: None, expect, ..self.clone() })
     }

@@ -18,7 +18,7 @@ use s3s::service::S3Service;
 
 use super::Settings;
 use super::call::Call;
-use super::errors::{document, element, message};
+use super::errors::{document, element, message, unescape};
 use super::shaped::{AnyError, Shape, Shaped};
 use super::trouble::{End, Trouble};
 use crate::faults::Faults;
@@ -106,8 +106,9 @@ impl Inner {
             };
             let lost = matches!(end, Some(End::Reset { .. }));
             let code = call.code();
+            // The status says what came of it, also where nobody hears it.
             let code = if lost { Some("Reset") } else { code.as_deref() };
-            this.record(&call, if lost { 0 } else { answer.status().as_u16() }, code);
+            this.record(&call, answer.status().as_u16(), code);
             (answer, lost)
         });
         match served.await {
@@ -138,8 +139,9 @@ impl Inner {
         let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
         let code = element(&text, "Code").unwrap_or("InternalError");
         call.refused_with(code);
-        let words = element(&text, "Message").filter(|m| !m.is_empty()).unwrap_or_else(|| message(code));
-        finish(status, document(code, words, path, &request_id()), method)
+        let words = element(&text, "Message").filter(|m| !m.is_empty());
+        let words = words.map_or_else(|| message(code).to_owned(), unescape);
+        finish(status, document(code, &words, path, &request_id()), method)
     }
 
     fn record(&self, call: &Call, status: u16, code: Option<&str>) {

@@ -63,11 +63,13 @@ pub struct Settings {
     pub bytes_per_second: Option<u64>,
     /// Entries per page of a listing, at most 1000.
     pub page: usize,
+    /// Where it is: requests that are signed for another region are refused.
+    pub region: &'static str,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { first_byte: Duration::ZERO, bytes_per_second: None, page: 1000 }
+        Self { first_byte: Duration::ZERO, bytes_per_second: None, page: 1000, region: access::REGION }
     }
 }
 
@@ -91,14 +93,27 @@ impl Store {
         faults: Arc<Faults>,
     ) -> std::io::Result<Self> {
         let objects = Arc::new(Objects::new(root.as_ref())?);
-        let gate = Gate { credentials, authorise, objects: Arc::clone(&objects) };
-        Ok(Self { objects, gate, ledger, faults, settings: Settings::default() })
+        let settings = Settings::default();
+        let gate = Gate {
+            credentials,
+            authorise,
+            objects: Arc::clone(&objects),
+            ledger: Arc::clone(&ledger),
+            region: settings.region,
+        };
+        Ok(Self { objects, gate, ledger, faults, settings })
     }
 
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
+        self.gate.region = settings.region;
         self
+    }
+
+    /// Shows every object that a client stores by a plain PUT, and is not large, with its key.
+    pub fn inspect_writes(&self, by: impl Fn(&str, &[u8]) + Send + Sync + 'static) {
+        self.objects.inspect_by(Box::new(by));
     }
 
     /// A hyper service. A scripted reset ends it with an error; [`Store::serve`] makes that an RST.
