@@ -61,7 +61,9 @@ impl Server {
         }
         let (rest, grpc) = addresses;
         crate::log::line("info", "restapi_management", &format!("Serving weaviate at http://{rest}"));
-        print_line(&json!({"stand_in": "listening", "at": at, "rest": rest.to_string(), "grpc": grpc.to_string()}));
+        print_line(
+            &json!({"stand_in": "listening", "at": at, "rest": rest.to_string(), "grpc": grpc.to_string()}),
+        );
         Ok(Self { app, rest, grpc, tasks })
     }
 

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use world::case::{Scene, count_everything};
 use world::cloud::spec::OLD;
 use world::faults::{Effect, Fault};
-use world::ledger::Client;
 use world::kill::shim;
+use world::ledger::Client;
 use world::stage::{Programs, Stage};
 
 /// What the scene injects.

@@ -31,7 +31,14 @@ impl Call {
             Service::Ec2 | Service::AutoScaling | Service::Sts => query(body),
             Service::SecretsManager | Service::Ssm => json(headers, body),
         };
-        Self { service, operation, parameters, principal: Principal::Operator, region: String::new(), view: View::Now }
+        Self {
+            service,
+            operation,
+            parameters,
+            principal: Principal::Operator,
+            region: String::new(),
+            view: View::Now,
+        }
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {

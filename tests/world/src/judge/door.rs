@@ -143,10 +143,7 @@ pub fn too_early(events: &[Seen]) -> Vec<String> {
             && proof.reported.insert((rule, *client, *port))
         {
             let who = format!("{client:?}").to_lowercase();
-            found.push(format!(
-                "{rule}: a {who} client reached port {port} at {at} although {}",
-                why(rule)
-            ));
+            found.push(format!("{rule}: a {who} client reached port {port} at {at} although {}", why(rule)));
         }
     }
     found

@@ -135,9 +135,11 @@ fn a_client_may_come_in_after_both_proofs_and_not_before() {
             vec![start(), count("Article", None), count("Chunk", Some("alpha")), put("i-new"), near.clone()],
             vec![],
         ),
-        ("the answer of the write was lost", {
-            vec![start(), both(), put_as("i-new", 2, Some("full-1"), 0), near.clone()]
-        }, vec![]),
+        (
+            "the answer of the write was lost",
+            { vec![start(), both(), put_as("i-new", 2, Some("full-1"), 0), near.clone()] },
+            vec![],
+        ),
         ("no counts", vec![start(), put("i-new"), far.clone()], vec![DoorUncounted]),
         ("only the schema", vec![start(), schema(), put("i-new"), far.clone()], vec![DoorUncounted]),
         ("only objects", vec![start(), objects(), put("i-new"), far.clone()], vec![DoorUncounted]),
@@ -152,13 +154,17 @@ fn a_client_may_come_in_after_both_proofs_and_not_before() {
             vec![DoorUncounted],
         ),
         ("an empty database", vec![start(), schema(), put_as("i-new", 1, None, 200), near.clone()], vec![]),
-        ("an empty database unseen", vec![start(), put_as("i-new", 1, None, 200), near.clone()], vec![
-            DoorUncounted,
-        ]),
+        (
+            "an empty database unseen",
+            vec![start(), put_as("i-new", 1, None, 200), near.clone()],
+            vec![DoorUncounted],
+        ),
         ("no generation", vec![published("i-old", 1), start(), both(), far.clone()], vec![DoorUntaken]),
-        ("a write that was refused", vec![published("i-old", 1), start(), both(), refused_put(), far.clone()], vec![
-            DoorUntaken,
-        ]),
+        (
+            "a write that was refused",
+            vec![published("i-old", 1), start(), both(), refused_put(), far.clone()],
+            vec![DoorUntaken],
+        ),
         ("a stranger", vec![start(), both(), put("i-new"), stranger], vec![DoorStranger]),
         (
             "a restore after the counts",
@@ -175,12 +181,12 @@ fn a_client_may_come_in_after_both_proofs_and_not_before() {
         ("a reboot without new proofs", and(open(), vec![start(), near.clone()]), vec![DoorUncounted]),
         ("a reboot, counted, and read", and(open(), vec![start(), both(), read(), near.clone()]), vec![]),
         ("said once for each client", vec![start(), near.clone(), near.clone()], vec![DoorUncounted]),
+        ("said for every client", vec![start(), near.clone(), far], vec![DoorUncounted, DoorUncounted]),
         (
-            "said for every client",
-            vec![start(), near.clone(), far],
-            vec![DoorUncounted, DoorUncounted],
+            "a generation in another's name",
+            vec![start(), both(), put("i-other"), near.clone()],
+            vec![DoorUntaken],
         ),
-        ("a generation in another's name", vec![start(), both(), put("i-other"), near.clone()], vec![DoorUntaken]),
         (
             "the fence was lost before anybody came",
             vec![start(), both(), put("i-new"), published("i-old", 7), near.clone()],

@@ -96,7 +96,9 @@ pub fn place(
 fn own_program() -> Result<PathBuf> {
     let this = std::env::current_exe().context("finding the world's own program")?;
     let mut beside = this.ancestors().skip(1).map(|folder| folder.join("world"));
-    beside.find(|path| path.is_file()).with_context(|| format!("there is no `world` beside {}", this.display()))
+    beside
+        .find(|path| path.is_file())
+        .with_context(|| format!("there is no `world` beside {}", this.display()))
 }
 
 /// The shim waits for its answer meanwhile: nothing has happened yet.

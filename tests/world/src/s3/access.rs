@@ -155,7 +155,8 @@ impl Gate {
         } else {
             format!("arn:aws:kms:{}:{ACCOUNT}:key/{key_id}", self.region)
         };
-        let context = BTreeMap::from([("kms:ViaService".to_owned(), format!("s3.{}.amazonaws.com", self.region))]);
+        let context =
+            BTreeMap::from([("kms:ViaService".to_owned(), format!("s3.{}.amazonaws.com", self.region))]);
         self.require(call, action, &resource, &context)
     }
 

@@ -99,7 +99,12 @@ impl Objects {
     pub fn new(root: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(root)?;
         let numbers = AtomicU64::new(1);
-        Ok(Self { root: root.to_owned(), numbers, buckets: Mutex::default(), inspector: Inspector::default() })
+        Ok(Self {
+            root: root.to_owned(),
+            numbers,
+            buckets: Mutex::default(),
+            inspector: Inspector::default(),
+        })
     }
 
     /// The first one stays.

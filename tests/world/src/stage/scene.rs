@@ -399,7 +399,8 @@ pub fn publish_later(
 
 /// The judge knows whose the manifest is and what has to be counted, whoever wrote it.
 pub fn tell_published(store: &s3::Store, ledger: &Ledger) {
-    let pointers = store.keys(BUCKET, "").into_iter().filter(|object| object.key.ends_with(fixtures::POINTER));
+    let pointers =
+        store.keys(BUCKET, "").into_iter().filter(|object| object.key.ends_with(fixtures::POINTER));
     for object in pointers {
         let parameters = crate::judge::facts(&store.read(BUCKET, &object.key).unwrap_or_default());
         ledger.record(Event::Published { key: object.key, parameters });

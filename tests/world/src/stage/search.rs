@@ -46,7 +46,9 @@ impl Stage {
         }
         // What was overwritten since was searched when it was written.
         for object in self.store.keys(super::BUCKET, "").iter().filter(|object| object.size <= LARGEST) {
-            if let Some(bytes) = self.store.read(super::BUCKET, &object.key).filter(|_| is_a_note(&object.key)) {
+            if let Some(bytes) =
+                self.store.read(super::BUCKET, &object.key).filter(|_| is_a_note(&object.key))
+            {
                 self.planted.search(&object.key, &bytes);
             }
         }

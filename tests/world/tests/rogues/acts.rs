@@ -69,7 +69,10 @@ async fn calling_another_region() {
     assert!(answer.contains("AuthFailure"), "{answer}");
     let answer = rogue.query_in("us-east-1", "autoscaling", "DescribeAutoScalingGroups").await;
     assert!(answer.contains("SignatureDoesNotMatch"), "{answer}");
-    assert_eq!(rogue.s3_with("region=us-east-1", "PUT", "acme-weaviate/prod/reports/x.json", "{}").await, "400");
+    assert_eq!(
+        rogue.s3_with("region=us-east-1", "PUT", "acme-weaviate/prod/reports/x.json", "{}").await,
+        "400"
+    );
     let verdict = rogue.verdict().await;
     for act in ["a call to ec2", "a call to autoscaling", "s3:PutObject"] {
         condemned(&verdict, Rule::Region, &[act, "us-east-1"]);
@@ -108,7 +111,8 @@ async fn asking_the_metadata_without_a_token() {
 async fn writing_the_manifest_without_a_condition_or_downwards() {
     let rogue = Rogue::awake().await;
     let pointer = "acme-weaviate/prod/latest_weaviate_backup.manifest.json";
-    let manifest = |generation: u64| format!("{{\"schema\":1,\"generation\":{generation},\"owner\":\"{NEW}\"}}");
+    let manifest =
+        |generation: u64| format!("{{\"schema\":1,\"generation\":{generation},\"owner\":\"{NEW}\"}}");
     assert_eq!(rogue.s3("PUT", pointer, &manifest(9)).await, "200");
     // An ETag that is not there any more: refused, and no act.
     assert_eq!(rogue.s3_with("-H 'if-match: \"0\"'", "PUT", pointer, &manifest(3)).await, "412");
@@ -140,7 +144,11 @@ async fn a_journal_that_names_the_disk_a_moment_later_is_no_leave() {
     let rogue = Rogue::awake().await;
     // Faster than any watcher looks.
     let later = format!("echo '{{\"disks\":[\"{STORE}\"]}}' >{JOURNAL}/state.json");
-    rogue.sh(&format!("mkdir -p {JOURNAL}; wipefs --quiet --all /dev/nvme1n1; {later}; mkfs.xfs -q -f /dev/nvme1n1")).await;
+    rogue
+        .sh(&format!(
+            "mkdir -p {JOURNAL}; wipefs --quiet --all /dev/nvme1n1; {later}; mkfs.xfs -q -f /dev/nvme1n1"
+        ))
+        .await;
     only(&rogue.verdict().await, Rule::Disk, &[STORE, "before the journal named it"]);
 }
 

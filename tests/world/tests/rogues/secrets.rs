@@ -94,7 +94,9 @@ async fn a_secret_is_found_where_nobody_would_look() {
     rogue
         .sh(&format!("for i in $(seq 100); do curl -s -m 2 http://127.0.0.1:8080/v1/schema/{late} && exit 0; sleep 0.1; done; exit 1"))
         .await;
-    rogue.seen("the question", |event| matches!(event, Event::Server { path, .. } if path.contains(late))).await;
+    rogue
+        .seen("the question", |event| matches!(event, Event::Server { path, .. } if path.contains(late)))
+        .await;
     rogue.stage.planted.know("the secret that was none yet", late);
 
     // Overwritten since.
