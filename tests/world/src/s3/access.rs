@@ -96,7 +96,7 @@ pub(super) struct Gate {
     pub objects: Arc<Objects>,
     pub ledger: Arc<Ledger>,
     /// The only one that requests may be signed for.
-    pub region: &'static str,
+    pub region: String,
 }
 
 pub(super) const REGION: &str = "eu-central-1";
@@ -119,7 +119,7 @@ impl Gate {
         let Some(caller) = call.caller() else { return false };
         let mut context = extra.clone();
         context.insert("aws:SecureTransport".into(), "false".into());
-        context.insert("aws:RequestedRegion".into(), call.region.as_deref().unwrap_or(self.region).into());
+        context.insert("aws:RequestedRegion".into(), call.region.as_ref().unwrap_or(&self.region).clone());
         self.authorise.allowed(&caller, action, resource, &context)
     }
 

@@ -47,7 +47,7 @@ pub use serve::Serving;
 
 use crate::faults::Faults;
 use crate::ledger::Ledger;
-use access::Gate;
+use access::{Gate, REGION};
 use front::Inner;
 use objects::Objects;
 use operations::Operations;
@@ -55,7 +55,7 @@ use operations::Operations;
 pub(crate) use spool::hex;
 
 /// How fast the store is, and how it pages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Before each answer.
     pub first_byte: Duration,
@@ -64,12 +64,12 @@ pub struct Settings {
     /// Entries per page of a listing, at most 1000.
     pub page: usize,
     /// Where it is: requests that are signed for another region are refused.
-    pub region: &'static str,
+    pub region: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { first_byte: Duration::ZERO, bytes_per_second: None, page: 1000, region: access::REGION }
+        Self { first_byte: Duration::ZERO, bytes_per_second: None, page: 1000, region: REGION.to_owned() }
     }
 }
 
@@ -99,15 +99,15 @@ impl Store {
             authorise,
             objects: Arc::clone(&objects),
             ledger: Arc::clone(&ledger),
-            region: settings.region,
+            region: settings.region.clone(),
         };
         Ok(Self { objects, gate, ledger, faults, settings })
     }
 
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.gate.region.clone_from(&settings.region);
         self.settings = settings;
-        self.gate.region = settings.region;
         self
     }
 
@@ -129,7 +129,7 @@ impl Store {
         builder.set_host(hosts::Hosts);
         let inner = Inner {
             service: builder.build(),
-            settings: self.settings,
+            settings: self.settings.clone(),
             ledger: Arc::clone(&self.ledger),
             faults: Arc::clone(&self.faults),
         };

@@ -135,7 +135,7 @@ impl S3 for Operations {
 
     async fn head_bucket(&self, _: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
         // That the bucket exists was asked before the caller's permission was.
-        let bucket_region = Some(self.gate.region.to_owned());
+        let bucket_region = Some(self.gate.region.clone());
         Ok(S3Response::new(HeadBucketOutput { bucket_region, ..HeadBucketOutput::default() }))
     }
 
@@ -143,7 +143,7 @@ impl S3 for Operations {
         &self,
         _: S3Request<GetBucketLocationInput>,
     ) -> Answer<GetBucketLocationOutput> {
-        let location_constraint = Some(BucketLocationConstraint::from(self.gate.region.to_owned()));
+        let location_constraint = Some(BucketLocationConstraint::from(self.gate.region.clone()));
         Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
     }
 

@@ -10,6 +10,7 @@
 mod agent;
 mod disks;
 mod looking;
+mod observer;
 mod planted;
 mod scene;
 mod search;
@@ -52,7 +53,8 @@ pub struct Programs {
     pub agent: PathBuf,
     /// The static server that goes into the image.
     pub server: PathBuf,
-    /// `WEAVIATE_IMAGE`: an archive made by `docker save`, instead of the server.
+    /// `WEAVIATE_IMAGE`: an archive made by `docker save`, instead of the server. Nothing is expected of its log: what
+    /// it is asked is seen on the network, and its starts in the engine's files.
     pub archive: Option<PathBuf>,
 }
 
@@ -61,7 +63,7 @@ pub struct Programs {
 pub struct ServerImage {
     pub archive: PathBuf,
     pub digest: String,
-    registry: Option<crate::registry::Image>,
+    registry: crate::registry::Image,
 }
 
 /// What lies in the bucket: each published backup's manifest, by its id.
@@ -89,6 +91,8 @@ pub struct Stage {
     others: tokio::task::JoinSet<()>,
     watch: watch::Watch,
     shims: Mutex<Option<shim::Shims>>,
+    /// The stand-in tells itself what it was asked.
+    observer: Mutex<Option<observer::Observer>>,
     _services: services::Services,
     _directory: tempfile::TempDir,
 }
@@ -109,16 +113,9 @@ impl Stage {
         }
         let cloud = Cloud::new(made.cloud, Arc::clone(&ledger), Arc::clone(&faults), made.policy);
         let vpc = Vpc::build(&VpcPlan::default()).await.context("building the VPC")?;
-        let (store, services) = services::start(
-            &cloud,
-            &vpc,
-            directory.path(),
-            image.registry.as_ref(),
-            made.speed,
-            &ledger,
-            &faults,
-        )
-        .context("starting the services")?;
+        let (store, services) =
+            services::start(&cloud, &vpc, directory.path(), &image.registry, made.speed, &ledger, &faults)
+                .context("starting the services")?;
         let published: Published =
             Arc::new(Mutex::new(scene::fill_bucket(programs, scene, &store, directory.path())?));
         scene::tell_published(&store, &ledger);
@@ -132,7 +129,8 @@ impl Stage {
             .map(|disk| Ok((disk.spec.serial.clone(), disk.sha256()?)))
             .collect::<Result<_>>()?;
         scene::prepare_disks(&machine, scene).await?;
-        let watch = watch::Watch::start(&machine, plugs, &made.enis, &ledger, &planted, &cloud);
+        let log = ServerLog::new(&machine, &ledger, &planted, programs.archive.is_some());
+        let watch = watch::Watch::start(&machine, plugs, &made.enis, &ledger, log, &planted, &cloud);
         cloud.start();
         let mut foreign = BTreeMap::new();
         for disk in machine.disks() {
@@ -160,6 +158,7 @@ impl Stage {
             others: tokio::task::JoinSet::new(),
             watch,
             shims: Mutex::default(),
+            observer: Mutex::default(),
             _services: services,
             _directory: directory,
         };
@@ -193,6 +192,10 @@ impl Stage {
         // /run is another after each start.
         let shims = shim::place(&self.machine, &self.gate, &self.planted, self.watch.disks())?;
         *self.shims.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(shims);
+        if self.programs.archive.is_some() {
+            let observer = observer::Observer::start(&self.machine, &self.ledger).await?;
+            *self.observer.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(observer);
+        }
         if !self.scene.unmanaged {
             agent::close(self).await.context("closing the door early")?;
         }

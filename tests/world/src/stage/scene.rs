@@ -74,11 +74,13 @@ impl Default for MachineScene {
     }
 }
 
-/// How fast S3 is.
-#[derive(Clone, Copy, Debug, Default)]
+/// How fast S3 is, and where.
+#[derive(Clone, Debug, Default)]
 pub struct S3Speed {
     pub first_byte: Duration,
     pub bytes_per_second: Option<u64>,
+    /// Elsewhere than the cloud.
+    pub region: Option<String>,
 }
 
 /// `[scene.bucket]`.
@@ -104,6 +106,8 @@ struct BucketScene {
     generated_mib: Option<u64>,
     first_byte_ms: u64,
     bytes_per_second: Option<u64>,
+    /// Where the store is, if elsewhere than the cloud.
+    region: Option<String>,
 }
 
 impl Default for BucketScene {
@@ -122,6 +126,7 @@ impl Default for BucketScene {
             generated_mib: None,
             first_byte_ms: 0,
             bytes_per_second: None,
+            region: None,
         }
     }
 }
@@ -180,6 +185,7 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
         speed: S3Speed {
             first_byte: Duration::from_millis(bucket.first_byte_ms),
             bytes_per_second: bucket.bytes_per_second,
+            region: bucket.region,
         },
     })
 }
@@ -457,13 +463,15 @@ pub fn image_reference(scene: &Scene, digest: &str) -> Result<String> {
 
 /// The image of the stand-in, or the archive that the user named.
 pub fn server_image(programs: &Programs, directory: &Path) -> Result<ServerImage> {
-    if let Some(archive) = &programs.archive {
-        return Ok(ServerImage { archive: archive.clone(), digest: String::new(), registry: None });
-    }
-    let binary =
-        std::fs::read(&programs.server).with_context(|| format!("reading {}", programs.server.display()))?;
-    let image = crate::registry::Image::of_binary(&binary, &crate::registry::ImageOptions::default())?;
+    let image = if let Some(archive) = &programs.archive {
+        crate::registry::Image::of_archive(archive)?
+    } else {
+        let path = &programs.server;
+        let binary = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        crate::registry::Image::of_binary(&binary, &crate::registry::ImageOptions::default())?
+    };
+    // Under the name that the cases' configuration has, whatever its own is.
     let archive = directory.join("image.tar");
     image.archive(&archive, &format!("{REPOSITORY}:{TAG}"))?;
-    Ok(ServerImage { archive, digest: image.digest().to_owned(), registry: Some(image) })
+    Ok(ServerImage { archive, digest: image.digest().to_owned(), registry: image })
 }

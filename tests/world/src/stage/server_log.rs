@@ -30,6 +30,8 @@ pub struct ServerLog {
     containers: Mutex<BTreeMap<String, Container>>,
     ledger: Arc<Ledger>,
     planted: Arc<Planted>,
+    /// An image of which nothing is known: the engine tells of its starts.
+    foreign: bool,
 }
 
 /// By its id; what is read of it is the same file after a reboot.
@@ -38,15 +40,17 @@ struct Container {
     log: Option<File>,
     rest: Vec<u8>,
     searched: [Option<SystemTime>; 2],
+    started: Option<Timestamp>,
 }
 
 impl ServerLog {
-    pub fn new(machine: &Arc<Machine>, ledger: &Arc<Ledger>, planted: &Arc<Planted>) -> Self {
+    pub fn new(machine: &Arc<Machine>, ledger: &Arc<Ledger>, planted: &Arc<Planted>, foreign: bool) -> Self {
         Self {
             machine: Arc::clone(machine),
             containers: Mutex::default(),
             ledger: Arc::clone(ledger),
             planted: Arc::clone(planted),
+            foreign,
         }
     }
 
@@ -68,7 +72,8 @@ impl ServerLog {
 
     /// What the container is made of, again whenever it changed.
     fn inspect(&self, folder: &Path, container: &mut Container) {
-        for (name, searched) in ABOUT.iter().zip(&mut container.searched) {
+        let Container { searched, started, .. } = container;
+        for (name, searched) in ABOUT.iter().zip(searched) {
             let file = folder.join(name);
             let modified = file.metadata().and_then(|about| about.modified()).ok();
             if modified.is_none() || modified == *searched {
@@ -77,12 +82,17 @@ impl ServerLog {
             if let Ok(bytes) = std::fs::read(&file) {
                 self.planted.search("docker inspect", &bytes);
                 *searched = modified;
+                let now = start(&bytes).filter(|now| self.foreign && *started != Some(*now));
+                if let Some(now) = now {
+                    *started = Some(now);
+                    self.ledger.record_at(now, Event::ServerStart);
+                }
             }
         }
     }
 
     fn read(&self, container: &mut Container) {
-        let Container { log: Some(log), rest, searched: _ } = container else { return };
+        let Container { log: Some(log), rest, .. } = container else { return };
         // An unreadable log shows in the case as counts that were never seen.
         let _ = log.read_to_end(rest);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
@@ -106,6 +116,13 @@ impl ServerLog {
     }
 }
 
+/// When the engine started the container; before it did so, the year is 1.
+fn start(about: &[u8]) -> Option<Timestamp> {
+    let about: Value = serde_json::from_slice(about).ok()?;
+    let at: Timestamp = about["State"]["StartedAt"].as_str()?.parse().ok()?;
+    (at > Timestamp::UNIX_EPOCH).then_some(at)
+}
+
 /// One line of the engine's file: `{"log":"{\"stand_in\":\"request\",…}\n","stream":"stdout","time":"…"}`.
 fn understand(line: &[u8]) -> Option<(Timestamp, Event)> {
     let outer: Value = serde_json::from_slice(line).ok()?;
@@ -126,6 +143,13 @@ fn understand(line: &[u8]) -> Option<(Timestamp, Event)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_is_known_when_there_was_one() {
+        let about = |at: &str| serde_json::json!({ "State": { "StartedAt": at } }).to_string();
+        assert_eq!(start(about("0001-01-01T00:00:00Z").as_bytes()), None);
+        assert!(start(about("2026-11-21T07:00:00.123456789Z").as_bytes()).is_some());
+    }
 
     #[test]
     fn a_request_and_a_start_are_understood_and_other_lines_are_not() {

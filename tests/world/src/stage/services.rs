@@ -23,7 +23,7 @@ use crate::vpc::Vpc;
 pub struct Services {
     tasks: Vec<JoinHandle<()>>,
     _store: s3::Serving,
-    _registry: Option<s3::Serving>,
+    _registry: s3::Serving,
 }
 
 impl Drop for Services {
@@ -68,17 +68,16 @@ pub fn start(
     cloud: &Cloud,
     vpc: &Vpc,
     directory: &Path,
-    image: Option<&Image>,
+    image: &Image,
     speed: S3Speed,
     ledger: &Arc<Ledger>,
     faults: &Arc<Faults>,
 ) -> Result<(s3::Store, Services)> {
     let access = Arc::new(Access(cloud.clone()));
-    let settings = s3::Settings {
-        first_byte: speed.first_byte,
-        bytes_per_second: speed.bytes_per_second,
-        ..s3::Settings::default()
-    };
+    let S3Speed { first_byte, bytes_per_second, region } = speed;
+    let standard = s3::Settings::default();
+    let region = region.unwrap_or_else(|| standard.region.clone());
+    let settings = s3::Settings { first_byte, bytes_per_second, region, ..standard };
     let store =
         s3::Store::new(directory.join("s3"), access.clone(), access, Arc::clone(ledger), Arc::clone(faults))?
             .with_settings(settings);
@@ -87,13 +86,9 @@ pub fn start(
         serve(vpc, ([10, 0, 8, 8], 80), cloud.endpoint())?,
         serve(vpc, ([169, 254, 169, 254], 80), cloud.imds(NEW))?,
     ];
-    let registry = image.map(|image| {
-        Registry::from_image(image.clone(), "weaviate", TAG, Arc::clone(ledger), Arc::clone(faults))
-    });
-    let registry = match registry {
-        Some(registry) => Some(registry.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 10], 5000)))?)?),
-        None => None,
-    };
+    let registry =
+        Registry::from_image(image.clone(), "weaviate", TAG, Arc::clone(ledger), Arc::clone(faults));
+    let registry = registry.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 10], 5000)))?)?;
     Ok((store, Services { tasks, _store: serving, _registry: registry }))
 }
 

@@ -39,11 +39,12 @@ impl Watch {
         plugs: UnboundedReceiver<Hotplug>,
         enis: &BTreeMap<String, EniPlan>,
         ledger: &Arc<Ledger>,
+        log: ServerLog,
         planted: &Arc<Planted>,
         cloud: &Cloud,
     ) -> Self {
         let disks = Arc::new(Disks::new(machine, ledger));
-        let log = Arc::new(ServerLog::new(machine, ledger, planted));
+        let log = Arc::new(log);
         let tasks = vec![
             tokio::spawn(carry_out(Arc::clone(machine), plugs, enis.clone(), Arc::clone(ledger))),
             tokio::spawn(look_at_disks(Arc::clone(&disks))),

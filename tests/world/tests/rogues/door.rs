@@ -1,14 +1,17 @@
 //! Who gets in, and when.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use world::cloud::spec::{ENI, NEW};
 use world::judge::Rule;
 use world::ledger::{Client, Event};
+use world::registry::{Image, ImageOptions};
+use world::stage::Programs;
 
-use crate::rogue::{Rogue, condemned, only};
+use crate::rogue::{Rogue, condemned, only, programs};
 
 const IMAGE: &str = "10.0.8.10:5000/weaviate:1.39.0";
 const MANIFEST: &str = "acme-weaviate/prod/latest_weaviate_backup.manifest.json";
@@ -146,7 +149,10 @@ async fn reached(rogue: &Rogue, clients: &[Client]) {
 
 /// A door that was opened after both proofs.
 async fn opened(scene: &str, door: Door) -> Rogue {
-    let rogue = Rogue::in_scene(scene).await;
+    open_rightly(Rogue::in_scene(scene).await, door).await
+}
+
+async fn open_rightly(rogue: Rogue, door: Door) -> Rogue {
     serve(&rogue, door).await;
     count(&rogue, &ALL).await;
     take_generation(&rogue, NEW).await;
@@ -304,4 +310,39 @@ async fn a_server_that_was_started_again_and_counted_may_be_reached() {
     };
     tokio::time::timeout(Duration::from_secs(20), entered()).await.expect("a client gets in");
     assert_eq!(rogue.verdict().await, Vec::<String>::new());
+}
+
+/// An image whose log tells nothing, under a name of its own, as `docker save` wrote it.
+fn silent(folder: &Path) -> Programs {
+    let honest = programs();
+    let binary = std::fs::read(&honest.server).expect("the stand-in");
+    let options =
+        ImageOptions { environment: vec!["STAND_IN_SILENT=1".to_owned()], ..ImageOptions::default() };
+    let archive = folder.join("saved.tar");
+    let image = Image::of_binary(&binary, &options).expect("an image");
+    image.archive(&archive, "somebody/server:dev").expect("an archive");
+    Programs { archive: Some(archive), ..honest }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_says_nothing_of_itself_is_judged_all_the_same() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let programs = silent(folder.path());
+    for door in [Door::Host, Door::Forwarded] {
+        let rogue = open_rightly(Rogue::with(&programs, "").await, door).await;
+        rogue.sh("docker restart --time 1 node").await;
+        judged(&rogue, Rule::DoorUncounted).await;
+        only(&rogue.verdict().await, Rule::DoorUncounted, &["the counts had not been read"]);
+
+        let rogue = open_rightly(Rogue::with(&programs, "").await, door).await;
+        assert_eq!(rogue.verdict().await, Vec::<String>::new());
+    }
+    let rogue = Rogue::with(&programs, "").await;
+    serve(&rogue, Door::Host).await;
+    read_schema(&rogue).await;
+    count(&rogue, &ALL[1..]).await;
+    take_generation(&rogue, NEW).await;
+    open(&rogue).await;
+    reached(&rogue, &[Client::Near]).await;
+    only(&rogue.verdict().await, Rule::DoorUncounted, &["the counts had not been read"]);
 }

@@ -62,8 +62,12 @@ impl Rogue {
 
     /// In a world as a case's `[scene]` has it.
     pub async fn in_scene(scene: &str) -> Self {
+        Self::with(&programs(), scene).await
+    }
+
+    pub async fn with(programs: &Programs, scene: &str) -> Self {
         let scene: Scene = toml::from_str(scene).expect("a scene");
-        Self { stage: Stage::set(&programs(), &scene).await.expect("a stage") }
+        Self { stage: Stage::set(programs, &scene).await.expect("a stage") }
     }
 
     /// Runs a script in the machine; what it prints. One that fails fails the test.

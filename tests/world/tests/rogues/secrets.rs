@@ -113,7 +113,8 @@ async fn a_secret_is_found_where_nobody_would_look() {
     rogue.write("/tmp/dump", &plant("of a dump"));
     let encoded = STANDARD.encode(format!("reader:{}", plant("in a header")));
     rogue.write("/var/log/basic.log", &format!("authorization: Basic {encoded}\n"));
-    let digits: String = plant("in digits").bytes().map(|byte| format!("{byte:02X}")).collect();
+    let digits: Vec<String> = plant("in digits").bytes().map(|byte| format!("{byte:02X}")).collect();
+    let digits = digits.concat();
     rogue.write("/var/log/digits.log", &format!("key {digits}\n"));
 
     let verdict = rogue.verdict().await;
