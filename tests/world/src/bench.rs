@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use world::case::{Scene, count_everything};
 use world::cloud::spec::OLD;
 use world::faults::{Effect, Fault};
+use world::kill::shim;
 use world::ledger::Client;
 use world::stage::{Programs, Stage};
 
@@ -105,7 +106,8 @@ async fn measure(programs: &Programs, mib: u64, venv: Option<&std::path::Path>) 
     stage.cloud.terminate(OLD);
     let began = Instant::now();
     let mut running = match venv {
-        None => stage.start_agent(&["--once"])?,
+        // Without the shims, which are the world's and cost time.
+        None => stage.start_agent_with(&["--once"], &[("PATH", shim::PATH.to_owned())])?,
         Some(venv) => stage.start_script(&programs.repository.join("tests/peers/userdata.sh"), venv)?,
     };
     let mut peak = None;

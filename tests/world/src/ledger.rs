@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::judge::Rule;
 use crate::kill::{Gate, When};
 
 /// Who knocks at the node's door.
@@ -42,12 +43,16 @@ pub enum Event {
     Reached { client: Client, port: u16 },
     /// What the server (the stand-in) reported of one request that it answered.
     Server { method: String, path: String, status: u16, details: serde_json::Value },
+    /// The server (the stand-in) started to listen: whatever it serves was not counted yet.
+    ServerStart,
+    /// Somebody other than the machine's instance wrote an object: what it says, if it is a manifest.
+    Published { key: String, parameters: BTreeMap<String, String> },
     /// The image of a disk changed for the first time.
     DiskTouched { serial: String, journalled: bool },
     /// One line of what the agent told the service manager: `READY=1`, `STATUS=…`.
     Notified { line: String },
     /// Something that the agent must never do, seen by the double itself.
-    Forbidden { rule: String, details: String },
+    Forbidden { rule: Rule, details: String },
     /// A mark of the case: a power cut, a reboot, the start of the agent.
     Mark { what: String },
 }

@@ -43,9 +43,9 @@ struct Rehearse {
     /// Write what came of it.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// How many cases are played at a time.
-    #[arg(long, default_value_t = 1)]
-    jobs: usize,
+    /// How many cases are played at a time: by default four of all.
+    #[arg(long)]
+    jobs: Option<usize>,
     /// Keep logs and ledger of every case here.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,

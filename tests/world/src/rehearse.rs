@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::sync::Semaphore;
-use world::case::{Case, Outcome, Played, load_all, play};
+use world::case::{Case, Outcome, Played, WorldOutcome, load_all, play};
 use world::kill;
 use world::stage::Programs;
 
@@ -51,6 +51,8 @@ async fn run(arguments: Rehearse) -> Result<bool> {
     };
     ensure!(json.is_none() || wanted.len() == 1, "--json writes one case");
     let alone = wanted.len() == 1;
+    // All of them at a time is what each is built to stand; one alone is for a person to look at.
+    let jobs = jobs.unwrap_or(if all { 4 } else { 1 });
     let slots = Arc::new(Semaphore::new(jobs.max(1)));
     let mut playing = tokio::task::JoinSet::new();
     for case in wanted {
@@ -86,8 +88,15 @@ async fn run(arguments: Rehearse) -> Result<bool> {
                 false
             }
         };
-        if let (Some(file), Ok(played)) = (&json, &played) {
-            std::fs::write(file, serde_json::to_string_pretty(&played.outcome)? + "\n")?;
+        if let Some(file) = &json {
+            let outcome = match played {
+                Ok(played) => played.outcome,
+                Err(error) => {
+                    let reason = format!("the world failed: {error:#}");
+                    Outcome::failed(&case.name, reason, WorldOutcome::default())
+                }
+            };
+            std::fs::write(file, serde_json::to_string_pretty(&outcome)? + "\n")?;
         }
         if good { passed += 1 } else { failed += 1 }
     }

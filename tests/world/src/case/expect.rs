@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::run::calls;
 use super::{Case, Expect, Outcome, sights};
 use crate::ledger::{Event, Seen};
+use crate::stage::Ended;
 
 /// Everything that is not as expected.
 pub fn check(
@@ -35,6 +36,8 @@ pub fn check(
         order: _,
         ends: _,
         credentials,
+        runs: _,
+        generation: _,
     } = &case.expect;
     let mut complaints = Vec::new();
     let mut complain = |wrong: bool, what: String| {
@@ -121,7 +124,11 @@ pub fn in_order(wanted: &[String], events: &[Seen]) -> Option<String> {
             Event::State { of, to, .. } => format!("{of} {to}"),
             Event::Mark { what } => what.clone(),
             Event::Notified { line } => format!("systemd {line}"),
-            Event::Server { .. } | Event::DiskTouched { .. } | Event::Forbidden { .. } => continue,
+            Event::Server { .. }
+            | Event::ServerStart
+            | Event::Published { .. }
+            | Event::DiskTouched { .. }
+            | Event::Forbidden { .. } => continue,
         };
         if seen == *next {
             last = Some(seen);
@@ -130,6 +137,28 @@ pub fn in_order(wanted: &[String], events: &[Seen]) -> Option<String> {
     }
     let after = last.map(|last| format!(" after {last:?}")).unwrap_or_default();
     Some(format!("the world did not see {next:?}{after}"))
+}
+
+/// Whether the service ended as its outcome says, and as often as the case expects.
+pub fn check_end(expected: &Expect, outcome: &str, ended: Ended) -> Vec<String> {
+    let Ended { code, runs } = ended;
+    let fitting = match outcome {
+        "serving" | "prepared" => 0,
+        "refused" | "held" => 78,
+        _ => 75,
+    };
+    let mut complaints = Vec::new();
+    match code {
+        None => complaints.push(format!("the agent did not end in time, in run {runs}")),
+        Some(code) if code != fitting => {
+            complaints.push(format!("the agent ended with {code}, and {outcome} is {fitting}"));
+        }
+        Some(_) => {}
+    }
+    if let Some(wanted) = expected.runs.filter(|wanted| *wanted != runs) {
+        complaints.push(format!("the agent was started {runs} times, not {wanted}"));
+    }
+    complaints
 }
 
 fn check_data(
@@ -229,6 +258,28 @@ mod tests {
         for (wanted, expected) in rows {
             let wanted: Vec<String> = wanted.into_iter().map(str::to_owned).collect();
             assert_eq!(in_order(&wanted, &events).as_deref(), expected, "{wanted:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_fits_its_outcome() {
+        let expect = |runs| Expect {
+            runs,
+            ..toml::from_str::<Expect>("outcome = 'serving'").expect("an expectation")
+        };
+        let rows = [
+            ("serving", Some(0), 1, None, 0),
+            ("serving", Some(75), 1, None, 1),
+            ("serving", None, 1, None, 1),
+            ("prepared", Some(0), 3, Some(3), 0),
+            ("refused", Some(78), 1, None, 0),
+            ("held", Some(0), 1, None, 1),
+            ("failed", Some(75), 9, None, 0),
+            ("failed", Some(1), 2, Some(1), 2),
+        ];
+        for (outcome, code, runs, wanted, complaints) in rows {
+            let found = check_end(&expect(wanted), outcome, Ended { code, runs });
+            assert_eq!(found.len(), complaints, "{outcome} {code:?} {runs} {wanted:?}: {found:?}");
         }
     }
 }

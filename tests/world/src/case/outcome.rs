@@ -48,6 +48,20 @@ pub struct WorldOutcome {
 }
 
 impl Outcome {
+    /// Nothing came of it that the agent wrote down.
+    pub fn failed(case: &str, reason: String, world: WorldOutcome) -> Self {
+        Self {
+            case: case.to_owned(),
+            outcome: "failed".to_owned(),
+            reason: Some(reason),
+            details: Vec::new(),
+            warnings: Vec::new(),
+            steps: Vec::new(),
+            restored: None,
+            world,
+        }
+    }
+
     /// Reads the agent's own report. What is missing in it is missing here: nothing is made up.
     pub fn from_report(case: &str, report: &Value, world: WorldOutcome) -> Self {
         let text = |value: &Value| value.as_str().map(str::to_owned);

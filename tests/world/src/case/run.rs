@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 
 use super::{Act, Case, Outcome, WorldOutcome, acts, expect, lives};
 use crate::cloud::Answered;
 use crate::ledger::{Client, Event};
-use crate::stage::{Agent, Programs, Stage};
+use crate::stage::{Agent, Ended, Programs, Stage};
 
 /// The longest that one `run` act may take: a case that needs more is stuck.
 const PATIENCE: Duration = Duration::from_mins(3);
@@ -41,12 +41,13 @@ pub async fn play(case: &Case, programs: &Programs) -> Result<Played> {
 pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
     let mut complaints = Vec::new();
     let mut staying: Option<Agent> = None;
+    let mut ended: Option<Ended> = None;
     let mut since = stage.ledger.events().len();
     for act in &case.acts {
         match act {
             Act::Run { ends, without } => {
                 since = stage.ledger.events().len();
-                stage.run_agent(PATIENCE).await?;
+                ended = Some(stage.run_agent(PATIENCE).await?);
                 complaints.extend(lives::check_run(stage, since, ends.as_deref(), without));
             }
             Act::Plan { says } => complaints.extend(stage.plan(says).await?),
@@ -55,6 +56,7 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
                 let mut agent = stage.start_agent(&[])?;
                 stage.until(&mut agent, until.outcome(), PATIENCE).await?;
                 staying = Some(agent);
+                ended = None;
             }
             Act::Restarted => {
                 let ended = staying.take().context("nobody stays who could be restarted")?;
@@ -106,14 +108,26 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         near_status: near,
         stranger_status: stranger,
     };
-    let report = stage.report();
+    let report = stage.fresh_report();
     let picture = stage.picture().await.unwrap_or_default();
     let published = stage.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
     let log = stage.agent_log();
     let outcome = match report {
         Ok(report) => Outcome::from_report(&case.name, &report, world),
-        Err(error) => bail!("{error:#}; its log:\n{log}"),
+        Err(error) => {
+            complaints.push(format!("{error:#}"));
+            Outcome::failed(&case.name, format!("{error:#}"), world)
+        }
     };
+    if let Some(ended) = ended {
+        complaints.extend(expect::check_end(&case.expect, &outcome.outcome, ended));
+    }
+    if let Some(generation) = case.expect.generation {
+        let there = stage.generation();
+        if there != Some(generation) {
+            complaints.push(format!("the manifest has generation {there:?}, not {generation}"));
+        }
+    }
     complaints.extend(expect::check(case, &outcome, &published, &events[since.min(events.len())..]));
     complaints.extend(expect::in_order(&case.expect.order, &events));
     drop(looking);

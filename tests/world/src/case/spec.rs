@@ -239,6 +239,10 @@ pub struct Expect {
     pub ends: bool,
     /// With how many of the instance's credentials S3 was called in the last run, at least.
     pub credentials: Option<usize>,
+    /// How often the last `run` started the agent; absent: as often as it wanted.
+    pub runs: Option<u32>,
+    /// Of the manifest's pointer, at the end.
+    pub generation: Option<u64>,
 }
 
 /// A case as it stands in its folder.

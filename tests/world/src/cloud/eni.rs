@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::resources::{Attachment, AttachmentStatus, Eni, InstanceState, Resources};
 use super::{Cloud, Hotplug};
 use crate::iam::Principal;
+use crate::judge::Rule;
 
 /// Why an attach call is refused; `ec2` gives each its code and text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +133,7 @@ impl Cloud {
                     let who = caller.arn(&self.spec().account);
                     let details =
                         format!("{who} tried to attach {eni}, which {} {owner} holds", state.text());
-                    self.forbid("attach-living-owner", details);
+                    self.forbid(Rule::AttachLivingOwner, details);
                 }
                 Err(refusal)
             }
@@ -208,7 +209,8 @@ impl Cloud {
             && caller.instance() != Some(owner.as_str())
         {
             let who = caller.arn(&self.spec().account);
-            self.forbid("detach-living-owner", format!("{who} detached {eni} from {} {owner}", state.text()));
+            let details = format!("{who} detached {eni} from {} {owner}", state.text());
+            self.forbid(Rule::DetachLivingOwner, details);
         }
         let attachment = attachment.to_owned();
         self.after(self.spec().delays.detach, move |cloud| cloud.released(&eni, &attachment));

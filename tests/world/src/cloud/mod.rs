@@ -28,11 +28,13 @@ pub use instance::Order;
 pub(crate) use lifecycle::{ActionKey, visible};
 pub use lifecycle::{Answered, LifecycleAction};
 use resources::{Eni, InstanceState, Resources};
+pub(crate) use sessions::REGION_KEY;
 pub use spec::CloudSpec;
 
 use crate::assumptions::{Behaviour, Known};
 use crate::faults::Faults;
 use crate::iam::Policy;
+use crate::judge::Rule;
 use crate::ledger::{Event, Ledger};
 
 /// What the world claims about state and time.
@@ -304,8 +306,8 @@ impl Cloud {
         }
     }
 
-    pub(crate) fn forbid(&self, rule: &str, details: String) {
-        self.0.ledger.record(Event::Forbidden { rule: rule.to_owned(), details });
+    pub(crate) fn forbid(&self, rule: Rule, details: String) {
+        self.0.ledger.record(Event::Forbidden { rule, details });
     }
 
     /// A mistake of the case or of the world itself: the case fails.

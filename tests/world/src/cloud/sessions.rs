@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Cloud;
 use super::spec::OperatorSpec;
 use crate::iam::{Context, Credential, Decision, Lookup, Policy, Principal, Resource};
+use crate::judge::Rule;
 
 /// All keys that the world ever gave out; expired ones are kept, because AWS tells them from unknown ones.
 #[derive(Default)]
@@ -44,6 +45,9 @@ impl Sessions {
         credential
     }
 }
+
+/// The condition key of the region that a call goes to.
+pub(crate) const REGION_KEY: &str = "aws:RequestedRegion";
 
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
@@ -111,7 +115,8 @@ impl Cloud {
         context: &Context,
     ) -> Decision {
         let mut context = context.clone();
-        context.insert("aws:RequestedRegion".to_owned(), vec![self.spec().region.clone()]);
+        // The region that a call was signed for, where its caller knows one.
+        context.entry(REGION_KEY.to_owned()).or_insert_with(|| vec![self.spec().region.clone()]);
         let decision = match who {
             Principal::Operator => Policy::everything().decide(action, resources, &context),
             Principal::Instance { .. } => self.0.policy.decide(action, resources, &context),
@@ -122,7 +127,7 @@ impl Cloud {
         };
         if let Decision::NotAllowed { resource } | Decision::Denied { resource } = &decision {
             let who = who.arn(&self.spec().account);
-            self.forbid("iam", format!("{who} may not {action} on {resource}"));
+            self.forbid(Rule::Policy, format!("{who} may not {action} on {resource}"));
         }
         decision
     }

@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use serde_json::Value;
 
 use super::{Refusal, Service};
-use crate::cloud::{Cloud, View};
+use crate::cloud::{Cloud, REGION_KEY, View};
 use crate::iam::{Context, Decision, Principal, Resource};
 
 /// The codes of an operation that the service does not have.
@@ -20,6 +20,8 @@ pub struct Call {
     /// Flat: `Filter.1.Name`, or the JSON's members. None of the calls carries a secret in.
     pub parameters: BTreeMap<String, String>,
     pub principal: Principal,
+    /// The one that it was signed for.
+    pub region: String,
     pub view: View,
 }
 
@@ -29,7 +31,14 @@ impl Call {
             Service::Ec2 | Service::AutoScaling | Service::Sts => query(body),
             Service::SecretsManager | Service::Ssm => json(headers, body),
         };
-        Self { service, operation, parameters, principal: Principal::Operator, view: View::Now }
+        Self {
+            service,
+            operation,
+            parameters,
+            principal: Principal::Operator,
+            region: String::new(),
+            view: View::Now,
+        }
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
@@ -78,7 +87,9 @@ impl Call {
     /// Asks the caller's policy for this very operation.
     pub fn authorize(&self, cloud: &Cloud, resources: &[Resource], context: &Context) -> Result<(), Refusal> {
         let action = format!("{}:{}", self.service, self.operation);
-        match cloud.permits(&self.principal, &action, resources, context) {
+        let mut context = context.clone();
+        context.insert(REGION_KEY.to_owned(), vec![self.region.clone()]);
+        match cloud.permits(&self.principal, &action, resources, &context) {
             Decision::Allowed => Ok(()),
             Decision::NotAllowed { resource } | Decision::Denied { resource } => Err(Refusal::denied(
                 self.service,

@@ -38,6 +38,7 @@ use crate::assumptions::{Behaviour, Known};
 use crate::cloud::{Cloud, View};
 use crate::faults::{Effect, transport};
 use crate::iam::{Context, Principal, Resource};
+use crate::judge::Rule;
 use crate::ledger::Event;
 
 /// What the world claims about requests in general.
@@ -46,6 +47,11 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         name: "aws.signature",
         what: "SigV4 signatures are verified, with date, region and session token",
         known: Known::Documented("IAM user guide, Signature Version 4"),
+    },
+    Behaviour {
+        name: "aws.region",
+        what: "a signature for another region: Credential should be scoped to a valid region, under the code of a wrong one",
+        known: Known::Documented("IAM user guide, troubleshooting Signature Version 4, credential scope"),
     },
     Behaviour {
         name: "aws.expired-token",
@@ -109,12 +115,17 @@ async fn enter(State(cloud): State<Cloud>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Response::new(Body::empty()) };
     let body = body.to_bytes();
-    let Some(signed) = Signed::parse(&parts.headers) else { return answer::unsigned() };
+    let Some(signed) = Signed::parse(&parts.headers) else {
+        cloud.forbid(Rule::Unsigned, format!("{} {} without a signature", parts.method, parts.uri.path()));
+        return answer::unsigned();
+    };
     let Some(service) = Service::parse(&signed.service) else {
-        cloud.forbid("iam", format!("a call to {}, of which the policy allows nothing", signed.service));
+        let details = format!("a call to {}, of which the policy allows nothing", signed.service);
+        cloud.forbid(Rule::Policy, details);
         return answer::unknown_service(&signed.service);
     };
     let mut call = Call::parse(service, &parts.headers, &body);
+    call.region.clone_from(&signed.region);
     let effects = cloud.faults().hits(service.name(), &call.operation, &call.parameters);
     if effects.contains(&Effect::Silent) {
         record(&cloud, &call, signature::claimed(&cloud, &signed).as_ref(), 0, Some("Silent"));

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::{Refusal, Service};
 use crate::cloud::Cloud;
 use crate::iam::{Credential, Principal};
+use crate::judge::Rule;
 
 /// The `Authorization` header, taken apart.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ enum Reject {
     Expired,
     Skewed,
     Mismatch,
+    /// True, but for another region.
+    Elsewhere,
 }
 
 pub(super) fn authenticate(
@@ -61,7 +64,12 @@ pub(super) fn authenticate(
     signed: &Signed,
     service: Service,
 ) -> Result<Principal, Refusal> {
-    check(cloud, parts, body, signed).map_err(|reject| refusal(&reject, service))
+    check(cloud, parts, body, signed).map_err(|reject| {
+        if matches!(reject, Reject::Elsewhere) {
+            cloud.forbid(Rule::Region, format!("a call to {service} was signed for {}", signed.region));
+        }
+        refusal(&reject, service)
+    })
 }
 
 /// Whose key the request names, true or not: for the ledger of a call that gets no answer.
@@ -89,6 +97,9 @@ fn check(cloud: &Cloud, parts: &Parts, body: &[u8], signed: &Signed) -> Result<P
     }
     if !date.starts_with(&signed.day) || sign(&credential, parts, body, signed, &date) != signed.signature {
         return Err(Reject::Mismatch);
+    }
+    if signed.region != cloud.spec().region {
+        return Err(Reject::Elsewhere);
     }
     Ok(credential.principal)
 }
@@ -153,8 +164,16 @@ fn refusal(reject: &Reject, service: Service) -> Refusal {
     let expired = "The security token included in the request is expired";
     let mismatch = "The request signature we calculated does not match the signature you provided. Check your \
                     AWS Secret Access Key and signing method. Consult the service documentation for details.";
+    let scope = "Credential should be scoped to a valid region.";
     let ec2 = "AWS was not able to validate the provided access credentials";
     match (service, reject) {
+        (Service::Ec2, Reject::Elsewhere) => Refusal::new(401, "AuthFailure", scope),
+        (Service::AutoScaling | Service::Sts, Reject::Elsewhere) => {
+            Refusal::new(403, "SignatureDoesNotMatch", scope)
+        }
+        (Service::SecretsManager | Service::Ssm, Reject::Elsewhere) => {
+            Refusal::bad("InvalidSignatureException", scope)
+        }
         (Service::Ec2, Reject::UnknownKey | Reject::WrongToken | Reject::Mismatch) => {
             Refusal::new(401, "AuthFailure", ec2)
         }

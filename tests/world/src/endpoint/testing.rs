@@ -47,7 +47,7 @@ pub(crate) fn cloud(text: &str, faults: &str) -> Cloud {
 
 pub(crate) fn forbidden(cloud: &Cloud) -> Vec<String> {
     let rules = cloud.ledger().events().into_iter().filter_map(|seen| match seen.event {
-        Event::Forbidden { rule, .. } => Some(rule),
+        Event::Forbidden { rule, .. } => Some(rule.to_string()),
         _ => None,
     });
     rules.collect()

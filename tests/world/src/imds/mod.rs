@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use crate::assumptions::{Behaviour, Known};
 use crate::cloud::{Cloud, View};
 use crate::faults::{Effect, transport};
+use crate::judge::Rule;
 use crate::ledger::Event;
 
 const GUIDE: &str = "EC2 user guide, instance metadata";
@@ -72,6 +73,9 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     },
 ];
 
+/// The header that version 1 of the service does not have.
+const TOKEN: &str = "x-aws-ec2-metadata-token";
+
 /// The longest life of a token, in seconds.
 const LONGEST: u64 = 21_600;
 
@@ -90,6 +94,9 @@ async fn enter(State((cloud, instance)): State<(Cloud, String)>, request: Reques
     let path = request.uri().path().to_owned();
     let mut parameters = BTreeMap::from([("path".to_owned(), path.clone())]);
     parameters.insert("instance".to_owned(), instance.clone());
+    if request.method() != Method::PUT && !request.headers().contains_key(TOKEN) {
+        cloud.forbid(Rule::Tokenless, format!("{} {path} by {instance}", request.method()));
+    }
     let effects = cloud.faults().hits("imds", operation, &parameters);
     let record = |status: u16| {
         cloud.ledger().record(Event::Call {
@@ -153,7 +160,7 @@ fn put_token(cloud: &Cloud, instance: &str, path: &str, headers: &HeaderMap) -> 
 }
 
 fn get(cloud: &Cloud, instance: &str, path: &str, headers: &HeaderMap, effects: &[Effect]) -> Response {
-    let token = headers.get("x-aws-ec2-metadata-token").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let token = headers.get(TOKEN).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let valid = cloud.with_metadata_tokens(|tokens| {
         tokens.get(token).is_some_and(|(of, end)| of == instance && *end > Instant::now())
     });

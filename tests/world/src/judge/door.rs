@@ -1,174 +1,150 @@
-//! No client reaches the server before the world itself saw, in this boot of the machine, that the counts were
-//! read from the server and that the manifest's generation belongs to this instance.
+//! No client reaches the server before the world itself saw, in this boot of the machine and since the server's
+//! last start, that everything was counted and that the manifest's generation belongs to this instance.
+//!
+//! ```text
+//! server: starts, restores ─▶ counted: nothing     machine starts ─▶ everything is to be proven again
+//! server: each Aggregate ───▶ counted: one more    pointer written ─▶ owner, and what has to be counted
+//! a client got in ─▶ stranger? counted? ours? once ours, and told that it is lost for a while now?
+//! ```
 
 use std::collections::BTreeSet;
 
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::Rule;
+use super::pointer::{Pointer, Shard, Write, is_pointer, write};
 use crate::ledger::{Client, Event, Seen};
-
-/// What has been seen since the machine's last start.
-#[derive(Default)]
-struct Proof {
-    counted: bool,
-    /// The manifest's owner, as the last PUT of it said.
-    owner: Option<String>,
-    /// The instance that has read or written the manifest since the start.
-    consulted: Option<String>,
-    reported: BTreeSet<(Client, u16)>,
-}
-
-impl Proof {
-    /// A generation in somebody else's name is not taken.
-    fn taken(&self) -> bool {
-        self.owner.is_some() && self.owner == self.consulted
-    }
-}
 
 /// The mark that a case leaves when the machine starts: everything has to be proven again.
 pub const START: &str = "machine-start";
 /// A container started with data that was not counted yet has to be counted again.
 const RESTORE: &str = "/restore";
+/// Who serves and reads that the fence is another's closes within this; the steps before that are its own.
+const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
-/// One sentence for each client and port of each boot that got in too early.
-pub fn too_early(events: &[Seen]) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut proof = Proof::default();
-    for Seen { at, event } in events {
+/// What has been seen since the machine's last start; the pointer lives longer.
+#[derive(Default)]
+struct Proof {
+    pointer: Option<Pointer>,
+    /// Since the server's last start, and since its last restore.
+    counted: BTreeSet<Shard>,
+    schema: bool,
+    /// The instance that has read or written the pointer.
+    consulted: Option<String>,
+    /// Somebody got in by right.
+    rightful: bool,
+    /// When the instance was told that the pointer is another's.
+    told: Option<Timestamp>,
+    reported: BTreeSet<(Rule, Client, u16)>,
+}
+
+impl Proof {
+    fn see(&mut self, at: Timestamp, event: &Event) {
         match event {
             Event::Mark { what } if what == START => {
-                proof = Proof { owner: proof.owner.take(), ..Proof::default() }
+                *self = Self { pointer: self.pointer.take(), ..Self::default() };
             }
+            Event::ServerStart => self.nothing_counted(),
             Event::Server { method, path, status: 200, details } => {
                 if method == "POST" && path.ends_with(RESTORE) {
-                    proof.counted = false;
-                } else if details.get("count").is_some() || path.starts_with("/v1/schema") {
-                    proof.counted = true;
-                }
-            }
-            Event::Call { service, operation, parameters, caller, status: 200, .. }
-                if service == "s3"
-                    && parameters
-                        .get("Key")
-                        .is_some_and(|key| key.ends_with("latest_weaviate_backup.manifest.json")) =>
-            {
-                if operation == "PutObject" {
-                    proof.owner = parameters.get("Owner").cloned();
-                }
-                if caller.is_some() {
-                    proof.consulted.clone_from(caller);
-                }
-            }
-            Event::Reached { client, port } => {
-                let early = if *client == Client::Stranger {
-                    Some("its group is not allowed at all")
-                } else if !proof.counted {
-                    Some("the counts had not been read")
-                } else if !proof.taken() {
-                    Some("the generation had not been taken")
-                } else {
-                    None
-                };
-                if let Some(why) = early
-                    && proof.reported.insert((*client, *port))
-                {
-                    found.push(
-                        format!("door: a {client:?} client reached port {port} at {at} although {why}")
-                            .to_lowercase(),
-                    );
+                    self.nothing_counted();
+                } else if method == "POST" && path == "/v1/graphql" {
+                    self.counted.extend(counts(details));
+                } else if method == "GET" && path == "/v1/schema" {
+                    self.schema = true;
                 }
             }
             _ => {}
         }
+        if let Some(Write { caller, now, .. }) = write(self.pointer.as_ref(), event) {
+            self.pointer = Some(now);
+            if let Some(caller) = caller {
+                self.consulted = Some(caller.to_owned());
+            }
+        } else if let Event::Call { service, caller: Some(caller), parameters, status: 200 | 412, .. } = event
+            && service == "s3"
+            && is_pointer(parameters.get("Key"))
+        {
+            self.consulted = Some(caller.clone());
+        } else {
+            return;
+        }
+        // Who is answered about the pointer knows whose it is.
+        let noticed = matches!(event, Event::Call { .. }) && !self.taken();
+        self.told = noticed.then(|| self.told.unwrap_or(at));
     }
-    found
+
+    fn nothing_counted(&mut self) {
+        self.counted.clear();
+        self.schema = false;
+    }
+
+    /// Everything that the pointer names; the schema is enough where it names nothing.
+    fn all_counted(&self) -> bool {
+        match &self.pointer {
+            Some(pointer) if !pointer.shards.is_empty() => pointer.shards.is_subset(&self.counted),
+            Some(_) | None => self.schema,
+        }
+    }
+
+    /// A generation in somebody else's name is not taken.
+    fn taken(&self) -> bool {
+        let owner = self.pointer.as_ref().and_then(|pointer| pointer.owner.as_ref());
+        owner.is_some() && owner == self.consulted.as_ref()
+    }
+
+    /// Which rule this client's entrance breaks.
+    fn judge(&mut self, at: Timestamp, client: Client) -> Option<Rule> {
+        if client == Client::Stranger {
+            return Some(Rule::DoorStranger);
+        }
+        if !self.all_counted() {
+            return Some(Rule::DoorUncounted);
+        }
+        if self.taken() {
+            self.rightful = true;
+            return None;
+        }
+        if !self.rightful {
+            return Some(Rule::DoorUntaken);
+        }
+        self.told.is_some_and(|told| at.duration_since(told) > GRACE).then_some(Rule::DoorLost)
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
+/// What was counted by this request: one question, one object; several, a list.
+fn counts(details: &Value) -> impl Iterator<Item = Shard> + '_ {
+    let one = details.is_object().then_some(details);
+    let all = details.as_array().into_iter().flatten().chain(one);
+    all.filter(|about| about["count"].is_u64()).filter_map(|about| {
+        let tenant = about["tenant"].as_str().unwrap_or_default();
+        Some((about["class"].as_str()?.to_owned(), tenant.to_owned()))
+    })
+}
 
-    use super::*;
+const fn why(rule: Rule) -> &'static str {
+    match rule {
+        Rule::DoorStranger => "its group is not allowed at all",
+        Rule::DoorUncounted => "the counts had not been read",
+        Rule::DoorLost => "the fence was lost, and the instance had been told",
+        _ => "the generation had not been taken",
+    }
+}
 
-    fn put(owner: &str) -> Event {
-        let parameters = [("Key", "prod/latest_weaviate_backup.manifest.json"), ("Owner", owner)];
-        Event::Call {
-            service: "s3".to_owned(),
-            operation: "PutObject".to_owned(),
-            caller: Some(owner.to_owned()),
-            parameters: parameters
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect::<BTreeMap<_, _>>(),
-            status: 200,
-            code: None,
+/// One sentence for each rule, client and port of each boot that got in too early.
+pub fn too_early(events: &[Seen]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut proof = Proof::default();
+    for Seen { at, event } in events {
+        proof.see(*at, event);
+        if let Event::Reached { client, port } = event
+            && let Some(rule) = proof.judge(*at, *client)
+            && proof.reported.insert((rule, *client, *port))
+        {
+            let who = format!("{client:?}").to_lowercase();
+            found.push(format!("{rule}: a {who} client reached port {port} at {at} although {}", why(rule)));
         }
     }
-
-    /// This instance writes a manifest that names another one.
-    fn foreign() -> Event {
-        match put("i-other") {
-            Event::Call { service, operation, parameters, status, code, .. } => {
-                Event::Call { service, operation, caller: Some("i-new".to_owned()), parameters, status, code }
-            }
-            other => other,
-        }
-    }
-
-    fn count() -> Event {
-        Event::Server {
-            method: "POST".to_owned(),
-            path: "/v1/graphql".to_owned(),
-            status: 200,
-            details: serde_json::json!({ "count": 3000 }),
-        }
-    }
-
-    fn restore() -> Event {
-        Event::Server {
-            method: "POST".to_owned(),
-            path: "/v1/backups/filesystem/full-1/restore".to_owned(),
-            status: 200,
-            details: serde_json::Value::Null,
-        }
-    }
-
-    fn start() -> Event {
-        Event::Mark { what: START.to_owned() }
-    }
-
-    fn knock(client: Client) -> Event {
-        Event::Reached { client, port: 8080 }
-    }
-
-    #[test]
-    fn a_client_may_come_in_after_both_proofs_and_not_before() {
-        let rows = [
-            ("both proofs", vec![start(), count(), put("i-new"), knock(Client::Near)], 0),
-            ("no counts", vec![start(), put("i-new"), knock(Client::Far)], 1),
-            ("no generation", vec![start(), count(), knock(Client::Far)], 1),
-            ("a stranger", vec![start(), count(), put("i-new"), knock(Client::Stranger)], 1),
-            (
-                "a restore after the counts",
-                vec![start(), count(), restore(), put("i-new"), knock(Client::Near)],
-                1,
-            ),
-            (
-                "counted again after a restore",
-                vec![start(), restore(), count(), put("i-new"), knock(Client::Near)],
-                0,
-            ),
-            (
-                "a reboot without new proofs",
-                vec![start(), count(), put("i-new"), start(), knock(Client::Near)],
-                1,
-            ),
-            ("said once for each client", vec![start(), knock(Client::Near), knock(Client::Near)], 1),
-            ("said for every client", vec![start(), knock(Client::Near), knock(Client::Far)], 2),
-            ("a generation in another's name", vec![start(), count(), foreign(), knock(Client::Near)], 1),
-        ];
-        for (name, events, expected) in rows {
-            let seen: Vec<Seen> =
-                events.into_iter().map(|event| Seen { at: jiff::Timestamp::now(), event }).collect();
-            assert_eq!(too_early(&seen).len(), expected, "{name}: {:?}", too_early(&seen));
-        }
-    }
+    found
 }

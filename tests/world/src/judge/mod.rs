@@ -1,11 +1,25 @@
 //! Fails a case when the agent did what it must never do. A pure function of the ledger: what the ledger does
-//! not hold, nobody can be condemned for; so every rule has a rogue agent that must be caught.
+//! not hold, nobody can be condemned for; so every rule has a rogue that must be caught.
 //!
-//! To add a rule: a file with `pub fn`, its line in [`forbidden`], its rogue in `tests/rogues.rs`.
+//! ```text
+//! doubles ──Forbidden──┐
+//! disks ──DiskTouched──┼──▶ forbidden ──▶ one sentence for each act, which begins with its rule
+//! S3, server ──────────┤      ├─ pointer: the manifest's pointer moves by conditions, and upwards
+//! clients ──Reached────┘      └─ door: who got in, and what had been proven by then
+//! ```
+//!
+//! To add a rule: a variant of [`Rule`], the place that tells of it, its rogue in `tests/rogues`; a test there
+//! fails while a rule has none.
 
 mod door;
+#[cfg(test)]
+mod door_tests;
+mod pointer;
+mod rule;
 
 pub use door::START;
+pub use pointer::facts;
+pub use rule::Rule;
 
 use crate::ledger::{Event, Seen};
 
@@ -16,11 +30,12 @@ pub fn forbidden(events: &[Seen]) -> Vec<String> {
         match &seen.event {
             Event::Forbidden { rule, details } => found.push(format!("{rule}: {details}")),
             Event::DiskTouched { serial, journalled: false } => {
-                found.push(format!("disk: {serial} was changed before the journal named it"));
+                found.push(format!("{}: {serial} was changed before the journal named it", Rule::Disk));
             }
             _ => {}
         }
     }
+    found.extend(pointer::moves(events));
     found.extend(door::too_early(events));
     found
 }

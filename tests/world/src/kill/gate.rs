@@ -39,6 +39,7 @@ pub type Counts = BTreeMap<(String, When), u64>;
 
 #[derive(Debug, Default)]
 struct State {
+    plan: Option<Point>,
     victim: Option<Killer>,
     seen: Counts,
     struck: bool,
@@ -47,14 +48,18 @@ struct State {
 /// Counts calls while its victim lives.
 #[derive(Debug, Default)]
 pub struct Gate {
-    plan: Option<Point>,
     state: Mutex<State>,
 }
 
 impl Gate {
     /// Without a plan it only counts.
     pub fn new(plan: Option<Point>) -> Self {
-        Self { plan, state: Mutex::default() }
+        Self { state: Mutex::new(State { plan, ..State::default() }) }
+    }
+
+    /// Another plan, for what comes by from now on.
+    pub fn aim(&self, plan: Option<Point>) {
+        self.state().plan = plan;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -76,10 +81,11 @@ impl Gate {
         let Some(victim) = state.victim.clone() else { return false };
         let seen = state.seen.entry((call.to_owned(), when)).or_default();
         *seen += 1;
-        let here = self
+        let seen = *seen;
+        let here = state
             .plan
             .as_ref()
-            .is_some_and(|plan| plan.call == call && plan.when == when && plan.nth == *seen);
+            .is_some_and(|plan| plan.call == call && plan.when == when && plan.nth == seen);
         if here && victim.kill() {
             state.struck = true;
             state.victim = None;

@@ -29,9 +29,8 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::case::{Case, Played, perform};
 use crate::ledger::Event;
-use crate::stage::{Programs, Stage};
+use crate::stage::{BUCKET, Programs, Stage};
 
-const BUCKET: &str = "acme-weaviate";
 /// What the node itself writes.
 const OWN: [&str; 3] = ["latest_weaviate_backup.manifest.json", ".tmp", "/reports/"];
 /// A first run that is not killed must have ended by then.
@@ -41,7 +40,19 @@ const TRIES: u32 = 4;
 /// `RestartSec` of the unit, shortened.
 const RESTART: Duration = Duration::from_millis(300);
 /// The kinds of call that a clean run must have shown: a gate that sees none of one kind tests nothing.
-const KINDS: [&str; 7] = ["ec2:", "s3:", "imds:", "autoscaling:", "docker:", "process:nft", "netlink:"];
+const KINDS: [&str; 11] = [
+    "ec2:",
+    "s3:",
+    "imds:",
+    "autoscaling:",
+    "secretsmanager:",
+    "ssm:",
+    "docker:",
+    "process:nft",
+    "process:mkfs.xfs",
+    "process:blkid",
+    "netlink:",
+];
 
 /// What one stage showed.
 struct Tried {
@@ -155,15 +166,15 @@ async fn on_stage(case: &Case, stage: &mut Stage, what: Option<&Attempt>) -> Res
         Some(Attempt::At(point)) => Some(point.clone()),
         Some(Attempt::Moment(_)) | None => None,
     };
-    let gate = Arc::new(Gate::new(point));
+    let gate = Arc::clone(&stage.gate);
+    gate.aim(point);
     stage.faults.guard(&gate);
     stage.ledger.guard(&gate);
-    let (shims, environment) = shim::place(&stage.machine, &gate, &stage.planted)?;
-    let _between = Aborted([shims, docker::stand_between(&stage.machine, &gate)?]);
+    let _between = Aborted(docker::stand_between(&stage.machine, &gate)?);
     let there = objects(stage);
 
     let began = Instant::now();
-    let mut agent = stage.start_agent_with(&["--once"], &environment)?;
+    let mut agent = stage.start_agent_with(&["--once"], &[shim::failpoints()])?;
     gate.arm(agent.process.killer());
     let patience = match what {
         Some(Attempt::Moment(after)) => *after,
@@ -204,13 +215,11 @@ async fn on_stage(case: &Case, stage: &mut Stage, what: Option<&Attempt>) -> Res
 }
 
 /// Listens no longer than its stage stands.
-struct Aborted([JoinHandle<()>; 2]);
+struct Aborted(JoinHandle<()>);
 
 impl Drop for Aborted {
     fn drop(&mut self) {
-        for task in &self.0 {
-            task.abort();
-        }
+        self.0.abort();
     }
 }
 

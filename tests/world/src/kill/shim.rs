@@ -6,13 +6,14 @@
 //! ```
 //! Who is not answered belongs to an agent that was killed: a shim then starts nothing.
 //!
-//! While a shim waits, its arguments and environment, which are those of the program, are searched for secrets: a
-//! program may live for less time than the watchers look away.
+//! While a shim waits, its arguments and environment, which are those of the program, are searched for secrets, and
+//! the journal is asked about the disks among them: a program may live for less time than the watchers look away.
+//! So the shims stand in every case, and the gate is open where nobody is killed.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
@@ -23,13 +24,14 @@ use tokio::task::JoinHandle;
 
 use super::{Gate, When};
 use crate::machine::Machine;
-use crate::stage::Planted;
+use crate::stage::{Disks, Planted};
 
 const SOCKET: &str = "/run/world-gate.sock";
 const SHIMS: &str = "/run/world-shims";
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The machine's own programs.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What the agent may run. Those that the machine lacks get no shim: absence stays absence.
-const PROGRAMS: [&str; 10] = [
+const PROGRAMS: [&str; 11] = [
     "nft",
     "blkid",
     "mkfs.xfs",
@@ -40,20 +42,39 @@ const PROGRAMS: [&str; 10] = [
     "systemd-escape",
     "networkctl",
     "udevadm",
+    "wipefs",
 ];
 
-/// What the agent's environment gets.
-pub type Environment = Vec<(&'static str, String)>;
+/// Listens no longer than its machine runs, or until others take its place.
+#[derive(Debug)]
+pub struct Shims(JoinHandle<()>);
 
-/// Places the shims and listens; what the agent's environment needs for them.
+impl Drop for Shims {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The agent's `PATH`.
+pub fn path() -> String {
+    format!("{SHIMS}:{PATH}")
+}
+
+/// What the agent's environment needs to be stopped at changes of the kernel's network, too.
+pub fn failpoints() -> (&'static str, String) {
+    ("WEAVIATE_PROVISIONER_FAILPOINTS", SOCKET.to_owned())
+}
+
+/// Places the shims in a machine that has just started, and listens.
 pub fn place(
     machine: &Machine,
     gate: &Arc<Gate>,
     planted: &Arc<Planted>,
-) -> Result<(JoinHandle<()>, Environment)> {
+    disks: &Arc<Disks>,
+) -> Result<Shims> {
     let folder = machine.path(SHIMS);
     std::fs::create_dir_all(&folder).context("making the folder of the shims")?;
-    let world = std::env::current_exe().context("finding the world's own program")?;
+    let world = own_program()?;
     for program in PROGRAMS {
         let is_there = |folder: &str| machine.path(folder).join(program).exists();
         if PATH.split(':').any(is_there) {
@@ -62,26 +83,36 @@ pub fn place(
         }
     }
     let listener = UnixListener::bind(machine.path(SOCKET)).context("listening for the shims")?;
-    let (gate, planted) = (Arc::clone(gate), Arc::clone(planted));
-    let listening = tokio::spawn(async move {
+    let (gate, planted, disks) = (Arc::clone(gate), Arc::clone(planted), Arc::clone(disks));
+    Ok(Shims(tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            search(&stream, &planted);
+            look(&stream, &planted, &disks);
             tokio::spawn(converse(stream, Arc::clone(&gate)));
         }
-    });
-    let environment =
-        vec![("PATH", format!("{SHIMS}:{PATH}")), ("WEAVIATE_PROVISIONER_FAILPOINTS", SOCKET.to_owned())];
-    Ok((listening, environment))
+    })))
 }
 
-fn search(stream: &tokio::net::UnixStream, planted: &Planted) {
+/// `world`; a test of it lies one folder deeper.
+fn own_program() -> Result<PathBuf> {
+    let this = std::env::current_exe().context("finding the world's own program")?;
+    let mut beside = this.ancestors().skip(1).map(|folder| folder.join("world"));
+    beside
+        .find(|path| path.is_file())
+        .with_context(|| format!("there is no `world` beside {}", this.display()))
+}
+
+/// The shim waits for its answer meanwhile: nothing has happened yet.
+fn look(stream: &tokio::net::UnixStream, planted: &Planted, disks: &Disks) {
     let Some(process) = stream.peer_cred().ok().and_then(|peer| peer.pid()) else { return };
+    let read = |file: &str| std::fs::read(format!("/proc/{process}/{file}"));
+    // One that is gone belongs to an agent that was killed.
     for (file, what) in [("cmdline", "argv"), ("environ", "the environment")] {
-        // One that is gone belongs to an agent that was killed.
-        if let Ok(bytes) = std::fs::read(format!("/proc/{process}/{file}")) {
+        if let Ok(bytes) = read(file) {
             planted.search(&format!("{what} of a program that the agent ran"), &bytes);
         }
     }
+    let line = String::from_utf8_lossy(&read("cmdline").unwrap_or_default()).into_owned();
+    disks.announce(&line.split('\0').collect::<Vec<_>>());
 }
 
 async fn converse(stream: tokio::net::UnixStream, gate: Arc<Gate>) {

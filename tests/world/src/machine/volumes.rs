@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -59,6 +60,17 @@ impl Machine {
 
     pub(super) fn volume_path(&self) -> PathBuf {
         self.store.path().join(format!("volumes/root{}", self.root.load(Ordering::Acquire)))
+    }
+
+    /// What was written to the root volume since it was made; Docker's files, which lie apart, are not in it.
+    pub fn written_root(&self) -> PathBuf {
+        self.volume_path().join("upper")
+    }
+
+    /// The disk behind a device node of the running machine.
+    pub fn disk_of(&self, node: &str) -> Option<Arc<Disk>> {
+        let number = std::fs::metadata(self.path(node)).ok()?.rdev();
+        self.disks().into_iter().find(|disk| disk.number == number)
     }
 
     /// A root volume as the image has it, plus what EC2 and cloud-init write into it.

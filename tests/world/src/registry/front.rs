@@ -131,7 +131,10 @@ impl Registry {
                 Ok(Found { content_type: MANIFEST_TYPE, digest: Some(digest), bytes })
             }
             Path::Blob { repository: name, digest } => {
-                let blobs = |image: &Image| [image.config.clone(), image.layer.clone()];
+                let blobs = |image: &Image| {
+                    let layers = image.layers.iter().map(|layer| layer.packed.clone());
+                    layers.chain(std::iter::once(image.config.clone())).collect::<Vec<_>>()
+                };
                 let mut blobs = repository(name)?.images.values().flat_map(blobs);
                 let blob = blobs.find(|blob| blob.digest == *digest && !absent);
                 let Blob { digest, bytes } =

@@ -11,6 +11,11 @@ const BLOCK: usize = 0xffff;
 /// Magic, method "deflate", no name, no time, no hints, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 
+/// Whether the bytes are packed.
+pub(super) fn is(bytes: &[u8]) -> bool {
+    bytes.starts_with(&HEADER[..2])
+}
+
 pub(super) fn stored(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() + 5 * (bytes.len() / BLOCK + 1) + 18);
     out.extend(HEADER);

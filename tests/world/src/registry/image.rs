@@ -1,5 +1,8 @@
-//! An image of one static binary, in memory.
+//! An image in memory: of one static binary, or of an archive that `docker save` made.
 
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -18,6 +21,8 @@ pub struct ImageOptions {
     pub architecture: String,
     pub entrypoint: Vec<String>,
     pub command: Vec<String>,
+    /// Beside `PATH`.
+    pub environment: Vec<String>,
     pub labels: Vec<(String, String)>,
 }
 
@@ -28,6 +33,7 @@ impl Default for ImageOptions {
             architecture: "amd64".to_owned(),
             entrypoint: words(&["/bin/weaviate"]),
             command: words(&["--host", "0.0.0.0", "--port", "8080", "--scheme", "http"]),
+            environment: Vec::new(),
             labels: Vec::new(),
         }
     }
@@ -49,23 +55,43 @@ fn digest_of(bytes: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }
 
-/// Manifest, config and layer. Cheap to clone.
+/// Manifest, config and layers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Image {
     pub(super) manifest: Blob,
     pub(super) config: Blob,
+    pub(super) layers: Vec<Layer>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Layer {
     /// As it is pulled.
-    pub(super) layer: Blob,
-    /// As it is loaded from a file: the tar itself, under the digest that the config names.
-    pub(super) plain: Blob,
+    pub packed: Blob,
+    /// As it is loaded from a file.
+    pub plain: Blob,
+}
+
+impl Layer {
+    fn new(plain: Vec<u8>) -> Self {
+        let plain = Blob::new(plain);
+        // An archive may hold it packed already.
+        let packed = if super::gzip::is(&plain.bytes) {
+            plain.clone()
+        } else {
+            Blob::new(super::gzip::stored(&plain.bytes))
+        };
+        Self { packed, plain }
+    }
 }
 
 impl Image {
     /// `FROM scratch`, with `binary` as `/bin/weaviate` and an empty `/tmp`.
     pub fn of_binary(binary: &[u8], options: &ImageOptions) -> std::io::Result<Self> {
-        let plain = Blob::new(root(binary)?);
-        let layer = Blob::new(super::gzip::stored(&plain.bytes));
-        let ImageOptions { architecture, entrypoint, command, labels } = options;
+        let layer = Layer::new(root(binary)?);
+        let ImageOptions { architecture, entrypoint, command, environment, labels } = options;
+        let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        let environment: Vec<&str> =
+            std::iter::once(path).chain(environment.iter().map(String::as_str)).collect();
         let labels: serde_json::Map<_, _> =
             labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
         let config = json!({
@@ -73,24 +99,38 @@ impl Image {
             "config": {
                 "Cmd": command,
                 "Entrypoint": entrypoint,
-                "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
+                "Env": environment,
                 "Labels": labels,
                 "WorkingDir": "/",
             },
             "created": EPOCH,
             "history": [{ "created": EPOCH, "created_by": "COPY /bin/weaviate" }],
             "os": "linux",
-            "rootfs": { "diff_ids": [plain.digest], "type": "layers" },
+            "rootfs": { "diff_ids": [layer.plain.digest], "type": "layers" },
         });
-        let config = Blob::new(config.to_string().into_bytes());
+        Ok(Self::of(config.to_string().into_bytes(), vec![layer]))
+    }
+
+    /// The first image of an archive, whatever it is called there.
+    pub fn of_archive(path: &Path) -> Result<Self> {
+        let (config, layers) =
+            super::archive::read(path).with_context(|| format!("reading {}", path.display()))?;
+        Ok(Self::of(config, layers.into_iter().map(Layer::new).collect()))
+    }
+
+    fn of(config: Vec<u8>, layers: Vec<Layer>) -> Self {
+        let config = Blob::new(config);
+        let listed = layers.iter().map(|Layer { packed, plain: _ }| {
+            json!({ "mediaType": LAYER_TYPE, "size": packed.bytes.len(), "digest": packed.digest })
+        });
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": { "mediaType": CONFIG_TYPE, "size": config.bytes.len(), "digest": config.digest },
-            "layers": [{ "mediaType": LAYER_TYPE, "size": layer.bytes.len(), "digest": layer.digest }],
+            "layers": listed.collect::<Vec<_>>(),
         });
         let manifest = Blob::new(manifest.to_string().into_bytes());
-        Ok(Self { manifest, config, layer, plain })
+        Self { manifest, config, layers }
     }
 
     /// The digest that `name@sha256:…` takes.
@@ -104,7 +144,7 @@ impl Image {
     }
 
     /// Writes what `docker load` reads.
-    pub fn archive(&self, path: &std::path::Path, name_and_tag: &str) -> std::io::Result<()> {
+    pub fn archive(&self, path: &Path, name_and_tag: &str) -> std::io::Result<()> {
         super::archive::write(self, path, name_and_tag)
     }
 }

@@ -19,6 +19,8 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use super::call::Call;
 use super::errors::refused;
 use super::objects::Objects;
+use crate::judge::Rule;
+use crate::ledger::{Event, Ledger};
 
 /// What belongs to an access key.
 #[derive(Clone, Debug, Default)]
@@ -92,6 +94,9 @@ pub(super) struct Gate {
     pub credentials: Arc<dyn CredentialLookup>,
     pub authorise: Arc<dyn Authorise>,
     pub objects: Arc<Objects>,
+    pub ledger: Arc<Ledger>,
+    /// The only one that requests may be signed for.
+    pub region: String,
 }
 
 pub(super) const REGION: &str = "eu-central-1";
@@ -114,7 +119,7 @@ impl Gate {
         let Some(caller) = call.caller() else { return false };
         let mut context = extra.clone();
         context.insert("aws:SecureTransport".into(), "false".into());
-        context.insert("aws:RequestedRegion".into(), REGION.into());
+        context.insert("aws:RequestedRegion".into(), call.region.as_ref().unwrap_or(&self.region).clone());
         self.authorise.allowed(&caller, action, resource, &context)
     }
 
@@ -148,14 +153,22 @@ impl Gate {
         let resource = if key_id.starts_with("arn:") {
             key_id.to_owned()
         } else {
-            format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/{key_id}")
+            format!("arn:aws:kms:{}:{ACCOUNT}:key/{key_id}", self.region)
         };
-        let context = BTreeMap::from([("kms:ViaService".to_owned(), format!("s3.{REGION}.amazonaws.com"))]);
+        let context =
+            BTreeMap::from([("kms:ViaService".to_owned(), format!("s3.{}.amazonaws.com", self.region))]);
         self.require(call, action, &resource, &context)
     }
 
+    fn forbid(&self, rule: Rule, details: String) {
+        self.ledger.record(Event::Forbidden { rule, details });
+    }
+
     fn admit(&self, call: &Call, cx: &S3AccessContext<'_>) -> S3Result<()> {
-        let credentials = cx.credentials().ok_or_else(|| refused(S3ErrorCode::AccessDenied))?;
+        let Some(credentials) = cx.credentials() else {
+            self.forbid(Rule::Unsigned, format!("s3:{} without a signature", call.operation));
+            return Err(refused(S3ErrorCode::AccessDenied));
+        };
         let known = self
             .credentials
             .lookup(&credentials.access_key)
@@ -167,6 +180,14 @@ impl Gate {
         let header = cx.headers().get("x-amz-security-token").and_then(|v| v.to_str().ok());
         if header.or(call.query("X-Amz-Security-Token")) != known.session_token.as_deref() {
             return Err(refused(S3ErrorCode::InvalidToken));
+        }
+        if let Some(region) = call.region.as_deref().filter(|region| *region != self.region) {
+            self.forbid(Rule::Region, format!("s3:{} was signed for {region}", call.operation));
+            let text = format!(
+                "The authorization header is malformed; the region '{region}' is wrong; expecting '{}'",
+                self.region
+            );
+            return Err(S3Error::with_message(S3ErrorCode::AuthorizationHeaderMalformed, text));
         }
         let owner = cx.headers().get("x-amz-expected-bucket-owner").and_then(|v| v.to_str().ok());
         if owner.is_some_and(|owner| owner != ACCOUNT) {

@@ -18,6 +18,11 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "S3 User Guide, data consistency model",
     ),
     documented(
+        "s3.region",
+        "a signature for another region is 400 AuthorizationHeaderMalformed, which names the right one",
+        "S3 API reference, error responses",
+    ),
+    documented(
         "s3.put.if-none-match",
         "If-None-Match: * on a key that exists is 412 PreconditionFailed; any other value 501 NotImplemented",
         "S3 User Guide, conditional writes; API reference, PutObject",

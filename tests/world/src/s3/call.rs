@@ -23,6 +23,8 @@ pub enum View {
 pub struct Call {
     pub operation: &'static str,
     pub view: View,
+    /// The one that it is signed for.
+    pub region: Option<String>,
     /// What is stored has one bit flipped, at this byte.
     pub flip: Option<usize>,
     query: BTreeMap<String, String>,
@@ -68,6 +70,7 @@ impl Call {
         Self {
             operation,
             view: View::Now,
+            region: region(request, &query),
             flip: None,
             query,
             learned: Mutex::new(Learned { parameters, ..Learned::default() }),
@@ -140,6 +143,14 @@ fn operation(
         ("DELETE", true, true) => "DeleteObject",
         _ => "Unknown",
     }
+}
+
+/// From the credential scope, `key/day/region/s3/aws4_request`, of the header or of a presigned request.
+fn region(request: &Parts, query: &BTreeMap<String, String>) -> Option<String> {
+    let header = request.headers.get("authorization").and_then(|value| value.to_str().ok());
+    let header = header.and_then(|text| text.split_once("Credential=")?.1.split(',').next());
+    let scope = header.or(query.get("X-Amz-Credential").map(String::as_str))?;
+    scope.split('/').nth(2).map(str::to_owned)
 }
 
 fn parameters(

@@ -8,6 +8,7 @@ use s3s::{S3Error, S3ErrorCode};
 pub(super) fn message(code: &str) -> &'static str {
     match code {
         "AccessDenied" => "Access Denied",
+        "AuthorizationHeaderMalformed" => "The authorization header that you provided is not valid.",
         "BadDigest" => {
             "The Content-MD5 or checksum value that you specified did not match what the server received."
         }
@@ -86,6 +87,12 @@ pub(super) fn document(code: &str, text: &str, resource: &str, request: &str) ->
 pub(super) fn element<'a>(document: &'a str, tag: &str) -> Option<&'a str> {
     let (_, rest) = document.split_once(&format!("<{tag}>"))?;
     rest.split_once(&format!("</{tag}>")).map(|(text, _)| text)
+}
+
+/// The five entities of XML; the ampersand's is the last, or it would make others.
+pub(super) fn unescape(text: &str) -> String {
+    let entities = [("&apos;", "'"), ("&quot;", "\""), ("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&")];
+    entities.iter().fold(text.to_owned(), |text, (entity, letter)| text.replace(entity, letter))
 }
 
 fn escape(text: &str) -> String {

@@ -18,7 +18,7 @@ use s3s::service::S3Service;
 
 use super::Settings;
 use super::call::Call;
-use super::errors::{document, element, message};
+use super::errors::{document, element, message, unescape};
 use super::shaped::{AnyError, Shape, Shaped};
 use super::trouble::{End, Trouble};
 use crate::faults::Faults;
@@ -70,7 +70,6 @@ impl Inner {
         let writes = parts.method == Method::PUT;
         call.flip = flip_at.filter(|_| writes);
         let call = Arc::new(call);
-        let end = end.or_else(|| self.elsewhere(&parts.headers));
         tokio::time::sleep(self.settings.first_byte + delay).await;
 
         let slow = Shape { bytes_per_second: self.settings.bytes_per_second, ..Shape::default() };
@@ -107,8 +106,9 @@ impl Inner {
             };
             let lost = matches!(end, Some(End::Reset { .. }));
             let code = call.code();
+            // The status says what came of it, also where nobody hears it.
             let code = if lost { Some("Reset") } else { code.as_deref() };
-            this.record(&call, if lost { 0 } else { answer.status().as_u16() }, code);
+            this.record(&call, answer.status().as_u16(), code);
             (answer, lost)
         });
         match served.await {
@@ -119,15 +119,6 @@ impl Inner {
             }
             Ok((_, true)) | Err(_) => Err(Reset),
         }
-    }
-
-    /// The refusal of a request that is signed for another region than this one.
-    fn elsewhere(&self, headers: &hyper::HeaderMap) -> Option<End> {
-        let (here, signed) = (self.settings.region, signed_region(headers)?);
-        let text = format!(
-            "The authorization header is malformed; the region '{signed}' is wrong; expecting '{here}'"
-        );
-        (signed != here).then(|| End::refused(StatusCode::BAD_REQUEST, "AuthorizationHeaderMalformed", &text))
     }
 
     /// Errors in the service's own words; a HEAD has none.
@@ -148,8 +139,9 @@ impl Inner {
         let text = String::from_utf8_lossy(&text.unwrap_or_default()).into_owned();
         let code = element(&text, "Code").unwrap_or("InternalError");
         call.refused_with(code);
-        let words = element(&text, "Message").filter(|m| !m.is_empty()).unwrap_or_else(|| message(code));
-        finish(status, document(code, words, path, &request_id()), method)
+        let words = element(&text, "Message").filter(|m| !m.is_empty());
+        let words = words.map_or_else(|| message(code).to_owned(), unescape);
+        finish(status, document(code, &words, path, &request_id()), method)
     }
 
     fn record(&self, call: &Call, status: u16, code: Option<&str>) {
@@ -167,12 +159,6 @@ impl Inner {
             code: code.map(str::to_owned),
         });
     }
-}
-
-/// `Credential=KEY/DAY/REGION/s3/aws4_request` of an `Authorization` header.
-fn signed_region(headers: &hyper::HeaderMap) -> Option<&str> {
-    let header = headers.get("authorization")?.to_str().ok()?;
-    header.split_once("Credential=")?.1.split('/').nth(2)
 }
 
 fn request_id() -> String {

@@ -55,7 +55,7 @@ use operations::Operations;
 pub(crate) use spool::hex;
 
 /// How fast the store is, and how it pages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Before each answer.
     pub first_byte: Duration,
@@ -64,12 +64,17 @@ pub struct Settings {
     /// Entries per page of a listing, at most 1000.
     pub page: usize,
     /// Where it is: requests that are signed for another region are refused.
-    pub region: &'static str,
+    pub region: String,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { first_byte: Duration::ZERO, bytes_per_second: None, page: 1000, region: access::REGION }
+        Self {
+            first_byte: Duration::ZERO,
+            bytes_per_second: None,
+            page: 1000,
+            region: access::REGION.to_owned(),
+        }
     }
 }
 
@@ -93,14 +98,27 @@ impl Store {
         faults: Arc<Faults>,
     ) -> std::io::Result<Self> {
         let objects = Arc::new(Objects::new(root.as_ref())?);
-        let gate = Gate { credentials, authorise, objects: Arc::clone(&objects) };
-        Ok(Self { objects, gate, ledger, faults, settings: Settings::default() })
+        let settings = Settings::default();
+        let gate = Gate {
+            credentials,
+            authorise,
+            objects: Arc::clone(&objects),
+            ledger: Arc::clone(&ledger),
+            region: settings.region.clone(),
+        };
+        Ok(Self { objects, gate, ledger, faults, settings })
     }
 
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
+        self.gate.region.clone_from(&settings.region);
         self.settings = settings;
         self
+    }
+
+    /// Shows every object that a client stores by a plain PUT, and is not large, with its key.
+    pub fn inspect_writes(&self, by: impl Fn(&str, &[u8]) + Send + Sync + 'static) {
+        self.objects.inspect_by(Box::new(by));
     }
 
     /// A hyper service. A scripted reset ends it with an error; [`Store::serve`] makes that an RST.
@@ -116,7 +134,7 @@ impl Store {
         builder.set_host(hosts::Hosts);
         let inner = Inner {
             service: builder.build(),
-            settings: self.settings,
+            settings: self.settings.clone(),
             ledger: Arc::clone(&self.ledger),
             faults: Arc::clone(&self.faults),
         };

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::SystemTime;
 
 use s3s::S3ErrorCode;
@@ -80,12 +80,43 @@ pub(super) struct Objects {
     root: PathBuf,
     numbers: AtomicU64,
     buckets: Mutex<BTreeMap<String, Bucket>>,
+    inspector: Inspector,
+}
+
+/// Who looks at what clients store.
+#[derive(Default)]
+struct Inspector(OnceLock<Inspection>);
+
+pub(super) type Inspection = Box<dyn Fn(&str, &[u8]) + Send + Sync>;
+
+impl std::fmt::Debug for Inspector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Inspector").field(&self.0.get().is_some()).finish()
+    }
 }
 
 impl Objects {
     pub fn new(root: &Path) -> std::io::Result<Self> {
         std::fs::create_dir_all(root)?;
-        Ok(Self { root: root.to_owned(), numbers: AtomicU64::new(1), buckets: Mutex::new(BTreeMap::new()) })
+        let numbers = AtomicU64::new(1);
+        Ok(Self {
+            root: root.to_owned(),
+            numbers,
+            buckets: Mutex::default(),
+            inspector: Inspector::default(),
+        })
+    }
+
+    /// The first one stays.
+    pub fn inspect_by(&self, by: Inspection) {
+        let _ = self.inspector.0.set(by);
+    }
+
+    /// For who wants to see what is stored.
+    pub fn inspect(&self, key: &str, body: &[u8]) {
+        if let Some(by) = self.inspector.0.get() {
+            by(key, body);
+        }
     }
 
     /// A name that no file of this store has had before.

@@ -25,7 +25,7 @@ use s3s::dto::{
 };
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::access::{Gate, REGION};
+use super::access::Gate;
 use super::call::Call;
 use super::errors::refused;
 use super::objects::Objects;
@@ -135,7 +135,7 @@ impl S3 for Operations {
 
     async fn head_bucket(&self, _: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
         // That the bucket exists was asked before the caller's permission was.
-        let bucket_region = Some(REGION.to_owned());
+        let bucket_region = Some(self.gate.region.clone());
         Ok(S3Response::new(HeadBucketOutput { bucket_region, ..HeadBucketOutput::default() }))
     }
 
@@ -143,7 +143,7 @@ impl S3 for Operations {
         &self,
         _: S3Request<GetBucketLocationInput>,
     ) -> Answer<GetBucketLocationOutput> {
-        let location_constraint = Some(BucketLocationConstraint::from(REGION.to_owned()));
+        let location_constraint = Some(BucketLocationConstraint::from(self.gate.region.clone()));
         Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
     }
 

@@ -13,7 +13,7 @@ use s3s::dto::{
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use tokio_util::io::ReaderStream;
 
-use super::access::{ACCOUNT, REGION, arn};
+use super::access::{ACCOUNT, arn};
 use super::call::Call;
 use super::errors::{broken, refused};
 use super::listing::whole_seconds;
@@ -21,6 +21,7 @@ use super::objects::{Condition, Description, Version};
 use super::operations::{Operations, call_of};
 use super::reads::{PIECE, condition};
 use super::spool::{Promise, spool};
+use crate::judge::facts;
 
 /// Nothing that we read for the ledger is larger than this.
 const LARGEST_MANIFEST: u64 = 64 * 1024 * 1024;
@@ -55,8 +56,14 @@ impl Operations {
         };
         let spooled = spool(&self.objects, input.body, &promise, trailers).await?;
         call.fact("Size", spooled.size.to_string());
-        if is_manifest(&input.key) && spooled.size <= LARGEST_MANIFEST {
-            tell_manifest(&call, &spooled.file.0);
+        if spooled.size <= LARGEST_MANIFEST {
+            let body = std::fs::read(&spooled.file.0).unwrap_or_default();
+            self.objects.inspect(&input.key, &body);
+            if is_manifest(&input.key) {
+                for (name, value) in facts(&body) {
+                    call.fact(&name, value);
+                }
+            }
         }
         if let Some(byte) = call.flip {
             flip(&spooled.file.0, byte).map_err(broken)?;
@@ -100,7 +107,7 @@ impl Operations {
         let kms_key = match (encryption.as_str(), key) {
             (ServerSideEncryption::AES256, None) => None,
             (ServerSideEncryption::AWS_KMS, key) => {
-                Some(key.unwrap_or_else(|| format!("arn:aws:kms:{REGION}:{ACCOUNT}:key/aws-s3")))
+                Some(key.unwrap_or_else(|| format!("arn:aws:kms:{}:{ACCOUNT}:key/aws-s3", self.gate.region)))
             }
             _ => {
                 let text = "The encryption method specified is not supported";
@@ -199,24 +206,6 @@ impl Operations {
 /// The pointer and its `.tmp`: the keys by which a node says that it owns the deployment.
 pub(super) fn is_manifest(key: &str) -> bool {
     key.ends_with(".manifest.json") || key.ends_with(".manifest.json.tmp")
-}
-
-/// What a manifest says about ownership, for the judge; a manifest that cannot be read says so.
-fn tell_manifest(call: &Call, file: &Path) {
-    let text = std::fs::read(file).unwrap_or_default();
-    let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(&text) else {
-        call.fact("Manifest", "unreadable");
-        return;
-    };
-    for (name, field) in
-        [("Generation", "generation"), ("Owner", "owner"), ("Nonce", "nonce"), ("BackupId", "backup_id")]
-    {
-        match &manifest[field] {
-            serde_json::Value::Null => {}
-            serde_json::Value::String(text) => call.fact(name, text.clone()),
-            other => call.fact(name, other.to_string()),
-        }
-    }
 }
 
 /// Flips one bit of a stored file, at `byte` or at its last one.

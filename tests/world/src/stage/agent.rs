@@ -8,7 +8,9 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::time::Instant;
 
 use super::beside::Shop;
-use super::{Stage, notify};
+use super::{BUCKET, Stage, notify};
+use crate::fixtures::POINTER;
+use crate::kill::shim;
 use crate::ledger::Event;
 use crate::machine::Process;
 
@@ -16,6 +18,9 @@ use crate::machine::Process;
 const RESTART: Duration = Duration::from_millis(300);
 /// Exit code "try again" (EX_TEMPFAIL).
 const TRY_AGAIN: i32 = 75;
+
+/// The mark of each start of the agent.
+const AGENT_START: &str = "agent-start";
 
 /// How a run of the service ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +50,8 @@ pub(super) fn command(stage: &Stage, arguments: &[&str]) -> Result<crate::machin
         .command(&stage.programs.agent)?
         .args(["--sysfs", "/run/world-sysfs"])
         .args(arguments)
+        // Every program that it runs is looked at before it does anything.
+        .env("PATH", shim::path())
         .env("AWS_ENDPOINT_URL", "http://10.0.8.8")
         .env("RUST_LOG", "warn,weaviate_provisioner=debug");
     Ok(match stage.shop {
@@ -66,7 +73,7 @@ impl Stage {
         let log = File::options().create(true).append(true).open(log).context("the agent's log")?;
         let mut all = vec!["run"];
         all.extend(arguments);
-        self.ledger.record(Event::Mark { what: "agent-start".to_owned() });
+        self.ledger.record(Event::Mark { what: AGENT_START.to_owned() });
         let started = jiff::Timestamp::now();
         let process = command(self, &all)?
             .env("NOTIFY_SOCKET", notify::SOCKET)
@@ -144,11 +151,35 @@ impl Stage {
         Ok(serde_json::from_slice(&bytes)?)
     }
 
+    /// The same, and the last run must have written it: an earlier one's says nothing of what came after.
+    pub fn fresh_report(&self) -> Result<serde_json::Value> {
+        let report = self.report()?;
+        let started = self.ledger.events().into_iter().rev().find_map(|seen| match seen.event {
+            Event::Mark { what } if what == AGENT_START => Some(seen.at),
+            _ => None,
+        });
+        let written: Option<jiff::Timestamp> =
+            report["written"].as_str().and_then(|written| written.parse().ok());
+        ensure!(
+            written > started,
+            "the agent's last run has written no report: there is one of {written:?}, the run began at {started:?}"
+        );
+        Ok(report)
+    }
+
+    /// Of the manifest's pointer in the bucket.
+    pub fn generation(&self) -> Option<u64> {
+        let pointer = self.store.keys(BUCKET, "").into_iter().find(|object| object.key.ends_with(POINTER))?;
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&self.store.read(BUCKET, &pointer.key)?).ok()?;
+        manifest["generation"].as_u64()
+    }
+
     /// Whether exactly one report of this instance lies in the bucket, and is the last one on the machine.
     pub fn report_is_kept(&self) -> bool {
         let prefix = self.key(&format!("reports/{}-", self.machine.spec().instance_id));
-        let kept = self.store.keys("acme-weaviate", &prefix);
-        let kept: Vec<_> = kept.iter().filter_map(|o| self.store.read("acme-weaviate", &o.key)).collect();
+        let kept = self.store.keys(BUCKET, &prefix);
+        let kept: Vec<_> = kept.iter().filter_map(|o| self.store.read(BUCKET, &o.key)).collect();
         let [kept] = kept.as_slice() else { return false };
         match (serde_json::from_slice::<serde_json::Value>(kept), self.report()) {
             (Ok(kept), Ok(here)) => kept == here,

@@ -116,6 +116,7 @@ impl Deeds {
 
     fn publish(&self, backup: &str, generation: u64) -> Result<()> {
         let manifest = scene::publish_later(&self.programs, &self.store, &self.prefix, backup, generation)?;
+        scene::tell_published(&self.store, &self.ledger);
         self.published.lock().unwrap_or_else(PoisonError::into_inner).insert(backup.to_owned(), manifest);
         Ok(())
     }

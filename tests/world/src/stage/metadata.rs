@@ -13,6 +13,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::judge::Rule;
 use crate::ledger::{Event, Ledger};
 use crate::machine::Machine;
 
@@ -38,7 +39,7 @@ pub(super) async fn watch(machine: Arc<Machine>, ledger: Arc<Ledger>) {
             if reached {
                 told.insert(process);
                 let details = format!("a container's process of user {user} reached 169.254.169.254");
-                ledger.record(Event::Forbidden { rule: "metadata".to_owned(), details });
+                ledger.record(Event::Forbidden { rule: Rule::Metadata, details });
             }
         }
         tokio::time::sleep(EVERY).await;

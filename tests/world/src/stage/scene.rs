@@ -10,7 +10,7 @@ use serde::Deserialize;
 use toml::{Table, Value, toml};
 
 use super::beside::{OTHER_KEYS, OtherStore, walls};
-use super::{Planted, Programs, ServerImage, Stage};
+use super::{BUCKET, Planted, Programs, ServerImage, Stage};
 use crate::case::{Scene, lay, take_away};
 use crate::cloud::resources::mac_of;
 use crate::cloud::spec::{CloudSpec, GROUP, NEW, OLD, ROLE, RoleSpec, Subnet};
@@ -82,11 +82,13 @@ impl Default for MachineScene {
     }
 }
 
-/// How fast S3 is.
-#[derive(Clone, Copy, Debug, Default)]
+/// How fast S3 is, and where.
+#[derive(Clone, Debug, Default)]
 pub struct S3Speed {
     pub first_byte: Duration,
     pub bytes_per_second: Option<u64>,
+    /// Elsewhere than the cloud.
+    pub region: Option<String>,
 }
 
 /// `[scene.bucket]`.
@@ -114,6 +116,8 @@ struct BucketScene {
     bytes_per_second: Option<u64>,
     /// It lies in a store that is not Amazon's, at `store.world:9000`.
     other_store: bool,
+    /// Where the store is, if elsewhere than the cloud.
+    region: Option<String>,
 }
 
 impl Default for BucketScene {
@@ -133,6 +137,7 @@ impl Default for BucketScene {
             first_byte_ms: 0,
             bytes_per_second: None,
             other_store: false,
+            region: None,
         }
     }
 }
@@ -208,6 +213,7 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
         speed: S3Speed {
             first_byte: Duration::from_millis(bucket.first_byte_ms),
             bytes_per_second: bucket.bytes_per_second,
+            region: bucket.region,
         },
     })
 }
@@ -447,6 +453,16 @@ pub fn publish_later(
     Ok(fixtures::publish(store, &backups(programs), id, &options)?.manifest)
 }
 
+/// The judge knows whose the manifest is and what has to be counted, whoever wrote it.
+pub fn tell_published(store: &s3::Store, ledger: &Ledger) {
+    let pointers =
+        store.keys(BUCKET, "").into_iter().filter(|object| object.key.ends_with(fixtures::POINTER));
+    for object in pointers {
+        let parameters = crate::judge::facts(&store.read(BUCKET, &object.key).unwrap_or_default());
+        ledger.record(Event::Published { key: object.key, parameters });
+    }
+}
+
 /// Starts dockerd and brings the image as the scene wants it.
 pub async fn start_engine(stage: &Stage) -> Result<()> {
     let scene: MachineScene = read("[scene.machine]", &stage.scene().machine)?;
@@ -504,13 +520,15 @@ pub fn image_reference(scene: &Scene, digest: &str) -> Result<String> {
 
 /// The image of the stand-in, or the archive that the user named.
 pub fn server_image(programs: &Programs, directory: &Path) -> Result<ServerImage> {
-    if let Some(archive) = &programs.archive {
-        return Ok(ServerImage { archive: archive.clone(), digest: String::new(), registry: None });
-    }
-    let binary =
-        std::fs::read(&programs.server).with_context(|| format!("reading {}", programs.server.display()))?;
-    let image = crate::registry::Image::of_binary(&binary, &crate::registry::ImageOptions::default())?;
+    let image = if let Some(archive) = &programs.archive {
+        crate::registry::Image::of_archive(archive)?
+    } else {
+        let path = &programs.server;
+        let binary = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        crate::registry::Image::of_binary(&binary, &crate::registry::ImageOptions::default())?
+    };
+    // Under the name that the cases' configuration has, whatever its own is.
     let archive = directory.join("image.tar");
     image.archive(&archive, &format!("{REPOSITORY}:{TAG}"))?;
-    Ok(ServerImage { archive, digest: image.digest().to_owned(), registry: Some(image) })
+    Ok(ServerImage { archive, digest: image.digest().to_owned(), registry: image })
 }

@@ -1,11 +1,15 @@
 //! What the server says of the requests that it answered: the lines that the stand-in writes to its standard
 //! output, read from the engine's own files while they grow. A removed container's file stays open here.
+//!
+//! The same files say how each container was made, which is what `docker inspect` shows: it is searched when the
+//! container appears, because it may be gone at the end.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::io::{Read as _, Seek as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -14,63 +18,126 @@ use super::planted::Planted;
 use crate::ledger::{Event, Ledger};
 use crate::machine::Machine;
 
-/// Follows the logs of all containers of a machine's engine, by their ids, over all its boots.
+/// Where the engine keeps its containers.
+const CONTAINERS: &str = "/var/lib/docker/containers";
+/// Everything that `docker inspect` shows of a container comes from these.
+const ABOUT: [&str; 2] = ["config.v2.json", "hostconfig.json"];
+
+/// Follows all containers of one machine, through all its lives.
 #[derive(Debug)]
 pub struct ServerLog {
     machine: Arc<Machine>,
-    open: BTreeMap<PathBuf, (File, Vec<u8>)>,
+    containers: Mutex<BTreeMap<String, Container>>,
     ledger: Arc<Ledger>,
     planted: Arc<Planted>,
+    /// An image of which nothing is known: the engine tells of its starts.
+    foreign: bool,
+}
+
+/// By its id; what is read of it is the same file after a reboot.
+#[derive(Debug, Default)]
+struct Container {
+    log: Option<File>,
+    rest: Vec<u8>,
+    searched: [Option<SystemTime>; 2],
+    started: Option<Timestamp>,
 }
 
 impl ServerLog {
-    pub const fn new(machine: Arc<Machine>, ledger: Arc<Ledger>, planted: Arc<Planted>) -> Self {
-        Self { machine, open: BTreeMap::new(), ledger, planted }
+    pub fn new(machine: &Arc<Machine>, ledger: &Arc<Ledger>, planted: &Arc<Planted>, foreign: bool) -> Self {
+        Self {
+            machine: Arc::clone(machine),
+            containers: Mutex::default(),
+            ledger: Arc::clone(ledger),
+            planted: Arc::clone(planted),
+            foreign,
+        }
     }
 
-    /// Reads what is new. Containers that are gone keep their open files.
-    pub fn poll(&mut self) {
-        // Another one after each boot: the path leads through the machine's first process.
-        let containers = self.machine.path("/var/lib/docker/containers");
-        for entry in std::fs::read_dir(containers).into_iter().flatten().flatten() {
-            let id = entry.file_name();
-            let file = entry.path().join(format!("{}-json.log", id.to_string_lossy()));
-            let name = PathBuf::from(file.file_name().unwrap_or_default());
-            if !self.open.contains_key(&name)
-                && let Ok(log) = File::open(&file)
-            {
-                self.open.insert(name, (log, Vec::new()));
+    /// Reads what is new. The path leads through the machine's first process, which is another after each start.
+    pub fn poll(&self) {
+        let mut containers = self.containers.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in std::fs::read_dir(self.machine.path(CONTAINERS)).into_iter().flatten().flatten() {
+            let id = entry.file_name().to_string_lossy().into_owned();
+            let container = containers.entry(id.clone()).or_default();
+            if container.log.is_none() {
+                container.log = File::open(entry.path().join(format!("{id}-json.log"))).ok();
             }
+            self.inspect(&entry.path(), container);
         }
-        for (file, rest) in self.open.values_mut() {
-            // An unreadable log shows in the case as counts that were never seen.
-            let _ = file.read_to_end(rest);
-            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = rest.drain(..=end).collect();
-                self.planted.search("the container's log", &line);
-                if let Some((at, event)) = understand(&line) {
-                    self.ledger.record_at(at, event);
+        for container in containers.values_mut() {
+            self.read(container);
+        }
+    }
+
+    /// What the container is made of, again whenever it changed.
+    fn inspect(&self, folder: &Path, container: &mut Container) {
+        let Container { searched, started, .. } = container;
+        for (name, searched) in ABOUT.iter().zip(searched) {
+            let file = folder.join(name);
+            let modified = file.metadata().and_then(|about| about.modified()).ok();
+            if modified.is_none() || modified == *searched {
+                continue;
+            }
+            if let Ok(bytes) = std::fs::read(&file) {
+                self.planted.search("docker inspect", &bytes);
+                *searched = modified;
+                let now = start(&bytes).filter(|now| self.foreign && *started != Some(*now));
+                if let Some(now) = now {
+                    *started = Some(now);
+                    self.ledger.record_at(now, Event::ServerStart);
                 }
             }
         }
     }
+
+    fn read(&self, container: &mut Container) {
+        let Container { log: Some(log), rest, .. } = container else { return };
+        // An unreadable log shows in the case as counts that were never seen.
+        let _ = log.read_to_end(rest);
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = rest.drain(..=end).collect();
+            self.planted.search("the container's log", &line);
+            if let Some((at, event)) = understand(&line) {
+                self.ledger.record_at(at, event);
+            }
+        }
+    }
+
+    /// Searches all logs from their beginning: a line may hold what was not yet known for a secret.
+    pub fn search_again(&self) {
+        let mut containers = self.containers.lock().unwrap_or_else(PoisonError::into_inner);
+        for log in containers.values_mut().filter_map(|container| container.log.as_mut()) {
+            let mut bytes = Vec::new();
+            if log.rewind().and_then(|()| log.read_to_end(&mut bytes)).is_ok() {
+                self.planted.search("the container's log", &bytes);
+            }
+        }
+    }
+}
+
+/// When the engine started the container; before it did so, the year is 1.
+fn start(about: &[u8]) -> Option<Timestamp> {
+    let about: Value = serde_json::from_slice(about).ok()?;
+    let at: Timestamp = about["State"]["StartedAt"].as_str()?.parse().ok()?;
+    (at > Timestamp::UNIX_EPOCH).then_some(at)
 }
 
 /// One line of the engine's file: `{"log":"{\"stand_in\":\"request\",…}\n","stream":"stdout","time":"…"}`.
 fn understand(line: &[u8]) -> Option<(Timestamp, Event)> {
     let outer: Value = serde_json::from_slice(line).ok()?;
     let inner: Value = serde_json::from_str(outer["log"].as_str()?).ok()?;
-    if inner["stand_in"] != "request" {
-        return None;
-    }
-    let at = inner["at"].as_str()?.parse().ok()?;
-    let event = Event::Server {
-        method: inner["method"].as_str()?.to_owned(),
-        path: inner["path"].as_str()?.to_owned(),
-        status: u16::try_from(inner["status"].as_u64()?).ok()?,
-        details: inner["details"].clone(),
+    let event = match inner["stand_in"].as_str()? {
+        "listening" => Event::ServerStart,
+        "request" => Event::Server {
+            method: inner["method"].as_str()?.to_owned(),
+            path: inner["path"].as_str()?.to_owned(),
+            status: u16::try_from(inner["status"].as_u64()?).ok()?,
+            details: inner["details"].clone(),
+        },
+        _ => return None,
     };
-    Some((at, event))
+    Some((inner["at"].as_str()?.parse().ok()?, event))
 }
 
 #[cfg(test)]
@@ -78,13 +145,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_understood_and_other_lines_are_not() {
+    fn a_start_is_known_when_there_was_one() {
+        let about = |at: &str| serde_json::json!({ "State": { "StartedAt": at } }).to_string();
+        assert_eq!(start(about("0001-01-01T00:00:00Z").as_bytes()), None);
+        assert!(start(about("2026-11-21T07:00:00.123456789Z").as_bytes()).is_some());
+    }
+
+    #[test]
+    fn a_request_and_a_start_are_understood_and_other_lines_are_not() {
         let request = r#"{"stand_in":"request","at":"2026-11-21T07:00:00.5Z","method":"POST","path":"/v1/graphql","status":200,"details":{"count":7}}"#;
-        let rows = [(request, true), (r#"{"level":"info","msg":"restored"}"#, false), ("not JSON", false)];
+        let start = r#"{"stand_in":"listening","at":"2026-11-21T07:00:00.5Z","rest":"0.0.0.0:8080"}"#;
+        let rows = [
+            (request, Some("server")),
+            (start, Some("server-start")),
+            (r#"{"level":"info","msg":"restored"}"#, None),
+            ("not JSON", None),
+        ];
         for (text, expected) in rows {
             let line = serde_json::json!({ "log": format!("{text}\n"), "stream": "stdout", "time": "x" })
                 .to_string();
-            assert_eq!(understand(line.as_bytes()).is_some(), expected, "{text}");
+            let event = understand(line.as_bytes()).map(|(_, event)| serde_json::json!(event));
+            assert_eq!(event.as_ref().and_then(|event| event["event"].as_str()), expected, "{text}");
         }
     }
 }

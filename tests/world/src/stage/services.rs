@@ -24,7 +24,7 @@ use crate::vpc::Vpc;
 pub struct Services {
     tasks: Vec<JoinHandle<()>>,
     _stores: Vec<s3::Serving>,
-    _registry: Option<s3::Serving>,
+    _registry: s3::Serving,
 }
 
 impl Drop for Services {
@@ -86,40 +86,35 @@ pub fn start(
     cloud: &Cloud,
     vpc: &Vpc,
     directory: &Path,
-    image: Option<&Image>,
+    image: &Image,
     Stores { speed, other }: Stores<'_>,
     ledger: &Arc<Ledger>,
     faults: &Arc<Faults>,
 ) -> Result<(s3::Store, Services)> {
     let access = Arc::new(Access(cloud.clone()));
-    let settings = s3::Settings {
-        first_byte: speed.first_byte,
-        bytes_per_second: speed.bytes_per_second,
-        ..s3::Settings::default()
-    };
+    let S3Speed { first_byte, bytes_per_second, region } = speed;
+    let standard = s3::Settings::default();
+    let region = region.unwrap_or_else(|| standard.region.clone());
+    let settings = s3::Settings { first_byte, bytes_per_second, region, ..standard };
     let (seen, troubled) = (Arc::clone(ledger), Arc::clone(faults));
-    let mut store =
-        s3::Store::new(directory.join("s3"), access.clone(), access, seen, troubled)?.with_settings(settings);
+    let mut store = s3::Store::new(directory.join("s3"), access.clone(), access, seen, troubled)?
+        .with_settings(settings.clone());
     let mut stores = vec![store.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 9], 80)))?)?];
     if let Some(OtherStore { access_key, secret_key }) = other {
         let keys = Arc::new(KeyPair(s3::OneKey::new(access_key, secret_key)));
         let (seen, troubled) = (Arc::clone(ledger), Arc::clone(faults));
         let lies = directory.join("other-store");
         store = s3::Store::new(lies, keys, Arc::new(s3::AllowAll), seen, troubled)?
-            .with_settings(s3::Settings { region: OTHER_REGION, ..settings });
+            .with_settings(s3::Settings { region: OTHER_REGION.to_owned(), ..settings });
         stores.push(store.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 11], 9000)))?)?);
     }
     let tasks = vec![
         serve(vpc, ([10, 0, 8, 8], 80), cloud.endpoint())?,
         serve(vpc, ([169, 254, 169, 254], 80), cloud.imds(NEW))?,
     ];
-    let registry = image.map(|image| {
-        Registry::from_image(image.clone(), "weaviate", TAG, Arc::clone(ledger), Arc::clone(faults))
-    });
-    let registry = match registry {
-        Some(registry) => Some(registry.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 10], 5000)))?)?),
-        None => None,
-    };
+    let registry =
+        Registry::from_image(image.clone(), "weaviate", TAG, Arc::clone(ledger), Arc::clone(faults));
+    let registry = registry.serve(vpc.listen(SocketAddr::from(([10, 0, 8, 10], 5000)))?)?;
     Ok((store, Services { tasks, _stores: stores, _registry: registry }))
 }
 

@@ -1,15 +1,15 @@
 //! The world's own eyes while the agent works: hot-plugs and switches of the power are carried out, the server's
 //! log is read, the disks are looked at before the journal, processes are searched for secrets.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
-use super::{Planted, ServerLog};
+use super::{Disks, Planted, ServerLog};
 use crate::cloud::{Cloud, Hotplug, Power};
 use crate::ledger::{Event, Ledger};
 use crate::machine::{GRACE, Machine};
@@ -23,6 +23,7 @@ const EVERY: Duration = Duration::from_millis(20);
 pub struct Watch {
     tasks: Vec<JoinHandle<()>>,
     disks: Arc<Disks>,
+    log: Arc<ServerLog>,
 }
 
 impl Drop for Watch {
@@ -39,6 +40,7 @@ impl Watch {
         plugs: UnboundedReceiver<Hotplug>,
         enis: &BTreeMap<String, EniPlan>,
         ledger: &Arc<Ledger>,
+        log: ServerLog,
         planted: &Arc<Planted>,
         cloud: &Cloud,
         steady: &Steady,
@@ -50,19 +52,30 @@ impl Watch {
             cloud: cloud.clone(),
             steady: Arc::clone(steady),
         };
+        let log = Arc::new(log);
         let tasks = vec![
             tokio::spawn(carry_out(host, plugs, Arc::clone(ledger))),
             tokio::spawn(look_at_disks(Arc::clone(&disks))),
-            tokio::spawn(read_server(Arc::clone(machine), Arc::clone(ledger), Arc::clone(planted))),
+            tokio::spawn(read_server(Arc::clone(&log))),
             tokio::spawn(super::metadata::watch(Arc::clone(machine), Arc::clone(ledger))),
             tokio::spawn(search_processes(Arc::clone(machine), Arc::clone(planted), cloud.clone())),
         ];
-        Self { tasks, disks }
+        Self { tasks, disks, log }
     }
 
-    /// Looks at the disks now: what was written a moment ago is not missed.
+    pub const fn disks(&self) -> &Arc<Disks> {
+        &self.disks
+    }
+
+    /// Looks at disks and logs now: what was written a moment ago is not missed.
     pub fn look(&self) {
         self.disks.look();
+        self.log.poll();
+    }
+
+    /// Everything that the containers said, searched once more.
+    pub fn search_logs_again(&self) {
+        self.log.search_again();
     }
 
     /// The machine starts: whatever is written from now on must be named by the journal that it has now, which a
@@ -124,46 +137,6 @@ impl Host {
     }
 }
 
-/// The machine's disks, each told of once.
-#[derive(Debug)]
-struct Disks {
-    machine: Arc<Machine>,
-    ledger: Arc<Ledger>,
-    told: Mutex<BTreeSet<String>>,
-}
-
-impl Disks {
-    fn new(machine: &Arc<Machine>, ledger: &Arc<Ledger>) -> Self {
-        Self { machine: Arc::clone(machine), ledger: Arc::clone(ledger), told: Mutex::default() }
-    }
-
-    fn begin(&self) -> Result<()> {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        self.machine.disks().iter().try_for_each(|disk| disk.begin())?;
-        told.clear();
-        Ok(())
-    }
-
-    /// Disk first, journal second: a disk that is seen changed while a journal read later does not name it was
-    /// changed before it was named.
-    fn look(&self) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        for disk in self.machine.disks() {
-            let serial = disk.spec.serial.clone();
-            if told.contains(&serial) || !disk.written().unwrap_or(false) {
-                continue;
-            }
-            let journal = std::fs::read(self.machine.path("/var/lib/weaviate-provisioner/state.json"));
-            let journal: serde_json::Value =
-                serde_json::from_slice(&journal.unwrap_or_default()).unwrap_or_default();
-            let journalled =
-                journal["disks"].as_array().is_some_and(|disks| disks.iter().any(|d| *d == serial));
-            self.ledger.record(Event::DiskTouched { serial: serial.clone(), journalled });
-            told.insert(serial);
-        }
-    }
-}
-
 async fn look_at_disks(disks: Arc<Disks>) {
     loop {
         disks.look();
@@ -171,8 +144,7 @@ async fn look_at_disks(disks: Arc<Disks>) {
     }
 }
 
-async fn read_server(machine: Arc<Machine>, ledger: Arc<Ledger>, planted: Arc<Planted>) {
-    let mut log = ServerLog::new(machine, ledger, planted);
+async fn read_server(log: Arc<ServerLog>) {
     loop {
         log.poll();
         tokio::time::sleep(EVERY).await;

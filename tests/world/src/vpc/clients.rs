@@ -16,6 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::Vpc;
+use crate::judge::Rule;
 use crate::ledger::{Client, Event, Ledger};
 
 const EVERY: Duration = Duration::from_millis(50);
@@ -55,7 +56,7 @@ fn reached(client: Client, target: SocketAddr) -> Event {
 
 fn trespassed(client: Client, target: SocketAddr) -> Event {
     let details = format!("a {client:?} client reached {target}, which is never for clients").to_lowercase();
-    Event::Forbidden { rule: "door".to_owned(), details }
+    Event::Forbidden { rule: Rule::Wall, details }
 }
 
 async fn knock(

@@ -1,6 +1,7 @@
 //! Calls and writes.
 
 use world::cloud::spec::{ENI, NEW};
+use world::judge::Rule;
 
 use crate::rogue::{Rogue, condemned, only};
 
@@ -17,7 +18,7 @@ async fn attaching_what_a_living_owner_has() {
     let rogue = Rogue::in_scene("old_owner = \"running\"").await;
     let answer = rogue.query("ec2", "AttachNetworkInterface", &attach()).await;
     assert!(answer.contains("InvalidNetworkInterface.InUse"), "{answer}");
-    only(&rogue.verdict().await, &["attach-living-owner", ENI, "i-0aaaaaaaaaaaaaa01"]);
+    only(&rogue.verdict().await, Rule::AttachLivingOwner, &[ENI, "i-0aaaaaaaaaaaaaa01"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,7 +29,7 @@ async fn detaching_from_a_living_owner() {
     let attachment = described[at..].split('<').next().expect("an id");
     let answer = rogue.query("ec2", "DetachNetworkInterface", &[("AttachmentId", attachment)]).await;
     assert!(answer.contains("<return>true</return>"), "{answer}");
-    only(&rogue.verdict().await, &["detach-living-owner", ENI, "i-0aaaaaaaaaaaaaa01"]);
+    only(&rogue.verdict().await, Rule::DetachLivingOwner, &[ENI, "i-0aaaaaaaaaaaaaa01"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -46,19 +47,80 @@ async fn calling_what_the_policy_does_not_allow() {
     assert_eq!(rogue.s3("PUT", "acme-weaviate/stage/x", "{}").await, "403");
     assert_eq!(rogue.s3("DELETE", "acme-weaviate/prod/reports/x.json", "").await, "403");
     let verdict = rogue.verdict().await;
-    for words in [
-        ["iam", "ec2:TerminateInstances"],
-        ["iam", "ec2:CreateTags"],
-        ["iam", "a call to iam"],
-        ["iam", "secretsmanager:DeleteSecret"],
-        ["iam", "ssm:GetParameter"],
-        ["s3:PutObject", "acme-weaviate/prod/manifests/mine.json"],
-        ["s3:PutObject", "acme-weaviate/stage/x"],
-        ["s3:DeleteObject", "acme-weaviate/prod/reports/x.json"],
+    for (act, object) in [
+        ("ec2:TerminateInstances", ""),
+        ("ec2:CreateTags", ""),
+        ("a call to iam", ""),
+        ("secretsmanager:DeleteSecret", ""),
+        ("ssm:GetParameter", ""),
+        ("s3:PutObject", "acme-weaviate/prod/manifests/mine.json"),
+        ("s3:PutObject", "acme-weaviate/stage/x"),
+        ("s3:DeleteObject", "acme-weaviate/prod/reports/x.json"),
     ] {
-        condemned(&verdict, &words);
+        condemned(&verdict, Rule::Policy, &[act, object]);
     }
     assert_eq!(verdict.len(), 8, "{verdict:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calling_another_region() {
+    let rogue = Rogue::awake().await;
+    let answer = rogue.query_in("us-east-1", "ec2", "DescribeInstances").await;
+    assert!(answer.contains("AuthFailure"), "{answer}");
+    let answer = rogue.query_in("us-east-1", "autoscaling", "DescribeAutoScalingGroups").await;
+    assert!(answer.contains("SignatureDoesNotMatch"), "{answer}");
+    assert_eq!(
+        rogue.s3_with("region=us-east-1", "PUT", "acme-weaviate/prod/reports/x.json", "{}").await,
+        "400"
+    );
+    let verdict = rogue.verdict().await;
+    for act in ["a call to ec2", "a call to autoscaling", "s3:PutObject"] {
+        condemned(&verdict, Rule::Region, &[act, "us-east-1"]);
+    }
+    assert_eq!(verdict.len(), 3, "{verdict:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calling_without_a_signature() {
+    let rogue = Rogue::awake().await;
+    let call = "curl -sS -m 5 --data 'Action=DescribeInstances&Version=2016-11-15' http://10.0.8.8/";
+    let answer = rogue.sh(call).await;
+    assert!(answer.contains("MissingAuthenticationToken"), "{answer}");
+    let answer = rogue.sh("curl -sS -m 5 http://10.0.8.9/acme-weaviate/prod/x").await;
+    assert!(answer.contains("AccessDenied"), "{answer}");
+    let verdict = rogue.verdict().await;
+    condemned(&verdict, Rule::Unsigned, &["POST /"]);
+    condemned(&verdict, Rule::Unsigned, &["s3:GetObject"]);
+    assert_eq!(verdict.len(), 2, "{verdict:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_the_metadata_without_a_token() {
+    let rogue = Rogue::awake().await;
+    let path = "http://169.254.169.254/latest/meta-data/instance-id";
+    let ask = |more: &str| format!("curl -s -m 5 -o /dev/null -w '%{{http_code}}' {more} {path}");
+    // A token that is not known is refused as well, and is no attempt at version 1.
+    assert_eq!(rogue.sh(&ask("-H 'X-aws-ec2-metadata-token: forgotten'")).await, "401");
+    assert_eq!(rogue.sh(&ask("")).await, "401");
+    let verdict = rogue.verdict().await;
+    only(&verdict, Rule::Tokenless, &["/latest/meta-data/instance-id", NEW]);
+    assert_eq!(verdict.len(), 1, "{verdict:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writing_the_manifest_without_a_condition_or_downwards() {
+    let rogue = Rogue::awake().await;
+    let pointer = "acme-weaviate/prod/latest_weaviate_backup.manifest.json";
+    let manifest =
+        |generation: u64| format!("{{\"schema\":1,\"generation\":{generation},\"owner\":\"{NEW}\"}}");
+    assert_eq!(rogue.s3("PUT", pointer, &manifest(9)).await, "200");
+    // An ETag that is not there any more: refused, and no act.
+    assert_eq!(rogue.s3_with("-H 'if-match: \"0\"'", "PUT", pointer, &manifest(3)).await, "412");
+    assert_eq!(rogue.s3_with("-H 'if-match: *'", "PUT", pointer, &manifest(8)).await, "200");
+    let verdict = rogue.verdict().await;
+    condemned(&verdict, Rule::PointerUnconditional, &[NEW, "without a condition"]);
+    condemned(&verdict, Rule::PointerLowered, &[NEW, "generation 8 over 9"]);
+    assert_eq!(verdict.len(), 2, "{verdict:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +128,7 @@ async fn writing_a_disk_before_the_journal_names_it() {
     let rogue = Rogue::awake().await;
     // One byte is enough, and it is not even another one: the block was not there before.
     rogue.sh("printf x | dd of=/dev/nvme1n1 bs=1 seek=4096 conv=notrunc status=none").await;
-    only(&rogue.verdict().await, &["disk", STORE, "before the journal named it"]);
+    only(&rogue.verdict().await, Rule::Disk, &[STORE, "before the journal named it"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +136,20 @@ async fn a_journal_that_names_another_disk_is_no_leave() {
     let rogue = Rogue::awake().await;
     rogue.sh(&format!("mkdir -p {JOURNAL}; echo '{{\"disks\":[\"{ROOT}\"]}}' >{JOURNAL}/state.json")).await;
     rogue.sh("mkfs.xfs -q -f /dev/nvme1n1").await;
-    only(&rogue.verdict().await, &["disk", STORE, "before the journal named it"]);
+    only(&rogue.verdict().await, Rule::Disk, &[STORE, "before the journal named it"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_names_the_disk_a_moment_later_is_no_leave() {
+    let rogue = Rogue::awake().await;
+    // Faster than any watcher looks.
+    let later = format!("echo '{{\"disks\":[\"{STORE}\"]}}' >{JOURNAL}/state.json");
+    rogue
+        .sh(&format!(
+            "mkdir -p {JOURNAL}; wipefs --quiet --all /dev/nvme1n1; {later}; mkfs.xfs -q -f /dev/nvme1n1"
+        ))
+        .await;
+    only(&rogue.verdict().await, Rule::Disk, &[STORE, "before the journal named it"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,7 +158,7 @@ async fn writing_a_foreign_disk() {
     // Not even a journal that names it helps.
     rogue.sh(&format!("mkdir -p {JOURNAL}; echo '{{\"disks\":[\"{ROOT}\"]}}' >{JOURNAL}/state.json")).await;
     rogue.sh("printf x | dd of=/dev/nvme0n1 bs=1 seek=70000 conv=notrunc status=none").await;
-    only(&rogue.verdict().await, &["the foreign disk", ROOT, "was changed"]);
+    only(&rogue.verdict().await, Rule::ForeignDisk, &[ROOT, "was changed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

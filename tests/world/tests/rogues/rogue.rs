@@ -1,12 +1,17 @@
 //! A machine in a world, and somebody in it who does what the agent never must.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use world::case::Scene;
+use world::judge::Rule;
+use world::kill::shim;
+use world::ledger::Event;
 use world::stage::{Programs, Stage};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What the rogue sends: on a file system that nobody searches for what lies there.
+const BODY: &str = "/dev/shm/body";
 
 /// Signs with the credentials of the instance's role, which it asks the metadata service for. They pass through
 /// pipes and never stand in an argument list: only who means to be caught by that is.
@@ -20,7 +25,7 @@ signed() {
   service=$1; shift
   { printf 'user = "%s:%s"\n' "$(field AccessKeyId)" "$(field SecretAccessKey)"
     printf 'header = "x-amz-security-token: %s"\n' "$(field Token)"
-  } | curl -sS -m 10 -K - --aws-sigv4 "aws:amz:eu-central-1:$service" "$@"
+  } | curl -sS -m 10 -K - --aws-sigv4 "aws:amz:${region:-eu-central-1}:$service" "$@"
 }
 "#;
 
@@ -57,14 +62,36 @@ impl Rogue {
 
     /// In a world as a case's `[scene]` has it.
     pub async fn in_scene(scene: &str) -> Self {
+        Self::with(&programs(), scene).await
+    }
+
+    pub async fn with(programs: &Programs, scene: &str) -> Self {
         let scene: Scene = toml::from_str(scene).expect("a scene");
-        Self { stage: Stage::set(&programs(), &scene).await.expect("a stage") }
+        Self { stage: Stage::set(programs, &scene).await.expect("a stage") }
     }
 
     /// Runs a script in the machine; what it prints. One that fails fails the test.
     pub async fn sh(&self, script: &str) -> String {
         let shell = self.stage.machine.command("sh").expect("the machine runs");
-        shell.args(["-euc", script]).succeed(PATIENCE).await.expect("the rogue's script")
+        // Its programs are looked at as those of the agent are.
+        let shell = shell.args(["-euc", script]).env("PATH", shim::path());
+        shell.succeed(PATIENCE).await.expect("the rogue's script")
+    }
+
+    /// Writes without a program of the machine, whose arguments would tell.
+    pub fn write(&self, path: &str, text: &str) {
+        let path = self.stage.machine.path(path);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("make the directory");
+        std::fs::write(path, text).expect("write the file");
+    }
+
+    /// Waits until the world has seen this.
+    pub async fn seen(&self, what: &str, wanted: impl Fn(&Event) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !self.stage.ledger.events().iter().any(|seen| wanted(&seen.event)) {
+            assert!(Instant::now() < end, "the world has not seen {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// A call of the query protocol; the answer's body, whatever its status.
@@ -86,12 +113,28 @@ impl Rogue {
         .await
     }
 
+    /// The same of the query protocol, signed for another region.
+    pub async fn query_in(&self, region: &str, service: &str, action: &str) -> String {
+        self.sh(&format!(
+            "{SIGNED}region={region}\n\
+             signed {service} --data-binary 'Action={action}&Version=2016-11-15' http://10.0.8.8/"
+        ))
+        .await
+    }
+
     /// Any request to S3; the status.
     pub async fn s3(&self, method: &str, path: &str, body: &str) -> String {
+        self.s3_with("", method, path, body).await
+    }
+
+    /// The same with more arguments of curl, or with other settings before it.
+    pub async fn s3_with(&self, more: &str, method: &str, path: &str, body: &str) -> String {
+        self.write(BODY, body);
+        let (settings, headers) = if more.starts_with('-') { ("", more) } else { (more, "") };
         self.sh(&format!(
-            "{SIGNED}hash=$(printf '%s' '{body}' | sha256sum | cut -d ' ' -f 1)\n\
-             signed s3 -X {method} -H \"x-amz-content-sha256: $hash\" -H 'content-type: application/json' \
-             --data-binary '{body}' -o /tmp/answer -w '%{{http_code}}' http://10.0.8.9/{path}; cat /tmp/answer >&2"
+            "{SIGNED}{settings}\nhash=$(sha256sum {BODY} | cut -d ' ' -f 1)\n\
+             signed s3 -X {method} -H \"x-amz-content-sha256: $hash\" -H 'content-type: application/json' {headers} \
+             --data-binary @{BODY} -o /run/answer -w '%{{http_code}}' http://10.0.8.9/{path}; cat /run/answer >&2"
         ))
         .await
     }
@@ -104,18 +147,22 @@ impl Rogue {
     }
 }
 
+/// Whether the sentence is of this rule and holds these words.
+fn says(sentence: &str, rule: Rule, words: &[&str]) -> bool {
+    sentence.starts_with(&format!("{rule}: ")) && words.iter().all(|word| sentence.contains(word))
+}
+
 /// The verdict holds this sentence.
-pub fn condemned(verdict: &[String], words: &[&str]) {
+pub fn condemned(verdict: &[String], rule: Rule, words: &[&str]) {
     assert!(
-        verdict.iter().any(|sentence| words.iter().all(|word| sentence.contains(word))),
-        "the judge did not see {words:?}; its verdict: {verdict:#?}"
+        verdict.iter().any(|sentence| says(sentence, rule, words)),
+        "the judge did not see {rule} {words:?}; its verdict: {verdict:#?}"
     );
 }
 
 /// Nothing else than sentences with these words.
-pub fn only(verdict: &[String], words: &[&str]) {
-    condemned(verdict, words);
-    let others: Vec<_> =
-        verdict.iter().filter(|sentence| !words.iter().all(|word| sentence.contains(word))).collect();
-    assert!(others.is_empty(), "beside {words:?} the judge saw {others:#?}");
+pub fn only(verdict: &[String], rule: Rule, words: &[&str]) {
+    condemned(verdict, rule, words);
+    let others: Vec<_> = verdict.iter().filter(|sentence| !says(sentence, rule, words)).collect();
+    assert!(others.is_empty(), "beside {rule} {words:?} the judge saw {others:#?}");
 }

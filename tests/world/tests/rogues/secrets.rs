@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use world::judge::Rule;
+use world::ledger::Event;
 use world::machine::Process;
 
 use crate::rogue::{Rogue, condemned};
@@ -16,13 +20,6 @@ async fn end(mut process: Process) {
     process.kill().await.expect("an end");
 }
 
-/// Writes without a program of the machine, whose arguments would tell.
-fn write(rogue: &Rogue, path: &str, text: &str) {
-    let path = rogue.stage.machine.path(path);
-    std::fs::create_dir_all(path.parent().expect("a directory")).expect("make the directory");
-    std::fs::write(path, text).expect("write the file");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_each_place_is_found() {
     let rogue = Rogue::awake().await;
@@ -32,34 +29,32 @@ async fn a_secret_in_each_place_is_found() {
     end(inside("sh").args(["-c", "sleep 60", "sh", &plant("argv")]).spawn().expect("a process")).await;
     end(inside("sleep").args(["60"]).env("WEAVIATE_KEY", plant("env")).spawn().expect("a process")).await;
 
-    write(
-        &rogue,
+    rogue.write(
         "/opt/rogue/container.env",
         &format!("AUTHENTICATION_APIKEY_ALLOWED_KEYS={}", plant("inspect")),
     );
     rogue.sh(&format!("docker create --env-file /opt/rogue/container.env {IMAGE}")).await;
-    write(&rogue, "/opt/rogue/labels", &format!("key={}", plant("label")));
+    rogue.write("/opt/rogue/labels", &format!("key={}", plant("label")));
     rogue.sh(&format!("docker create --label-file /opt/rogue/labels {IMAGE}")).await;
     rogue.sh(&format!("docker run --detach --network host {IMAGE}")).await;
     let ask = format!("url = \"http://127.0.0.1:8080/v1/schema/{}\"", plant("the server's log"));
-    write(&rogue, "/opt/rogue/ask", &ask);
+    rogue.write("/opt/rogue/ask", &ask);
     rogue
         .sh("for i in $(seq 100); do curl -s -m 2 -K /opt/rogue/ask && exit 0; sleep 0.1; done; exit 1")
         .await;
 
-    write(&rogue, "/var/log/weaviate-provisioner.log", &format!("DEBUG key={}\n", plant("the log")));
-    write(&rogue, &format!("{STATE}/state.json"), &format!("{{\"note\":\"{}\"}}", plant("the journal")));
-    write(&rogue, &format!("{STATE}/report.json"), &format!("{{\"reason\":\"{}\"}}", plant("the report")));
-    write(&rogue, "/run/weaviate-provisioner/env", &format!("KEY={}\n", plant("the environment file")));
-    write(
-        &rogue,
+    rogue.write("/var/log/weaviate-provisioner.log", &format!("DEBUG key={}\n", plant("the log")));
+    rogue.write(&format!("{STATE}/state.json"), &format!("{{\"note\":\"{}\"}}", plant("the journal")));
+    rogue.write(&format!("{STATE}/report.json"), &format!("{{\"reason\":\"{}\"}}", plant("the report")));
+    rogue.write("/run/weaviate-provisioner/env", &format!("KEY={}\n", plant("the environment file")));
+    rogue.write(
         "/etc/weaviate-provisioner/config.toml",
         &format!("key = \"{}\"\n", plant("the configuration")),
     );
     let report = plant("the report in S3");
     rogue.stage.store.put("acme-weaviate", "prod/reports/i-1.json", report.as_bytes()).expect("a report");
     // Where it belongs: the server's own files.
-    write(&rogue, "/run/weaviate-provisioner/weaviate/config.json", &plant("the server's file"));
+    rogue.write("/run/weaviate-provisioner/weaviate/config.json", &plant("the server's file"));
 
     let verdict = rogue.verdict().await;
     for (secret, place) in [
@@ -75,9 +70,69 @@ async fn a_secret_in_each_place_is_found() {
         ("the secret for the configuration", "/etc/weaviate-provisioner/config.toml"),
         ("the secret for the report in S3", "prod/reports/i-1.json"),
     ] {
-        condemned(&verdict, &["secret:", secret, place]);
+        condemned(&verdict, Rule::Secret, &[secret, place]);
     }
     assert!(!verdict.iter().any(|sentence| sentence.contains("the server's file")), "{verdict:#?}");
+    assert!(verdict.iter().all(|sentence| sentence.starts_with("secret:")), "{verdict:#?}");
+}
+
+/// What is gone at the end, lies deeper, looks otherwise, or was no secret yet when it was written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_found_where_nobody_would_look() {
+    let rogue = Rogue::awake().await;
+    let plant = |place: &str| rogue.stage.planted.plant(&format!("the secret {place}"));
+
+    // A program that has ended before anybody can look into /proc.
+    rogue.write("/dev/shm/short", &plant("of a short life"));
+    rogue.sh("blkid -L \"$(cat /dev/shm/short)\" || true").await;
+
+    // A container that is removed at once, and one that said it before the world knew.
+    rogue.write("/dev/shm/gone.env", &format!("KEY={}\n", plant("of a removed container")));
+    rogue.sh(&format!("docker rm $(docker create --env-file /dev/shm/gone.env {IMAGE})")).await;
+    rogue.sh(&format!("docker run --detach --network host {IMAGE}")).await;
+    let late = "q8w7e6r5t4z3u2i1o0p9a8s7d6f5g4h3";
+    rogue
+        .sh(&format!("for i in $(seq 100); do curl -s -m 2 http://127.0.0.1:8080/v1/schema/{late} && exit 0; sleep 0.1; done; exit 1"))
+        .await;
+    rogue
+        .seen("the question", |event| matches!(event, Event::Server { path, .. } if path.contains(late)))
+        .await;
+    rogue.stage.planted.know("the secret that was none yet", late);
+
+    // Overwritten since.
+    let temporary = "acme-weaviate/prod/latest_weaviate_backup.manifest.json.tmp";
+    let key = plant("of a temporary object");
+    assert_eq!(rogue.s3("PUT", temporary, &format!("{{\"note\":\"{key}\"}}")).await, "200");
+    assert_eq!(rogue.s3("PUT", temporary, "{}").await, "200");
+
+    rogue.sh("mkdir -p /workspace/weaviate; mount -t tmpfs volume /workspace/weaviate").await;
+    rogue.write("/workspace/weaviate/identity.json", &format!("{{\"note\":\"{}\"}}", plant("of the volume")));
+    rogue.write("/workspace/weaviate/data/config.json", &plant("of the server's data"));
+    rogue.write(&format!("{STATE}/a/deeper/folder/note"), &plant("of a folder"));
+    rogue.write("/var/log/another/agent.log", &plant("of another log"));
+    rogue.write("/tmp/dump", &plant("of a dump"));
+    let encoded = STANDARD.encode(format!("reader:{}", plant("in a header")));
+    rogue.write("/var/log/basic.log", &format!("authorization: Basic {encoded}\n"));
+    let digits: Vec<String> = plant("in digits").bytes().map(|byte| format!("{byte:02X}")).collect();
+    let digits = digits.concat();
+    rogue.write("/var/log/digits.log", &format!("key {digits}\n"));
+
+    let verdict = rogue.verdict().await;
+    for (secret, place) in [
+        ("of a short life", "argv of a program that the agent ran"),
+        ("of a removed container", "docker inspect"),
+        ("that was none yet", "the container's log"),
+        ("of a temporary object", "manifest.json.tmp in the bucket"),
+        ("of the volume", "/workspace/weaviate/identity.json"),
+        ("of a folder", "/var/lib/weaviate-provisioner/a/deeper/folder/note"),
+        ("of another log", "/var/log/another/agent.log"),
+        ("of a dump", "/tmp/dump"),
+        ("in a header", "/var/log/basic.log in base64"),
+        ("in digits", "/var/log/digits.log in hexadecimal digits"),
+    ] {
+        condemned(&verdict, Rule::Secret, &[&format!("the secret {secret}"), place]);
+    }
+    assert!(!verdict.iter().any(|sentence| sentence.contains("of the server's data")), "{verdict:#?}");
     assert!(verdict.iter().all(|sentence| sentence.starts_with("secret:")), "{verdict:#?}");
 }
 
@@ -97,7 +152,9 @@ async fn the_roles_credentials_are_secrets_too() {
              AWS_SECRET_ACCESS_KEY=$key sleep 1")
         .await;
     let verdict = rogue.verdict().await;
-    condemned(&verdict, &["secret:", "the agent's log"]);
-    condemned(&verdict, &["secret:", "the environment of sleep"]);
-    assert_eq!(verdict.len(), 2, "{verdict:#?}");
+    condemned(&verdict, Rule::Secret, &["the agent's log"]);
+    condemned(&verdict, Rule::Secret, &["the environment of sleep"]);
+    // The log is read as the agent's, and as a file of the root volume.
+    condemned(&verdict, Rule::Secret, &["/var/log/weaviate-provisioner.log"]);
+    assert_eq!(verdict.len(), 3, "{verdict:#?}");
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use world::judge::Rule;
 use world::ledger::Event;
 
 use crate::rogue::{Rogue, condemned, only};
@@ -54,7 +55,11 @@ async fn a_container_that_reaches_the_metadata_service() {
     let rogue = Rogue::in_scene("machine.hop_limit = 2").await;
     serve(&rogue, "").await;
     forbidden(&rogue, &["metadata", "user 1000"]).await;
-    only(&rogue.verdict().await, &["metadata: a container's process of user 1000 reached 169.254.169.254"]);
+    only(
+        &rogue.verdict().await,
+        Rule::Metadata,
+        &["a container's process of user 1000 reached 169.254.169.254"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,7 +67,11 @@ async fn a_container_on_the_hosts_network_that_reaches_it_within_one_hop() {
     let rogue = Rogue::awake().await;
     serve(&rogue, "--network host").await;
     forbidden(&rogue, &["metadata", "user 1000"]).await;
-    only(&rogue.verdict().await, &["metadata: a container's process of user 1000 reached 169.254.169.254"]);
+    only(
+        &rogue.verdict().await,
+        Rule::Metadata,
+        &["a container's process of user 1000 reached 169.254.169.254"],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +100,7 @@ async fn a_server_that_answers_on_another_address_and_its_inner_ports() {
         forbidden(&rogue, &["a far client", target]).await;
     }
     let verdict = rogue.verdict().await;
-    condemned(&verdict, &["door: a far client reached 10.0.1.10:8080, which is never for clients"]);
+    condemned(&verdict, Rule::Wall, &["a far client reached 10.0.1.10:8080, which is never for clients"]);
     assert!(!verdict.iter().any(|said| said.contains("stranger")), "{verdict:#?}");
 }
 

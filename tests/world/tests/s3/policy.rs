@@ -128,7 +128,7 @@ async fn unsigned_requests_are_refused() {
 #[tokio::test]
 async fn a_signature_for_another_region_is_refused_and_both_are_named() {
     for (region, right) in [("eu-central-1", true), ("garage", false)] {
-        let settings = Settings { region, ..Settings::default() };
+        let settings = Settings { region: region.to_owned(), ..Settings::default() };
         let bed = Setup { settings, ..Setup::default() }.start();
         bed.store.put(BUCKET, "k", b"here").expect("stored");
         let answer = bed.client.get("k").await;
