@@ -74,7 +74,10 @@ impl Explain for ContainerError {
             | Self::NoProof { .. }
             | Self::MetadataOpen
             | Self::Door { .. }
-            | Self::Vend { .. } => Class::Retry,
+            | Self::Vend { .. }
+            // A signal that was not for want of memory, 0, and no code at all come from outside: somebody stopped it,
+            // or the engine was restarted.
+            | Self::Exited { code: ..=0 | 128.., oom: false, .. } => Class::Retry,
             Self::Pull { again: false, .. }
             | Self::ImageFile { .. }
             | Self::Load { .. }
@@ -84,11 +87,9 @@ impl Explain for ContainerError {
             | Self::NotOurs { .. }
             | Self::OpenFiles { .. }
             | Self::Refused { .. }
+            | Self::Exited { code: 1..128, .. }
+            | Self::Exited { oom: true, .. }
             | Self::Leak => Class::Final,
-            // Its own word is final. A signal that was not for want of memory, 0, and no code at all come from
-            // outside: somebody stopped it, or the engine was restarted.
-            Self::Exited { code: 1..128, .. } | Self::Exited { oom: true, .. } => Class::Final,
-            Self::Exited { .. } => Class::Retry,
             Self::Assume { source } => source.class(),
             Self::Token { source } => source.class(),
         }

@@ -92,15 +92,18 @@ impl Door {
     }
 
     fn quarantine(&self) -> Vec<Rule> {
-        let ports = is("tcp dport", &PORTS);
-        match self.address {
-            Some(address) if self.publish == Publish::Bridge => vec![
-                vec![outside(), is("ip daddr", &[address]), ports.clone()],
-                // Past the published address, to the container's own: only from the bridge itself.
-                vec![is_not("iifname", &["lo", &self.bridge]), is("ip daddr", &[self.bridge_subnet]), ports],
-            ],
-            _ => vec![vec![outside(), to_us(), ports]],
+        let ports = || is("tcp dport", &PORTS);
+        let to = match self.address {
+            Some(address) if self.publish == Publish::Bridge => is("ip daddr", &[address]),
+            _ => to_us(),
+        };
+        let mut rules = vec![vec![outside(), to, ports()]];
+        if self.publish == Publish::Bridge {
+            // Past the published address, to the container's own: only from the bridge itself.
+            let past = is_not("iifname", &["lo", &self.bridge]);
+            rules.push(vec![past, is("ip daddr", &[self.bridge_subnet]), ports()]);
         }
+        rules
     }
 
     /// The container has no way to the instance's credentials, ever.

@@ -30,7 +30,7 @@ fn each_door_has_its_rules() {
     let there = "iif != \"lo\" ip daddr 10.0.2.15 tcp dport { 8080, 50051 } counter drop";
     let past = "iifname != { \"lo\", \"weaviate0\" } ip daddr 172.30.254.0/24 tcp dport { 8080, 50051 } counter drop";
     for (publish, address, open, quarantine) in [
-        (Publish::Bridge, None, false, vec![anywhere]),
+        (Publish::Bridge, None, false, vec![anywhere, past]),
         (Publish::Bridge, Some(ADDRESS), false, vec![there, past]),
         (Publish::Bridge, Some(ADDRESS), true, vec![]),
         (Publish::Host, None, false, vec![anywhere]),

@@ -99,6 +99,13 @@ async fn door_without_address() {
     client.run("ip route add 10.0.3.0/24 via 10.0.2.15");
     let _server = behind.listens(8080);
     assert!(client.reaches("10.0.3.2", 8080), "a packet that is not for this machine was dropped");
+    // The container's own address is forwarded to as well, and is ours.
+    sh("ip addr add 172.30.254.1/24 dev inner");
+    behind.run("ip addr add 172.30.254.2/24 dev outer");
+    client.run("ip route add 172.30.254.0/24 via 10.0.2.15");
+    assert!(client.kept_out("172.30.254.2", 8080), "past the published address");
+    our_door(Publish::Bridge, None).open().await.expect("opens");
+    assert!(client.reaches("172.30.254.2", 8080), "the control");
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ impl Client {
         let mut child = Command::new("nsenter")
             .arg(format!("--net=/proc/{pid}/ns/net"))
             .args(["python3", "-uc"])
-            .arg(format!("import socket; s = socket.create_server((\"\", {port})); print(1); s.accept()"))
+            .arg(format!("import socket; s = socket.create_server((\"\", {port})); print(1); [s.accept() for _ in iter(int, 1)]"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

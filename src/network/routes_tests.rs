@@ -151,7 +151,7 @@ fn others_in_our_table_or_priorities_are_refused_and_named() {
                     link: 9,
                     ours: false,
                     ..wanted().routes().remove(0)
-                })
+                });
             },
             "routing table 8080 is used by others: a route to 10.9.0.0/16 by link 9",
         ),
