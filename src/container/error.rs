@@ -64,6 +64,19 @@ pub fn wants_login(message: &str) -> bool {
 impl Explain for ContainerError {
     fn class(&self) -> Class {
         match self {
+            Self::Pull { again: false, .. }
+            | Self::ImageFile { .. }
+            | Self::Load { .. }
+            | Self::NotInFile { .. }
+            | Self::Digest { .. }
+            | Self::Bridge { .. }
+            | Self::NotOurs { .. }
+            | Self::OpenFiles { .. }
+            | Self::Refused { .. }
+            | Self::Leak
+            // Its own word is final.
+            | Self::Exited { code: 1..128, .. }
+            | Self::Exited { oom: true, .. } => Class::Final,
             Self::Engine { .. }
             | Self::Call { .. }
             | Self::Slow { .. }
@@ -74,21 +87,10 @@ impl Explain for ContainerError {
             | Self::NoProof { .. }
             | Self::MetadataOpen
             | Self::Door { .. }
-            | Self::Vend { .. } => Class::Retry,
-            Self::Pull { again: false, .. }
-            | Self::ImageFile { .. }
-            | Self::Load { .. }
-            | Self::NotInFile { .. }
-            | Self::Digest { .. }
-            | Self::Bridge { .. }
-            | Self::NotOurs { .. }
-            | Self::OpenFiles { .. }
-            | Self::Refused { .. }
-            | Self::Leak => Class::Final,
-            // Its own word is final. A signal that was not for want of memory, 0, and no code at all come from
-            // outside: somebody stopped it, or the engine was restarted.
-            Self::Exited { code: 1..128, .. } | Self::Exited { oom: true, .. } => Class::Final,
-            Self::Exited { .. } => Class::Retry,
+            | Self::Vend { .. }
+            // A signal that was not for want of memory, 0, and no code at all come from outside: somebody stopped
+            // it, or the engine was restarted.
+            | Self::Exited { .. } => Class::Retry,
             Self::Assume { source } => source.class(),
             Self::Token { source } => source.class(),
         }
