@@ -66,7 +66,7 @@ pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, F
     let (verified, eni, secrets, located, volume) =
         try_join!(verified, eni, secrets.clone(), located.clone(), volume.clone())?;
     let fresh = t.step(Step::Refresh, restore::refresh(host, me, verified, &eni, &secrets)).await?;
-    let again = async |moved, eni: &_| restore::refresh(host, me, moved, eni, &secrets).await;
+    let again = async |moved, eni: &_| Box::pin(restore::refresh(host, me, moved, eni, &secrets)).await;
     let owned = t.step(Step::TakeOver, manifest::take_over(host, me, fresh, eni, again)).await?;
     let backup = owned.backup_id().map(str::to_owned);
     let marked = t.step(Step::Mark, network::mark_initialized(host, me, &located, backup.as_deref()));

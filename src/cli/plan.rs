@@ -188,7 +188,9 @@ async fn hook(host: &Host, me: &Identity) -> Row {
                     Some(format!("how the group replaces an instance cannot be looked up: {error}"))
                 }
             };
-            warning.into_iter().for_each(|warning| host.status.warn(warning));
+            if let Some(warning) = warning {
+                host.status.warn(warning);
+            }
             let facts =
                 signal::Facts { answer: signal::Answer::Continue, stage: member.stage, accepted: false };
             let whole = timeouts.global.as_secs();

@@ -64,6 +64,19 @@ pub fn wants_login(message: &str) -> bool {
 impl Explain for ContainerError {
     fn class(&self) -> Class {
         match self {
+            Self::Pull { again: false, .. }
+            | Self::ImageFile { .. }
+            | Self::Load { .. }
+            | Self::NotInFile { .. }
+            | Self::Digest { .. }
+            | Self::Bridge { .. }
+            | Self::NotOurs { .. }
+            | Self::OpenFiles { .. }
+            | Self::Refused { .. }
+            | Self::Leak
+            // Its own word is final.
+            | Self::Exited { code: 1..128, .. }
+            | Self::Exited { oom: true, .. } => Class::Final,
             Self::Engine { .. }
             | Self::Call { .. }
             | Self::Slow { .. }
@@ -75,21 +88,9 @@ impl Explain for ContainerError {
             | Self::MetadataOpen
             | Self::Door { .. }
             | Self::Vend { .. }
-            // A signal that was not for want of memory, 0, and no code at all come from outside: somebody stopped it,
-            // or the engine was restarted.
-            | Self::Exited { code: ..=0 | 128.., oom: false, .. } => Class::Retry,
-            Self::Pull { again: false, .. }
-            | Self::ImageFile { .. }
-            | Self::Load { .. }
-            | Self::NotInFile { .. }
-            | Self::Digest { .. }
-            | Self::Bridge { .. }
-            | Self::NotOurs { .. }
-            | Self::OpenFiles { .. }
-            | Self::Refused { .. }
-            | Self::Exited { code: 1..128, .. }
-            | Self::Exited { oom: true, .. }
-            | Self::Leak => Class::Final,
+            // A signal that was not for want of memory, 0, and no code at all come from outside: somebody stopped
+            // it, or the engine was restarted.
+            | Self::Exited { .. } => Class::Retry,
             Self::Assume { source } => source.class(),
             Self::Token { source } => source.class(),
         }

@@ -50,13 +50,14 @@ impl Settings {
                 section.problem("mode", "is \"direct\", which a store with `backup.credentials` cannot do");
                 Mode::Staged
             }
-            "direct" => match role {
-                Some(role) => Mode::Direct { role: role.to_owned() },
-                None => {
+            "direct" => {
+                if let Some(role) = role {
+                    Mode::Direct { role: role.to_owned() }
+                } else {
                     section.problem("mode", "is \"direct\", which needs a role: set `weaviate.s3_role_arn`");
                     Mode::Staged
                 }
-            },
+            }
             other => {
                 section.problem("mode", format!("is {other:?}, not \"staged\" or \"direct\""));
                 Mode::Staged

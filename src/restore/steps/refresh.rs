@@ -58,11 +58,11 @@ pub async fn refresh(
                             | Staging::RefuseGone { .. } => Ok(task),
                         }
                     };
-                    (task, running) = tokio::try_join!(brought, restarted)?;
+                    (task, running) = tokio::try_join!(Box::pin(brought), Box::pin(restarted))?;
                     host.status.done("stage");
                 }
-                running = into_server(host, &task, running, secrets).await?;
-                seen = verify::look(host, &task, &running, secrets).await?;
+                running = Box::pin(into_server(host, &task, running, secrets)).await?;
+                seen = Box::pin(verify::look(host, &task, &running, secrets)).await?;
             }
             Plan::Vanished => {
                 let bucket = task.store.bucket().to_owned();

@@ -36,8 +36,9 @@ pub async fn count_last(
 
 /// Writes the count into the volume's record: from now on a difference is a fault, until the node serves again.
 pub fn note_stop(running: &Running, counted: LastCount) -> Result<(), RestoreError> {
+    let LastCount { collections } = counted;
     let volume = running.volume();
     let mut record = volume.reread()?;
-    record.clean_stop = Some(kept::to_record(&counted.collections));
+    record.clean_stop = Some(kept::to_record(&collections));
     Ok(volume.write_record(&record)?)
 }

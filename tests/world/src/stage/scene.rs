@@ -506,7 +506,7 @@ pub async fn prepare_machine(stage: &Stage) -> Result<()> {
 pub async fn script(machine: &Machine, script: &str) -> Result<()> {
     let shell = machine.command("sh")?.args(["-euc", script]);
     let shell = shell.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-    shell.succeed(Duration::from_secs(60)).await.context("the case's script").map(drop)
+    shell.succeed(Duration::from_mins(1)).await.context("the case's script").map(drop)
 }
 
 /// How the agent's configuration names the image.
