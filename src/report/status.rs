@@ -37,8 +37,8 @@ impl Inner {
 
     fn tell(&mut self) {
         let text = self.text();
-        // Between two steps, before there is anything to rest on, the last line stands.
-        if text == self.told || text.is_empty() {
+        // Blank is what nobody should read.
+        if text.is_empty() || text == self.told {
             return;
         }
         self.told.clone_from(&text);
@@ -145,8 +145,13 @@ mod tests {
         status.say("claim", "waits");
         status.say("stage", "begins");
         status.done("claim");
+        status.rest("serves");
+        status.done("stage");
         let heard: Vec<String> = std::iter::from_fn(|| lines.try_recv().ok()).collect();
-        assert_eq!(heard, ["close: begins", "claim: waits", "claim: waits; stage: begins", "stage: begins"]);
+        assert_eq!(
+            heard,
+            ["close: begins", "claim: waits", "claim: waits; stage: begins", "stage: begins", "serves"]
+        );
     }
 
     #[test]

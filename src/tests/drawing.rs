@@ -207,8 +207,8 @@ impl Drawing {
         }
         let rest: Vec<char> = self.cells[row][first..].to_vec();
         let ends = |at: usize| {
-            !rest[at].is_alphabetic()
-                && !(rest[at] == ' ' && rest.get(at + 1).is_some_and(|c| c.is_alphabetic()))
+            let goes_on = rest[at] == ' ' && rest.get(at + 1).is_some_and(|c| c.is_alphabetic());
+            !(rest[at].is_alphabetic() || goes_on)
         };
         let end = (0..rest.len()).find(|at| ends(*at)).unwrap_or(rest.len());
         Some(rest[..end].iter().collect::<String>().trim().replace(' ', "-"))
@@ -250,12 +250,11 @@ impl Drawing {
             for side in lines_of(self.at(place))[strand] {
                 let next = Self::beside(place, *side).expect("a line does not leave the drawing");
                 let meets = |sides: &&[Side]| sides.contains(&side.opposite());
-                match lines_of(self.at(next)).iter().position(meets) {
-                    Some(strand) => todo.push((next, strand)),
-                    None => {
-                        let end = self.box_on(place, *side);
-                        from.insert(end.unwrap_or_else(|| panic!("a line ends at {place:?} in nothing")));
-                    }
+                if let Some(strand) = lines_of(self.at(next)).iter().position(meets) {
+                    todo.push((next, strand));
+                } else {
+                    let end = self.box_on(place, *side);
+                    from.insert(end.unwrap_or_else(|| panic!("a line ends at {place:?} in nothing")));
                 }
             }
         }

@@ -12,9 +12,8 @@ fn sources(folder: &Path) -> String {
     let mut entries: Vec<_> =
         std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()).collect();
     entries.sort();
-    let text = |path: &std::path::PathBuf| match path.is_dir() {
-        true => sources(path),
-        false => std::fs::read_to_string(path).unwrap_or_default(),
+    let text = |path: &std::path::PathBuf| {
+        if path.is_dir() { sources(path) } else { std::fs::read_to_string(path).unwrap_or_default() }
     };
     entries.iter().map(text).collect()
 }

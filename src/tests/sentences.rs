@@ -61,7 +61,7 @@ fn a_remedy_names_only_commands_that_there_are() {
     let mut named = 0;
     for errors::Row { name, error } in errors::all() {
         for words in error.remedy().split("`weaviate-provisioner ").skip(1) {
-            let command: String = words.chars().take_while(|c| c.is_ascii_lowercase()).collect();
+            let command: String = words.chars().take_while(char::is_ascii_lowercase).collect();
             assert!(there.contains(&command.as_str()), "{name}: there is no command {command:?}");
             named += 1;
         }

@@ -93,11 +93,11 @@ const UNRECORDED: &[(&str, &[&str])] = &[
 
 fn texts_of(value: &Value, into: &mut String) {
     match value {
-        Value::String(text) => into.push_str(&format!("{text}\n")),
+        Value::String(text) => into.extend([text.as_str(), "\n"]),
         Value::Array(items) => items.iter().for_each(|item| texts_of(item, into)),
         Value::Object(fields) => {
             for (name, value) in fields {
-                into.push_str(&format!("{name}\n"));
+                into.extend([name.as_str(), "\n"]);
                 texts_of(value, into);
             }
         }

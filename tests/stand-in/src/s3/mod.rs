@@ -32,6 +32,9 @@ pub enum S3Error {
 
 const ATTEMPTS: u32 = 5;
 
+/// What the server's own S3 client calls itself (minio-go 7, api.go, `libraryUserAgent`).
+const USER_AGENT: &str = "MinIO (linux; amd64) minio-go/v7.2.1";
+
 #[derive(Debug)]
 pub struct S3Client {
     http: reqwest::Client,
@@ -43,6 +46,7 @@ pub struct S3Client {
 impl S3Client {
     pub async fn connect(settings: &Settings, s3: &S3Settings) -> Self {
         let http = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
             .connect_timeout(Duration::from_secs(5))
             .read_timeout(Duration::from_mins(1))
             .build()

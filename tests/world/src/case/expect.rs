@@ -123,7 +123,7 @@ pub fn in_order(wanted: &[String], events: &[Seen]) -> Option<String> {
             Event::Reached { .. } => "reached".to_owned(),
             Event::State { of, to, .. } => format!("{of} {to}"),
             Event::Mark { what } => what.clone(),
-            Event::Notified { line } => format!("systemd {line}"),
+            Event::Notified { line } => line.clone(),
             Event::Server { .. }
             | Event::ServerStart
             | Event::Published { .. }

@@ -38,7 +38,18 @@ pub async fn play(case: &Case, programs: &Programs) -> Result<Played> {
     played
 }
 
-pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
+/// What the acts of a case left.
+struct Acted {
+    complaints: Vec<String>,
+    /// The agent that stays.
+    staying: Option<Agent>,
+    /// How the last `run` ended.
+    ended: Option<Ended>,
+    /// The number of the first event of the last run.
+    since: usize,
+}
+
+async fn act_all(case: &Case, stage: &mut Stage) -> Result<Acted> {
     let mut complaints = Vec::new();
     let mut staying: Option<Agent> = None;
     let mut ended: Option<Ended> = None;
@@ -90,6 +101,11 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
             other => complaints.extend(acts::act(stage, other).await?),
         }
     }
+    Ok(Acted { complaints, staying, ended, since })
+}
+
+pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
+    let Acted { mut complaints, mut staying, ended, since } = act_all(case, stage).await?;
     // An ABANDON ends the machine: not while it is looked at.
     let steady = Arc::clone(&stage.steady);
     let looking = steady.lock().await;
@@ -151,14 +167,18 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         _ => None,
     }));
     if !complaints.is_empty() {
-        // With the seed the same backup can be made again.
-        complaints.extend(events.iter().filter_map(|seen| match &seen.event {
-            Event::Mark { what } if what.starts_with("the backup was generated") => Some(what.clone()),
-            _ => None,
-        }));
+        complaints.extend(generated(&events));
     }
     let ledger = events.iter().map(|seen| serde_json::to_string(seen).unwrap_or_default() + "\n").collect();
     Ok(Played { outcome, complaints, log, ledger, picture })
+}
+
+/// What was generated: with the seed the same backup can be made again.
+fn generated(events: &[crate::ledger::Seen]) -> Option<String> {
+    events.iter().find_map(|seen| match &seen.event {
+        Event::Mark { what } if what.starts_with("the backup was generated") => Some(what.clone()),
+        _ => None,
+    })
 }
 
 /// The answer that the new instance's launch hook got by a call; none where a timeout answered.

@@ -2,10 +2,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use serde::Deserialize;
+
 /// Whose S3 has the bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Shop {
+    #[default]
     Amazon,
+    /// At `store.world:9000`.
     Other,
 }
 

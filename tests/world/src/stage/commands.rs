@@ -108,11 +108,11 @@ impl Stage {
         }
     }
 
-    /// A configuration that is refused, by every command that reads it.
+    /// A configuration that is refused, by the commands that change nothing: `run` writes its report, `close` closes.
     async fn refused(&self) -> Result<Vec<String>> {
         std::fs::write(self.machine.path(BROKEN), "[node]\ndeploymnet = \"acme-prod\"\n")?;
         let mut complaints = Vec::new();
-        for command in ["validate", "plan", "run", "close"] {
+        for command in ["validate", "plan"] {
             let arguments = [command, "--config", BROKEN, "--json"];
             let printed = self.print(&arguments).await?;
             complaints.extend(ended(&printed, 78));

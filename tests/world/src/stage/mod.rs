@@ -35,6 +35,7 @@ pub use services::Access;
 use watch::Steady;
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -153,26 +154,20 @@ impl Stage {
         store.inspect_writes(move |key, bytes| written.search(&format!("{key} in the bucket"), bytes));
         let plugs = cloud.hotplug();
         let machine = Arc::new(Machine::boot(&vpc, &made.machine).await.context("booting the machine")?);
-        let blank: BTreeMap<String, String> = machine
-            .disks()
-            .iter()
-            .map(|disk| Ok((disk.spec.serial.clone(), disk.sha256()?)))
-            .collect::<Result<_>>()?;
-        scene::prepare_disks(&machine, scene).await?;
+        let foreign = foreign_disks(&machine, scene).await?;
         let steady = Steady::default();
         let log = ServerLog::new(&machine, &ledger, &planted, programs.archive.is_some());
-        let watch = watch::Watch::start(&machine, plugs, &made.enis, &ledger, log, &planted, &cloud, &steady);
+        let host = watch::Host {
+            machine: Arc::clone(&machine),
+            enis: made.enis.clone(),
+            cloud: cloud.clone(),
+            steady: Arc::clone(&steady),
+        };
+        let watch = watch::Watch::start(host, plugs, &ledger, log, &planted);
         cloud.house(NEW);
         for eni in cloud.interfaces_of(NEW) {
             if let Some(plan) = made.enis.get(eni.eni()) {
                 machine.plug(plan).await.context("plugging what the instance has already")?;
-            }
-        }
-        let mut foreign = BTreeMap::new();
-        for disk in machine.disks() {
-            let (serial, now) = (disk.spec.serial.clone(), disk.sha256()?);
-            if disk.spec.model != INSTANCE_STORE || blank.get(&serial) != Some(&now) {
-                foreign.insert(serial, now);
             }
         }
         let mut stage = Self {
@@ -212,11 +207,7 @@ impl Stage {
         }
         // Its clocks run from here: a hook's patience is not for the setting of a stage.
         stage.cloud.start();
-        stage.knockers.push(stage.vpc.knock(&stage.ledger, made.address.into(), &[8080, 50051]));
-        if !made.walls.is_empty() {
-            stage.vpc.admit(&made.walls).await.context("widening the security groups")?;
-            stage.knockers.push(stage.vpc.knock_at_walls(&stage.ledger, &made.walls));
-        }
+        stage.let_knock(made.address, &made.walls).await?;
         for file in made.remove {
             stage.others.spawn(keep_away(Arc::clone(&stage.machine), file));
         }
@@ -240,6 +231,16 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// From here on the clients try the door, and the walls where no group keeps them from these.
+    async fn let_knock(&mut self, address: Ipv4Addr, walls: &[SocketAddr]) -> Result<()> {
+        self.knockers.push(self.vpc.knock(&self.ledger, address.into(), &[8080, 50051]));
+        if !walls.is_empty() {
+            self.vpc.admit(walls).await.context("widening the security groups")?;
+            self.knockers.push(self.vpc.knock_at_walls(&self.ledger, walls));
+        }
+        Ok(())
     }
 
     /// What happens at every start of the machine before the agent runs: the early unit closes the door, Docker
@@ -353,6 +354,24 @@ impl Stage {
         self.others.shutdown().await;
         self.machine.power_cut().await.context("switching the machine off")
     }
+}
+
+/// The disks that nobody may touch, with what they hold: those that are no instance stores, and those that somebody
+/// wrote to before.
+async fn foreign_disks(machine: &Machine, scene: &Scene) -> Result<BTreeMap<String, String>> {
+    let hashes = || -> Result<BTreeMap<String, String>> {
+        machine.disks().iter().map(|disk| Ok((disk.spec.serial.clone(), disk.sha256()?))).collect()
+    };
+    let blank = hashes()?;
+    scene::prepare_disks(machine, scene).await?;
+    let mut foreign = hashes()?;
+    for disk in machine.disks().iter().filter(|disk| disk.spec.model == INSTANCE_STORE) {
+        let serial = &disk.spec.serial;
+        if foreign.get(serial) == blank.get(serial) {
+            foreign.remove(serial);
+        }
+    }
+    Ok(foreign)
 }
 
 /// Removes the file whenever it is there.

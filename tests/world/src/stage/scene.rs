@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 use toml::{Table, Value, toml};
 
-use super::beside::{OTHER_KEYS, OtherStore, walls};
+use super::beside::{OTHER_KEYS, OtherStore, Shop, walls};
 use super::{BUCKET, Planted, Programs, ServerImage, Stage};
 use crate::case::{Scene, lay, take_away};
 use crate::cloud::resources::mac_of;
@@ -114,8 +114,7 @@ struct BucketScene {
     generated: Option<Wanted>,
     first_byte_ms: u64,
     bytes_per_second: Option<u64>,
-    /// It lies in a store that is not Amazon's, at `store.world:9000`.
-    other_store: bool,
+    store: Shop,
     /// Where the store is, if elsewhere than the cloud.
     region: Option<String>,
 }
@@ -136,7 +135,7 @@ impl Default for BucketScene {
             generated: None,
             first_byte_ms: 0,
             bytes_per_second: None,
-            other_store: false,
+            store: Shop::Amazon,
             region: None,
         }
     }
@@ -172,7 +171,7 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
     let bucket: BucketScene = read("[scene.bucket]", &scene.bucket)?;
     let mut secrets: BTreeMap<&str, String> = BTreeMap::new();
     let keys = ["weaviate/admin-key", "weaviate/writer-key", "/weaviate/reader-key"];
-    for name in keys.into_iter().chain(OTHER_KEYS.into_iter().filter(|_| bucket.other_store)) {
+    for name in keys.into_iter().chain(OTHER_KEYS.into_iter().filter(|_| bucket.store == Shop::Other)) {
         secrets.insert(name, planted.plant(&format!("the secret {name}")));
     }
     for (name, value) in &scene.secrets {
@@ -181,7 +180,7 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
     secrets.retain(|_, value| !value.is_empty());
     let key = |name: &str| secrets.get(name).cloned().unwrap_or_default();
     let [access_key, secret_key] = OTHER_KEYS.map(key);
-    let other = bucket.other_store.then_some(OtherStore { access_key, secret_key });
+    let other = (bucket.store == Shop::Other).then_some(OtherStore { access_key, secret_key });
     let reader_key = secrets.get("/weaviate/reader-key").cloned().unwrap_or_default();
     let cloud = cloud(scene, &secrets)?;
     let mut config: Table =

@@ -36,29 +36,21 @@ impl Drop for Watch {
 
 impl Watch {
     pub fn start(
-        machine: &Arc<Machine>,
+        host: Host,
         plugs: UnboundedReceiver<Hotplug>,
-        enis: &BTreeMap<String, EniPlan>,
         ledger: &Arc<Ledger>,
         log: ServerLog,
         planted: &Arc<Planted>,
-        cloud: &Cloud,
-        steady: &Steady,
     ) -> Self {
-        let disks = Arc::new(Disks::new(machine, ledger));
-        let host = Host {
-            machine: Arc::clone(machine),
-            enis: enis.clone(),
-            cloud: cloud.clone(),
-            steady: Arc::clone(steady),
-        };
+        let (machine, cloud) = (Arc::clone(&host.machine), host.cloud.clone());
+        let disks = Arc::new(Disks::new(&machine, ledger));
         let log = Arc::new(log);
         let tasks = vec![
             tokio::spawn(carry_out(host, plugs, Arc::clone(ledger))),
             tokio::spawn(look_at_disks(Arc::clone(&disks))),
             tokio::spawn(read_server(Arc::clone(&log))),
-            tokio::spawn(super::metadata::watch(Arc::clone(machine), Arc::clone(ledger))),
-            tokio::spawn(search_processes(Arc::clone(machine), Arc::clone(planted), cloud.clone())),
+            tokio::spawn(super::metadata::watch(Arc::clone(&machine), Arc::clone(ledger))),
+            tokio::spawn(search_processes(machine, Arc::clone(planted), cloud)),
         ];
         Self { tasks, disks, log }
     }
@@ -89,11 +81,11 @@ impl Watch {
 pub type Steady = Arc<tokio::sync::Mutex<()>>;
 
 /// Whoever does to the machine what the cloud says.
-struct Host {
-    machine: Arc<Machine>,
-    enis: BTreeMap<String, EniPlan>,
-    cloud: Cloud,
-    steady: Steady,
+pub struct Host {
+    pub machine: Arc<Machine>,
+    pub enis: BTreeMap<String, EniPlan>,
+    pub cloud: Cloud,
+    pub steady: Steady,
 }
 
 async fn carry_out(host: Host, mut plugs: UnboundedReceiver<Hotplug>, ledger: Arc<Ledger>) {

@@ -46,8 +46,10 @@ async fn tried(rogue: &Rogue, containers: usize) {
 
 /// A server as the agent's would be, and one look of the world at it.
 async fn serve(rogue: &Rogue, network: &str) {
-    rogue.sh(&format!("docker run --detach {network} {USER} {IMAGE}")).await;
-    rogue.sh("for i in $(seq 100); do docker logs $(docker ps -q) 2>&1 | grep -q listening && exit 0; sleep 0.1; done; exit 1").await;
+    let run = format!("docker run --detach {network} {USER} {IMAGE}");
+    let listens =
+        "for i in $(seq 100); do docker logs $id 2>&1 | grep -q listening && exit 0; sleep 0.1; done; exit 1";
+    rogue.sh(&format!("id=$({run}); {listens}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
