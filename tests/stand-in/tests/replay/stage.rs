@@ -28,6 +28,8 @@ const RECORDED_IDS: [&str; 9] = [
 
 /// `STAND_IN_TIME_SCALE` of every server here.
 const SCALE: f64 = 0.1;
+/// The clock runs from the answer to the order, in seconds that do not scale: the work began before it.
+const ANSWER: f64 = 0.05;
 /// The recorder looked a few times a second: a state may have begun so many seconds before it was seen.
 const BLINK: f64 = 0.35;
 /// What a busy machine may add, unscaled: half of the time to the next look.
@@ -423,7 +425,7 @@ fn in_time(recorded: &[Value], since: &[(Value, f64)], at: &str) {
         let Some((_, seen)) = seen else { panic!("{at}: {state} was not seen: {since:?}") };
         let window = |looks: f64| {
             let at_s = at_s + looks * NEXT_LOOK;
-            (at_s - BLINK) * SCALE..at_s * SCALE + BUSY
+            (at_s - BLINK) * SCALE - ANSWER..at_s * SCALE + BUSY
         };
         while at_s > 1.0 && looks < 3.0 && *seen >= window(looks).end {
             looks += 1.0;

@@ -134,11 +134,6 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "S3 User Guide, checking object integrity",
     ),
     documented(
-        "s3.region",
-        "a request that is signed for another region is 400 AuthorizationHeaderMalformed, which names both",
-        "API reference, error responses",
-    ),
-    documented(
         "s3.throttled",
         "503 SlowDown: Please reduce your request rate.",
         "API reference, error responses",
