@@ -82,7 +82,6 @@ const UNRECORDED: &[(&str, &[&str])] = &[
             "' is not a valid class name",
             "multi-tenancy is not enabled for class \"",
             "invalid activity status '",
-            " already exists",
             "create alias: class ",
             "create alias: alias name: ",
         ],
