@@ -215,3 +215,22 @@ fn keys_without_an_effect_are_named() {
     assert!(idle[0].starts_with("`backup.role_arn` has no effect yet"), "{idle:?}");
     assert!(idle[1].starts_with("`signal.asg.terminate_hook` has no effect yet"), "{idle:?}");
 }
+
+#[test]
+fn a_file_that_is_absent_or_no_toml_is_named() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("config.toml");
+    let error = super::load(&file).expect_err("nothing is there");
+    assert!(matches!(&error, ConfigError::Unreadable { path, .. } if *path == file.display().to_string()));
+    std::fs::write(&file, "[node").expect("writes");
+    let error = super::load(&file).expect_err("half a table");
+    assert!(matches!(&error, ConfigError::Syntax { path, .. } if *path == file.display().to_string()));
+    // A fragment is named by its own path.
+    std::fs::write(&file, SMALLEST).expect("writes");
+    super::load(&file).expect("the control");
+    let fragment = folder.path().join("conf.d/10.toml");
+    std::fs::create_dir(folder.path().join("conf.d")).expect("makes");
+    std::fs::write(&fragment, "= 7").expect("writes");
+    let error = super::load(&file).expect_err("no key");
+    assert!(matches!(&error, ConfigError::Syntax { path, .. } if *path == fragment.display().to_string()));
+}

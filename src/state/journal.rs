@@ -282,4 +282,15 @@ mod tests {
         std::fs::write(directory.path().join("state.json"), b"{").expect("writes");
         assert!(matches!(Journal::peek(directory.path()), Err(StateError::Corrupt { .. })));
     }
+
+    #[test]
+    fn a_place_that_cannot_be_used_is_told_by_what_was_tried() {
+        let directory = tempfile::tempdir().expect("a directory");
+        // A directory where the file belongs, which nobody can read as one.
+        std::fs::create_dir(directory.path().join("state.json")).expect("makes");
+        assert!(matches!(Journal::peek(directory.path()), Err(StateError::Unreadable { .. })));
+        let file = directory.path().join("file");
+        std::fs::write(&file, b"").expect("writes");
+        assert!(matches!(Journal::open(&file), Err(StateError::Unwritable { .. })));
+    }
 }

@@ -105,7 +105,10 @@ async fn what_cannot_be_had_is_told_apart_and_named() {
     let bytes = noise(500_000);
     let mut flipped = bytes.clone();
     flipped[123_456] ^= 1;
-    let rows: [Row; 6] = [
+    let rows: [Row; 7] = [
+        ("refused", bytes.clone(), Some(Trouble::Refuse(400, "InvalidRequest")), Class::Final, |e| {
+            matches!(e, StoreError::Refused { .. })
+        }),
         ("denied", bytes.clone(), Some(Trouble::Refuse(403, "AccessDenied")), Class::Final, |e| {
             matches!(e, StoreError::Denied { .. })
         }),

@@ -179,3 +179,13 @@ async fn only_an_inactive_tenant_is_uncounted() {
     assert!(matches!(&error, WeaviateError::Uncounted { of, .. } if of == "Article"), "{error:?}");
     assert_eq!(error.class(), Kind::Retry);
 }
+
+#[tokio::test]
+async fn an_answer_that_is_none_is_malformed() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    let app = axum::Router::new().fallback(|| async { "<html>a proxy's page</html>" });
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let error = Client::new(&base, None).meta().await.expect_err("no JSON");
+    assert!(matches!(error, WeaviateError::Malformed { .. }), "{error:?}");
+}

@@ -56,7 +56,9 @@ pub(super) async fn into_server(
                 running = done;
                 break;
             }
-            Err(error @ RestoreError::Ended { .. }) if left > 0 => {
+            // A server that started while its agent was dead has no credentials for good: it asks for them once, at
+            // its start (Weaviate 1.39.0, modules/backup-s3/client.go).
+            Err(error @ (RestoreError::Ended { .. } | RestoreError::NotAccepted { .. })) if left > 0 => {
                 running = reset(host, task, running, &error.to_string()).await?;
             }
             Err(error) => return Err(error),

@@ -169,3 +169,13 @@ fn times_of_big_files_are_put_back_and_links_are_not_followed() {
         (expected.as_second(), i64::from(expected.subsec_nanosecond()))
     );
 }
+
+#[test]
+fn a_directory_that_is_not_there_is_named() {
+    let nowhere = std::path::Path::new("/nowhere/at/all");
+    let space = super::super::stage::free(nowhere).expect_err("nothing to measure");
+    assert!(matches!(space, RestoreError::Space { .. }), "{space:?}");
+    let local = super::super::serve::put_times_back(nowhere, &[]).expect_err("nothing to set");
+    assert!(matches!(local, RestoreError::Local { .. }), "{local:?}");
+    assert!([space, local].iter().all(|error| error.to_string().contains("/nowhere/at/all")));
+}

@@ -156,7 +156,7 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         complaints.extend(lives::check_interface(stage));
     }
     if let Some(most) = case.expect.ms_after_exit {
-        complaints.extend(acts::told_late(stage, Duration::from_millis(most)).await?);
+        complaints.extend(acts::told_late(stage, Duration::from_millis(most))?);
     }
     if case.expect.bucket_report && !stage.report_is_kept() {
         complaints.push("the report does not lie in the bucket as it lies on the machine".to_owned());

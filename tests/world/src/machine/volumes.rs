@@ -67,6 +67,11 @@ impl Machine {
         self.volume_path().join("upper")
     }
 
+    /// The engine's own files, whether or not the machine runs.
+    pub fn engine_files(&self) -> PathBuf {
+        self.volume_path().join("docker")
+    }
+
     /// The disk behind a device node of the running machine.
     pub fn disk_of(&self, node: &str) -> Option<Arc<Disk>> {
         let number = std::fs::metadata(self.path(node)).ok()?.rdev();

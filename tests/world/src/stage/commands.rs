@@ -96,7 +96,7 @@ impl Stage {
             "status" => {
                 json["state"]["instance_id"] == *self.machine.spec().instance_id && json["report"] == *report
             }
-            "validate" => *json == serde_json::json!({ "valid": true, "problems": [] }),
+            "validate" => *json == serde_json::json!({ "valid": true, "problems": [], "warnings": [] }),
             "timeline" => all(json, &timed) && names(json) == names(&report["steps"]),
             "plan" => all(&json["steps"], &decided) && json["warnings"].is_array(),
             _ => false,
