@@ -14,8 +14,10 @@ mod normal;
 mod server;
 mod stage;
 mod traces;
+mod variation;
 
-use stage::{Stage, Variation};
+use stage::Stage;
+use variation::Variation;
 
 /// One session of the recorder: the buckets and directories go on from file to file.
 const MAIN_SESSION: [&str; 16] = [

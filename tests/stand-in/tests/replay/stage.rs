@@ -3,28 +3,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use rand::RngExt;
 use serde_json::{Value, json};
 
 use crate::bucket::{Bucket, SECRET};
 use crate::normal::normal;
 use crate::server::{Server, Started};
+use crate::variation::Variation;
 
 const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../recordings/weaviate-1.39.0");
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Ids of objects in the recordings; those of zeros stand for objects that are not there.
-const RECORDED_IDS: [&str; 9] = [
-    "021b74c8-d170-5db8-b6b8-707a3c6c120c",
-    "1e966ceb-a159-5cf8-b876-852ef2d4fe7a",
-    "15754941-9f84-5b66-867e-315ec9c7e441",
-    "ff249c0e-a136-4952-b3c7-ff45893717ba",
-    "e64ad50e-ba32-5b93-aef3-5ba34c07f4e5",
-    "e1cf2b66-9ea9-53f5-a638-908137f427f0",
-    "24af95cb-7a68-531a-89f4-5b5214b97261",
-    "02aee693-db82-5cf1-bd4d-86599e56a4bc",
-    "0244be51-ce38-5a35-958e-234776650775",
-];
 
 /// `STAND_IN_TIME_SCALE` of every server here.
 const SCALE: f64 = 0.1;
@@ -36,53 +23,6 @@ const BLINK: f64 = 0.35;
 const BUSY: f64 = 0.5;
 /// Seconds between two looks of the coordinator, after the first one.
 const NEXT_LOOK: f64 = 10.0;
-
-/// Other names and counts than the recorded ones, put into the recording before it is played.
-#[derive(Clone, Debug)]
-pub struct Variation {
-    names: Vec<(String, String)>,
-    pub articles: u64,
-    pub chunks: u64,
-    pub real_backups: bool,
-}
-
-impl Variation {
-    pub fn as_recorded() -> Self {
-        Self { names: Vec::new(), articles: 3000, chunks: 100, real_backups: true }
-    }
-
-    pub fn random() -> Self {
-        let mut rng = rand::rng();
-        let mut word = |first: char| format!("{first}x{:05}", rng.random_range(0..100_000_u32));
-        let mut names = Vec::new();
-        for (old, new) in [("Article", 'R'), ("Chunk", 'P'), ("Empty", 'N')] {
-            let new = word(new);
-            // In small letters a class is an index; a bare "chunk" is the name of a file as well.
-            for before in ["index ", "shard "] {
-                names.push((
-                    format!("{before}{}", old.to_lowercase()),
-                    format!("{before}{}", new.to_lowercase()),
-                ));
-            }
-            // Recording 06 asks for "Art*".
-            names.push((format!("{}*", &old[..3]), format!("{}*", &new[..3])));
-            names.push((old.to_owned(), new));
-        }
-        for (old, new) in [("alpha", 'q'), ("beta", 'w'), ("full-1", 'f'), ("incr-1", 'i'), ("st-1", 's')] {
-            names.push((old.to_owned(), word(new)));
-        }
-        // Answers are in the order of ids: the first part, which decides it, stays.
-        for id in RECORDED_IDS {
-            names.push((id.to_owned(), format!("{}{:012x}", &id[..24], rng.random_range(0..1_u64 << 48))));
-        }
-        let articles = rng.random_range(2800..4000);
-        Self { names, articles, chunks: rng.random_range(5..300), real_backups: false }
-    }
-
-    pub fn name(&self, recorded: &str) -> String {
-        self.names.iter().fold(recorded.to_owned(), |text, (old, new)| text.replace(old.as_str(), new))
-    }
-}
 
 pub struct Stage {
     pub variation: Variation,
@@ -124,7 +64,7 @@ impl Stage {
     pub async fn replay(&mut self, name: &str) {
         name[..2].clone_into(&mut self.recording);
         let text = std::fs::read_to_string(format!("{RECORDINGS}/{name}.json")).unwrap();
-        let steps: Vec<Value> = serde_json::from_str(&self.varied(&text)).unwrap();
+        let steps: Vec<Value> = serde_json::from_str(&self.variation.of(&text)).unwrap();
         // The first recordings stand on one server that 01 starts.
         for (index, step) in steps.iter().enumerate() {
             let at = format!("{name} step {index}");
@@ -135,25 +75,6 @@ impl Stage {
                 self.event(step, &at).await;
             }
         }
-    }
-
-    fn varied(&self, text: &str) -> String {
-        let counts = [
-            (3000, self.variation.articles),
-            (3050, self.variation.articles + 50),
-            (100, self.variation.chunks),
-        ];
-        // A field of descriptors that has the name of a class in it.
-        let field = format!("bigFiles{}", self.variation.name("Chunk"));
-        let mut text = self.variation.name(text).replace(&field, "bigFilesChunk");
-        for (old, new) in counts {
-            for word in ["count", "objectCount"] {
-                text = text.replace(&format!("\"{word}\": {old}\n"), &format!("\"{word}\": {new}\n"));
-                text = text.replace(&format!("\"{word}\": {old},"), &format!("\"{word}\": {new},"));
-            }
-        }
-        let sum = self.variation.articles + 2 * self.variation.chunks;
-        text.replace("\"objectCount\": 3200", &format!("\"objectCount\": {sum}"))
     }
 
     /// The stage's own directory and endpoint under the names that the recorder had.

@@ -10,6 +10,7 @@
 //! clock, because their signatures do. To add a resource: a field in [`resources::Resources`], its entry in
 //! [`spec::CloudSpec`], and, if it moves, a line in `Resources::states`.
 
+mod build;
 mod eni;
 mod instance;
 mod lifecycle;
