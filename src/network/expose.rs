@@ -146,10 +146,15 @@ pub async fn withdraw(host: &Host) -> Result<Closed, NetworkError> {
     Ok(closed)
 }
 
+/// Whether a run of this very boot opened the door. A boot that cannot be named has opened none.
+fn opened_in_this_boot(host: &Host) -> bool {
+    let opened_in = host.journal.read().opened_in;
+    opened_in.is_some() && opened_in == instance::boot_id(host).ok()
+}
+
 /// Whether an earlier run of this very boot has verified and opened, and the door is as that run left it.
 pub async fn is_open(host: &Host) -> bool {
-    let opened_in = host.journal.read().opened_in;
-    if opened_in.is_none() || opened_in != instance::boot_id(host).ok() {
+    if !opened_in_this_boot(host) {
         return false;
     }
     // The interface was not looked up yet; that run has written its address down.
@@ -348,10 +353,9 @@ pub async fn check_closed(host: &Host, address: Ipv4Addr) -> Result<Closed, Netw
 /// it is told: the next run begins behind a door of ours.
 pub async fn check_door(host: &Host, address: Ipv4Addr) -> Result<DoorState, NetworkError> {
     let found = state(host, Some(address)).await?;
-    let opened = || host.journal.read().opened_in == instance::boot_id(host).ok();
     match &found {
         DoorState::Closed => Ok(found),
-        DoorState::Open if opened() => Ok(found),
+        DoorState::Open if opened_in_this_boot(host) => Ok(found),
         DoorState::Absent | DoorState::Open | DoorState::Altered { .. } => {
             withdraw(host).await?;
             Err(NetworkError::Ajar { found })

@@ -7,7 +7,7 @@ use aws_sdk_ec2::types::Filter;
 
 use super::eni::{LocatedEni, Sight};
 use super::{EniSelector, NetworkError, Publish, Settings};
-use crate::aws::{CallError, failed};
+use crate::aws::{CallError, Kind, failed};
 use crate::config::Cidr;
 use crate::explain::{Class, Explain as _};
 use crate::host::Host;
@@ -237,9 +237,15 @@ fn choose(own: &Own<'_>, found: Vec<Sight>) -> Result<Sight, NetworkError> {
     Ok(sight)
 }
 
-/// Whether a look that failed may be repeated.
+/// Whether a look that failed may be repeated by this run.
+///
+/// Not with credentials that were revoked, which EC2 calls expired: the SDK keeps those that it has until they end by
+/// themselves, so it is the next run that gets others.
 pub(super) fn may_pass(error: &NetworkError) -> bool {
-    error.class() == Class::Retry
+    match error {
+        NetworkError::Call(call) if matches!(call.kind, Kind::Credentials | Kind::Clock) => false,
+        error => error.class() == Class::Retry,
+    }
 }
 
 #[cfg(test)]

@@ -17,14 +17,21 @@ pub(super) struct Calls<'a> {
 
 impl Calls<'_> {
     /// Looks at the interface, and at its owner if that is somebody else. `dead` was seen dead `looks` times.
-    pub(super) async fn look(&self, dead: Option<&str>, looks: u32) -> Result<Facts, NetworkError> {
+    /// `ending` was seen so a moment ago, which is not asked again: nothing is done to it on that answer.
+    pub(super) async fn look(
+        &self,
+        dead: Option<&str>,
+        looks: u32,
+        ending: Option<(&str, OwnerState)>,
+    ) -> Result<Facts, NetworkError> {
         let id = EniSelector::Id(self.eni.id().to_owned());
         let Some(sight) = describe(self.ec2, &id).await?.into_iter().next() else {
             return Err(NetworkError::EniNotFound { selector: id.to_string() });
         };
         let holder = sight.attachment.as_ref().and_then(|held| held.instance.as_deref());
-        let owner = match holder {
-            Some(other) if other != self.me => self.state_of(other).await?,
+        let owner = match (holder, ending) {
+            (Some(other), Some((known, state))) if known == other => state,
+            (Some(other), _) if other != self.me => self.state_of(other).await?,
             _ => OwnerState::Unknown,
         };
         let dead_before = if dead.is_none() || dead == holder { looks } else { 0 };
@@ -64,9 +71,12 @@ impl Calls<'_> {
         })
     }
 
-    /// Attaches at the first free device index.
-    pub(super) async fn attach(&self) -> Result<(), NetworkError> {
-        let index = self.free_index().await?;
+    /// Attaches at the first free device index, `known` where it was asked for before.
+    pub(super) async fn attach(&self, known: Option<i32>) -> Result<(), NetworkError> {
+        let index = match known {
+            Some(index) => index,
+            None => self.free_index().await?,
+        };
         let call = self
             .ec2
             .attach_network_interface()
@@ -79,7 +89,7 @@ impl Calls<'_> {
         }
     }
 
-    async fn free_index(&self) -> Result<i32, NetworkError> {
+    pub(super) async fn free_index(&self) -> Result<i32, NetworkError> {
         let answer = self.ec2.describe_instances().instance_ids(self.me).send().await;
         let answer = match answer {
             Ok(answer) => answer,

@@ -42,6 +42,9 @@ struct Patience {
     unseen: Duration,
 }
 
+/// How old the answer that an owner is ending may be: it ends by being released, which the interface itself shows.
+const OWNER: Duration = Duration::from_secs(1);
+
 /// The security groups are looked at beside the claim, which takes longer: one call. What is not known by then is
 /// not worth a wait.
 const AUDIT: Duration = Duration::from_secs(3);
@@ -86,7 +89,7 @@ pub async fn plan(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result<
     let ec2 = &host.aws(identity.region()).await.ec2;
     let calls = Calls { ec2, me: identity.instance_id(), eni };
     // The command shows what will be done once the state is confirmed.
-    Ok(decide(&calls.look(None, 1).await?))
+    Ok(decide(&calls.look(None, 1, None).await?))
 }
 
 struct Machine<'a> {
@@ -104,6 +107,10 @@ struct Progress {
     attaching: Option<Instant>,
     /// Who was seen dead, and how often in a row.
     dead: Option<(String, u32)>,
+    /// Who was seen ending, and when it was asked.
+    ending: Option<(String, OwnerState, Instant)>,
+    /// The device index for the next attachment, looked up while there is time; each is tried once.
+    index: Option<i32>,
     /// Whether it was this run that attached.
     attached: bool,
     protected: u32,
@@ -111,18 +118,46 @@ struct Progress {
     unseen: Option<Instant>,
 }
 
+impl Progress {
+    fn begin() -> Self {
+        Self {
+            started: Instant::now(),
+            attaching: None,
+            dead: None,
+            ending: None,
+            index: None,
+            attached: false,
+            protected: 0,
+            unseen: None,
+        }
+    }
+
+    /// Whose end was seen so short a time ago that asking again tells nothing.
+    fn ending(&self) -> Option<(&str, OwnerState)> {
+        let (owner, state, asked) = self.ending.as_ref()?;
+        (asked.elapsed() < OWNER).then_some((owner.as_str(), *state))
+    }
+
+    /// Remembers an owner whose end was seen.
+    fn note(&mut self, owner: &str, state: OwnerState) {
+        if self.ending().is_none() {
+            let ends = matches!(state, OwnerState::Stopping | OwnerState::ShuttingDown);
+            self.ending = ends.then(|| (owner.to_owned(), state, Instant::now()));
+        }
+    }
+}
+
 impl Machine<'_> {
     /// Until it is attached here and stays when this instance ends; whether it was so before.
     async fn run(&self) -> Result<(String, bool), NetworkError> {
         let calls = Calls { ec2: self.ec2, me: self.me, eni: self.eni };
-        let started = Instant::now();
-        let mut progress =
-            Progress { started, attaching: None, dead: None, attached: false, protected: 0, unseen: None };
+        let mut progress = Progress::begin();
+        let started = progress.started;
         loop {
             let dead = progress.dead.clone();
             let (owner, looks) =
                 dead.as_ref().map_or((None, 0), |(owner, looks)| (Some(owner.as_str()), *looks));
-            let plan = match calls.look(owner, looks).await {
+            let plan = match calls.look(owner, looks, progress.ending()).await {
                 Ok(facts) => {
                     progress.unseen = None;
                     decide(&facts)
@@ -176,15 +211,18 @@ impl Machine<'_> {
                 }
                 progress.attached = true;
                 if plan == Plan::Attach {
-                    self.or_later(calls.attach().await, progress)?;
+                    self.or_later(calls.attach(progress.index.take()).await, progress)?;
                 }
             }
             Plan::AwaitReleased { owner } => {
                 let owner = owner.unwrap_or_else(|| "nobody that EC2 names".to_owned());
                 self.still_patient(progress, &owner, "detaching")?;
+                foresee(calls, progress).await;
             }
             Plan::AwaitOwner { owner, state } => {
                 self.still_patient(progress, &owner, &state.to_string())?;
+                progress.note(&owner, state);
+                foresee(calls, progress).await;
             }
             Plan::Confirm { owner, .. } => {
                 let looks = died.filter(|(before, _)| *before == owner).map_or(0, |(_, looks)| looks);
@@ -223,8 +261,17 @@ impl Machine<'_> {
     }
 }
 
+/// Looks up the device index while the interface is awaited anyway: one call less between its release and ours.
+async fn foresee(calls: &Calls<'_>, progress: &mut Progress) {
+    if progress.index.is_none() {
+        // What cannot be known now is asked for again when it is needed.
+        progress.index = calls.free_index().await.ok();
+    }
+}
+
 /// How long until the next look. Reading calls have a budget of 20 a second per account and region
-/// (EC2 developer guide, ec2-api-throttling): a release that is near is watched closely, for a while.
+/// (EC2 developer guide, ec2-api-throttling): a release that is near is watched closely, with some seven of them, for a
+/// while.
 fn pace(plan: &Plan, waited: Duration) -> Duration {
     let near = matches!(
         plan,
@@ -239,7 +286,7 @@ fn pace(plan: &Plan, waited: Duration) -> Duration {
             }
     );
     match (near, waited.as_secs()) {
-        (true, 0..=60) => Duration::from_millis(200),
+        (true, 0..=60) => Duration::from_millis(100),
         (true, 61..=300) | (false, 0..=60) => Duration::from_secs(1),
         _ => Duration::from_secs(5),
     }
