@@ -48,6 +48,12 @@ pub fn host(globals: &Globals, settings: Settings) -> Result<Host, Exit> {
 fn made(settings: Settings, roots: Roots, journal: Journal) -> Host {
     let status = Status::default();
     settings.idle().into_iter().for_each(|key| status.warn(key));
+    if let Some(aside) = journal.set_aside() {
+        status.warn(format!(
+            "the journal could not be understood and lies in {} now; what the volume itself says decides",
+            aside.display()
+        ));
+    }
     Host::new(settings, roots, Arc::new(journal), status)
 }
 

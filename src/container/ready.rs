@@ -20,7 +20,7 @@ pub async fn wait(
     id: &str,
     base_url: &str,
     secrets: &Secrets,
-) -> Result<(), ContainerError> {
+) -> Result<Alive, ContainerError> {
     let deadline = host.settings.weaviate.start_deadline;
     let end = Instant::now() + deadline;
     let web = reqwest::Client::builder()
@@ -30,10 +30,10 @@ pub async fn wait(
         .map_err(|error| ContainerError::Refused { message: error.to_string() })?;
     let url = format!("{base_url}/v1/.well-known/ready");
     loop {
-        check_alive(host, engine, id, secrets).await?;
+        let alive = check_alive(host, engine, id, secrets).await?;
         let answer = web.get(&url).send().await;
         let status = match &answer {
-            Ok(answer) if answer.status().is_success() => return Ok(()),
+            Ok(answer) if answer.status().is_success() => return Ok(alive),
             Ok(answer) => format!("waits until the server is ready ({})", answer.status().as_u16()),
             Err(error) if error.is_timeout() => "waits until the server answers (timeout)".to_owned(),
             Err(_) => "waits until the server listens".to_owned(),
@@ -52,21 +52,29 @@ pub async fn wait(
 /// How long Docker may take to notice that the process has ended: it hears of it from containerd.
 const NOTICE: Duration = Duration::from_secs(3);
 
-/// For a process that looks gone: the error of its end as soon as Docker knows of it, or its id if it lives on.
+/// For a process that looks gone: the error of its end as soon as Docker knows of it, or that process if it lives on.
 pub async fn await_end(
     host: &Host,
     engine: &Docker,
     id: &str,
     secrets: &Secrets,
-) -> Result<i64, ContainerError> {
+) -> Result<Alive, ContainerError> {
     let end = Instant::now() + NOTICE;
     loop {
-        let pid = check_alive(host, engine, id, secrets).await?;
+        let alive = check_alive(host, engine, id, secrets).await?;
         if Instant::now() >= end {
-            return Ok(pid);
+            return Ok(alive);
         }
         tokio::time::sleep(PAUSE).await;
     }
+}
+
+/// A process of the server, as Docker has it.
+#[derive(Debug)]
+pub struct Alive {
+    pub pid: i64,
+    /// `State.StartedAt`, as Docker writes it.
+    pub started: String,
 }
 
 /// A server that has ended says why in its last lines.
@@ -75,13 +83,15 @@ pub async fn check_alive(
     engine: &Docker,
     id: &str,
     secrets: &Secrets,
-) -> Result<i64, ContainerError> {
+) -> Result<Alive, ContainerError> {
     let found =
         docker::call("look at the container", engine.inspect_container(id, None::<InspectContainerOptions>))
             .await?;
     let state = found.state.unwrap_or_default();
     match (state.running, state.pid) {
-        (Some(true), Some(pid)) if pid > 0 => Ok(pid),
+        (Some(true), Some(pid)) if pid > 0 => {
+            Ok(Alive { pid, started: state.started_at.unwrap_or_default() })
+        }
         _ => Err(ContainerError::Exited {
             code: state.exit_code.unwrap_or(-1),
             oom: state.oom_killed.unwrap_or(false),

@@ -8,7 +8,7 @@ use bollard::query_parameters::{
 };
 
 use super::{ContainerError, GRPC_PORT, Image, REST_PORT, ServerPlan, docker, logs, start};
-use crate::disk::DataVolume;
+use crate::disk::{DataVolume, DiskError, Record, ServerProcess};
 use crate::host::Host;
 use crate::secrets::Secrets;
 
@@ -28,7 +28,7 @@ pub const STOP_SECONDS: i32 = 120;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Running {
-    id: String,
+    process: ServerProcess,
     pid: i64,
     /// It ran already, as it would have been made.
     adopted: bool,
@@ -48,11 +48,21 @@ pub struct Parts {
 }
 
 impl Running {
-    pub(super) const fn new(id: String, pid: i64, adopted: bool, inside: Ipv4Addr, parts: Parts) -> Self {
-        Self { id, pid, adopted, inside, parts }
+    pub(super) const fn new(
+        process: ServerProcess,
+        pid: i64,
+        adopted: bool,
+        inside: Ipv4Addr,
+        parts: Parts,
+    ) -> Self {
+        Self { process, pid, adopted, inside, parts }
     }
     pub fn container_id(&self) -> &str {
-        &self.id
+        &self.process.container
+    }
+    /// This life of the server.
+    pub const fn process(&self) -> &ServerProcess {
+        &self.process
     }
     pub const fn pid(&self) -> i64 {
         self.pid
@@ -132,6 +142,35 @@ pub(super) async fn stop_container(engine: &Docker, id: &str) -> Result<(), Cont
         Err(error) if matches!(docker::status(&error), Some((304, _))) => Ok(()),
         other => docker::absent(other).map(drop),
     }
+}
+
+/// Ends a container of ours that another one is to follow, and notes on the volume when the server that was shown
+/// to clients ended in order: its data is as it left it.
+pub(super) async fn retire(engine: &Docker, id: &str, volume: &DataVolume) -> Result<(), ContainerError> {
+    stop_container(engine, id).await?;
+    let looked =
+        docker::call("look at the container", engine.inspect_container(id, None::<InspectContainerOptions>));
+    if let Some(found) = docker::absent(looked.await)? {
+        let state = found.state.unwrap_or_default();
+        let process =
+            ServerProcess { container: id.to_owned(), started: state.started_at.unwrap_or_default() };
+        if state.exit_code == Some(0)
+            && let Err(error) = note_end(volume, &process)
+        {
+            // Then the data is compared as after any other stop, and what differs is said.
+            tracing::warn!(%error, "the server's end is not noted");
+        }
+    }
+    remove(engine, id).await
+}
+
+fn note_end(volume: &DataVolume, ended: &ServerProcess) -> Result<(), DiskError> {
+    let record = volume.reread()?;
+    if record.served.as_ref() != Some(ended) {
+        return Ok(());
+    }
+    let synced = volume.sync()?;
+    volume.write_of_data(&Record { served: None, ended_in_order: true, ..record }, &synced)
 }
 
 /// Stops and removes it. Its data lies in mounts of ours; a volume that the image declares goes with it.

@@ -15,7 +15,7 @@ use super::decide::{Life, Plan, Seen, decide};
 use super::running::{self, Parts, STOP_SECONDS};
 use super::spec::{self, Published, Specification};
 use super::{ContainerError, Image, NAME, Running, ServerPlan, bridge, docker, proof, ready};
-use crate::disk::DataVolume;
+use crate::disk::{DataVolume, ServerProcess};
 use crate::host::Host;
 use crate::network::{self, NetworkError, PlacedAddress};
 use crate::secrets::Secrets;
@@ -74,9 +74,9 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
     if let Published::Bridge { .. } = specification.publish {
         bridge::ensure(host, &engine).await?;
     }
-    let (id, adopted) = settle(host, &engine, &specification).await?;
+    let (id, adopted) = settle(host, &engine, &specification, &parts.volume).await?;
     host.status.say("start", "waits for the server's process");
-    let pid = ready::check_alive(host, &engine, &id, &parts.secrets).await?;
+    let pid = ready::check_alive(host, &engine, &id, &parts.secrets).await?.pid;
     prove(&engine, host, &id, pid, &parts).await?;
     let inside = match specification.publish {
         Published::Bridge { .. } => match inside(&engine, &id).await {
@@ -90,10 +90,10 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
         Published::Host { address } => address,
     };
     let base_url = format!("http://{inside}:{}", super::REST_PORT);
-    ready::wait(host, &engine, &id, &base_url, &parts.secrets).await?;
+    let started = ready::wait(host, &engine, &id, &base_url, &parts.secrets).await?.started;
     host.status.done("start");
     tracing::info!(step = "start", container = id, pid, adopted, %inside, "the server is ready");
-    Ok(Running::new(id, pid, adopted, inside, parts))
+    Ok(Running::new(ServerProcess { container: id, started }, pid, adopted, inside, parts))
 }
 
 /// The container's own address on the bridge.
@@ -119,6 +119,7 @@ async fn settle(
     host: &Host,
     engine: &Docker,
     specification: &Specification,
+    volume: &DataVolume,
 ) -> Result<(String, bool), ContainerError> {
     let hash = specification.hash();
     let mut last = String::new();
@@ -131,7 +132,7 @@ async fn settle(
             Plan::RefuseNotOurs => return Err(ContainerError::NotOurs { name: NAME.to_owned() }),
             Plan::Replace { id, .. } => {
                 close(host).await?;
-                running::remove(engine, &id).await?;
+                running::retire(engine, &id, volume).await?;
             }
             Plan::Create => match create(engine, specification, &hash).await {
                 // Somebody was faster, or a removal has not ended: look again.
@@ -158,21 +159,21 @@ async fn close(host: &Host) -> Result<(), ContainerError> {
     }
 }
 
-/// What is under our name: for the command `plan`. Its specification is only known once its parts are.
+/// What becomes of the container under our name: for the command `plan`. The specification is only known once its
+/// parts are, so it is decided as if it were the one that the container was made from.
 pub async fn plan(host: &Host) -> Result<String, ContainerError> {
-    Ok(match see(&docker::connect(host).await?).await? {
-        Seen::Absent => Plan::Create.to_string(),
-        Seen::Here { hash: None, .. } => return Err(ContainerError::NotOurs { name: NAME.to_owned() }),
-        Seen::Here { hash: Some(_), state: Life::Running, .. } => {
-            "goes on with the container that runs, if its specification is the same".to_owned()
+    let seen = see(&docker::connect(host).await?).await?;
+    let as_made = match &seen {
+        Seen::Here { hash: Some(hash), .. } => hash.as_str(),
+        Seen::Here { hash: None, .. } | Seen::Absent => "",
+    };
+    match decide(&seen, as_made) {
+        Plan::RefuseNotOurs => Err(ContainerError::NotOurs { name: NAME.to_owned() }),
+        plan @ (Plan::Adopt { .. } | Plan::Start { .. }) => {
+            Ok(format!("{plan}, if its specification is the same"))
         }
-        Seen::Here { hash: Some(_), state: Life::Stopped, .. } => {
-            "starts the container that is there, if its specification is the same".to_owned()
-        }
-        Seen::Here { hash: Some(_), state: Life::Odd, .. } => {
-            "replaces the container: it neither runs nor can be started".to_owned()
-        }
-    })
+        plan @ (Plan::Create | Plan::Replace { .. }) => Ok(plan.to_string()),
+    }
 }
 
 /// Ends the container if it is ours, whatever its specification. Whether there was one.
@@ -262,7 +263,7 @@ async fn prove(
     match proof {
         // The process may have ended since: then its last lines are the better answer.
         Err(ContainerError::Proc { .. }) => {
-            let pid = ready::await_end(host, engine, id, &parts.secrets).await?;
+            let pid = ready::await_end(host, engine, id, &parts.secrets).await?.pid;
             proof::prove(&host.roots.proc, pid, &parts.volume)
         }
         Err(error @ ContainerError::NoProof { .. }) => {

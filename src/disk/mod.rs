@@ -32,9 +32,9 @@ mod volume;
 pub use decide::{Content, Facts, Mountpoint, Peek, Plan, decide};
 pub use discover::Disk;
 pub use error::DiskError;
-pub use record::{FILE as RECORD, Record, Restored, TenantRecord};
+pub use record::{FILE as RECORD, Record, Restored, ServerProcess, TenantRecord};
 pub use settings::Settings;
-pub use volume::{DataVolume, PROOF, empty_data};
+pub use volume::{DataVolume, PROOF, Synced, empty_data};
 
 use crate::host::Host;
 use crate::instance::Identity;

@@ -27,6 +27,20 @@ pub struct Record {
     /// Counts at the last clean stop: `None` when the server was not stopped cleanly, or never.
     #[serde(default)]
     pub clean_stop: Option<BTreeMap<String, BTreeMap<String, TenantRecord>>>,
+    /// The server's process for which the door was opened last: while it runs on, nothing has interrupted it.
+    #[serde(default)]
+    pub served: Option<ServerProcess>,
+    /// That process was ended in order by this program, which made another container; nothing was counted.
+    #[serde(default)]
+    pub ended_in_order: bool,
+}
+
+/// One life of the server, as Docker tells them apart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerProcess {
+    pub container: String,
+    /// `State.StartedAt`: the same container may be started again.
+    pub started: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

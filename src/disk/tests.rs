@@ -61,6 +61,8 @@ pub(crate) fn record(uuid: &str, serial: &str) -> Record {
         nonce: "0123".into(),
         restored: None,
         clean_stop: None,
+        served: None,
+        ended_in_order: false,
     }
 }
 

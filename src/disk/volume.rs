@@ -32,6 +32,20 @@ pub struct DataVolume {
     owner: (u32, u32),
 }
 
+/// Evidence: whatever lay on the volume when this was made is on its disk.
+///
+/// Nobody else can make one; who has one can hand it on.
+/// ```compile_fail,E0423
+/// # use weaviate_provisioner::disk::Synced;
+/// fn forge() -> Synced { Synced(()) }
+/// ```
+/// ```
+/// # use weaviate_provisioner::disk::Synced;
+/// fn hand_on(evidence: Synced) -> Synced { evidence }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Synced(());
+
 impl DataVolume {
     /// Makes the directories, and the proof inside `data/`, that are not there.
     pub(super) fn new(host: &Host, disk: &Disk, uuid: &str, record: &Record) -> Result<Self, DiskError> {
@@ -124,16 +138,28 @@ impl DataVolume {
         }
     }
 
-    /// Makes `record` durable, and before it everything that it speaks of: one that outlived its data in a power
-    /// cut would call an empty server verified. It must be this volume's.
+    /// Makes `record` durable, which must be this volume's. What it says of data must have been there before: new
+    /// words about data go by [`Self::write_of_data`].
     pub fn write_record(&self, record: &Record) -> Result<(), DiskError> {
         if record.uuid != self.record.uuid || record.nonce != self.record.nonce || !self.is_mounted() {
             return Err(DiskError::Changed { mount: self.mount.clone() });
         }
-        if record.restored.is_some() {
-            sync(&self.mount)?;
-        }
         write(&self.mount, record)
+    }
+
+    /// The same for a record that says something new of the data, which is durable before: one that outlived it in a
+    /// power cut would call an empty server verified.
+    pub fn write_of_data(&self, record: &Record, _: &Synced) -> Result<(), DiskError> {
+        self.write_record(record)
+    }
+
+    /// Makes all of the volume durable: what the server has written stands in files that nobody else has open
+    /// (syncfs(2)). As long as the disk needs for what it has not written yet.
+    pub fn sync(&self) -> Result<Synced, DiskError> {
+        let unsynced = |source| DiskError::Volume { path: self.mount.clone(), operation: "synced", source };
+        let directory = std::fs::File::open(&self.mount).map_err(unsynced)?;
+        nix::unistd::syncfs(&directory).map_err(|errno| unsynced(errno.into()))?;
+        Ok(Synced(()))
     }
 
     /// Whether the mount is still there: without it the same path is the bare root disk.
@@ -182,13 +208,6 @@ fn write(mount: &Path, record: &Record) -> Result<(), DiskError> {
     replace(&path, &text, 0o600).map_err(unwritable)
 }
 
-/// The whole file system: what the server has written stands in files that nobody else has open (syncfs(2)).
-fn sync(mount: &Path) -> Result<(), DiskError> {
-    let unsynced = |source| DiskError::Volume { path: mount.to_owned(), operation: "synced", source };
-    let directory = std::fs::File::open(mount).map_err(unsynced)?;
-    nix::unistd::syncfs(&directory).map_err(|errno| unsynced(errno.into()))
-}
-
 /// Whether `data/` is absent or holds nothing but the proof.
 pub(super) fn data_is_empty(mount: &Path) -> std::io::Result<bool> {
     match std::fs::read_dir(mount.join("data")) {
@@ -219,6 +238,8 @@ pub(super) fn complete(host: &Host, me: &Identity, disk: &Disk, uuid: &str) -> R
         nonce: format!("{:032x}", rand::random::<u128>()),
         restored: None,
         clean_stop: None,
+        served: None,
+        ended_in_order: false,
     };
     act::name(host, disk)?;
     write(mount, &record)
@@ -228,8 +249,10 @@ pub(super) fn complete(host: &Host, me: &Identity, disk: &Disk, uuid: &str) -> R
 ///
 /// The server could write here, so its links are removed and never followed.
 pub async fn empty_data(host: &Host, volume: &DataVolume) -> Result<(), DiskError> {
-    let mut record = volume.reread()?;
-    if record.restored.take().is_some() || record.clean_stop.take().is_some() {
+    let before = volume.reread()?;
+    let record =
+        Record { restored: None, clean_stop: None, served: None, ended_in_order: false, ..before.clone() };
+    if record != before {
         volume.write_record(&record)?;
     }
     if !volume.is_mounted() {

@@ -101,6 +101,8 @@ async fn take(
     let mut record = before.clone();
     // From here on clients may write: the counts of the last clean stop are history.
     record.clean_stop = None;
+    record.served = Some(fresh.running().process().clone());
+    record.ended_in_order = false;
     if fresh.is_kept()
         && let Held::Pointer(pointer) = fresh.held()
         && let Some(restored) = &mut record.restored
@@ -122,18 +124,20 @@ async fn take(
         nonce: claim.nonce.clone(),
         mode: fresh.mode().to_owned(),
         bytes: fresh.manifest().bytes(),
-        collections: to_record(fresh),
+        collections: crate::restore::to_record(&fresh.seen().collections),
         verified: true,
         taken: false,
     };
     record.restored = Some(restored.clone());
-    volume.write_record(&record).map_err(|e| unwritten(next.generation, e))?;
+    let unwritten = |error| unwritten(next.generation, error);
+    let synced = fresh.synced().map_err(unwritten)?;
+    volume.write_of_data(&record, &synced).map_err(unwritten)?;
     host.status.say("take over", format!("takes generation {}", next.generation));
     let claimed = publish(fresh.store(), &key, fresh.held(), &next, &claim, DEADLINE).await?;
     tracing::info!(step = "take over", claimed.generation, "owner");
     restored.taken = true;
     record.restored = Some(restored.clone());
-    volume.write_record(&record).map_err(|e| unwritten(next.generation, e))?;
+    volume.write_of_data(&record, &synced).map_err(unwritten)?;
     Ok((restored, claimed.etag, false))
 }
 
@@ -166,12 +170,4 @@ fn next(host: &Host, fresh: &Fresh, claim: &Claim) -> Manifest {
         next.aliases = fresh.seen().aliases.iter().map(super::Alias::from).collect();
     }
     next
-}
-
-fn to_record(
-    fresh: &Fresh,
-) -> std::collections::BTreeMap<String, std::collections::BTreeMap<String, disk::TenantRecord>> {
-    let tenant = |t: &super::Tenant| disk::TenantRecord { objects: t.objects, status: t.status.clone() };
-    let tenants = |c: &super::Collection| c.tenants.iter().map(|(n, t)| (n.clone(), tenant(t))).collect();
-    fresh.seen().collections.iter().map(|(name, c)| (name.clone(), tenants(c))).collect()
 }

@@ -200,8 +200,10 @@ async fn taking_over_survives_lost_answers_and_conflicts() {
         let fake = FakeS3::start().await;
         fake.put(KEY, bytes.clone());
         if let Some(trouble) = &trouble {
-            // The second PUT is the final key's; the first is the `.tmp`.
-            fake.trouble(Method::PUT, ".manifest.json.tmp", Trouble::Meanwhile("x".into(), vec![]));
+            // The third PUT is the final key's; the first two are of the `.tmp`, which shows that conditions count.
+            for _ in 0..2 {
+                fake.trouble(Method::PUT, ".manifest.json.tmp", Trouble::Meanwhile("x".into(), vec![]));
+            }
             fake.trouble(Method::PUT, "manifest.json", trouble.clone());
         }
         let held = Held::Pointer(Box::new(pointer(full_1())));
@@ -209,8 +211,37 @@ async fn taking_over_survives_lost_answers_and_conflicts() {
         assert_eq!(claimed.generation, 5, "{trouble:?}");
         assert_eq!(claimed.etag, etag(&fake.get(KEY).expect("there")), "{trouble:?}");
         assert_eq!(in_the_bucket(&fake)["owner"], "i-new", "{trouble:?}");
+        let own = format!("PUT {KEY}");
+        let tried = fake.calls().iter().filter(|call| **call == own).count();
+        let wanted = if matches!(trouble, Some(Trouble::Refuse(..))) { 2 } else { 1 };
+        assert_eq!(tried, wanted, "{trouble:?}: the trouble is the final key's");
         assert!(fake.calls().iter().position(|c| c.contains(".json.tmp")) < Some(2), "{:?}", fake.calls());
     }
+}
+
+#[tokio::test]
+async fn what_is_not_stored_as_it_was_sent_is_not_published() {
+    let fake = FakeS3::start().await;
+    let temporary = format!("{KEY}.tmp");
+    fake.trouble(Method::GET, &temporary, Trouble::Meanwhile(temporary.clone(), b"another's".to_vec()));
+    let error = take(&fake, &Held::Nothing).await.expect_err("it reads back otherwise");
+    assert!(matches!(&error, ManifestError::ReadBack { key, .. } if *key == temporary), "{error:?}");
+    assert_eq!((error.class(), fake.get(KEY)), (Class::Retry, None));
+    take(&fake, &Held::Nothing).await.expect("the control");
+}
+
+#[tokio::test]
+async fn a_store_that_always_has_a_conflict_is_given_up_at_the_deadline() {
+    let fake = FakeS3::start().await;
+    let store = fake.store("prod");
+    let publish = async |deadline| {
+        fake.trouble(Method::PUT, KEY, Trouble::Refuse(409, "ConditionalRequestConflict"));
+        publish(&store, KEY, &Held::Nothing, &ours(full_1()), &claim(), deadline).await
+    };
+    let error = publish(Duration::ZERO).await.expect_err("no second try");
+    assert!(matches!(&error, ManifestError::Deadline { key, .. } if key == KEY), "{error:?}");
+    assert_eq!((error.class(), fake.get(KEY)), (Class::Retry, None));
+    publish(SOON).await.expect("the control: the second try takes it");
 }
 
 #[tokio::test]

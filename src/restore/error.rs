@@ -78,14 +78,16 @@ pub enum RestoreError {
     Forgotten { backup: String },
     #[error("the restore of {backup} shows no progress since {} s in state {state}", quiet.as_secs())]
     Stalled { backup: String, state: State, quiet: std::time::Duration },
-    #[error("the server's data directory is not empty, and stays so after it was emptied: {what}")]
-    NotEmpty { what: String },
+    #[error("the server's counts still change {} s after its last client was shut out", within.as_secs())]
+    Unsettled { within: std::time::Duration },
     #[error("the local file {path} cannot be used")]
     Local { path: String, source: std::io::Error },
 
     // Verifying.
     #[error("the data is not what {reference} says: {}{}", first(.differences), more(.differences))]
     Differs { reference: String, differences: Vec<String> },
+    #[error("the data in {data} is not what {reference} says: {}{}", first(.differences), more(.differences))]
+    KeptDiffers { data: String, reference: String, differences: Vec<String> },
     #[error("the server answers {status} without a key, not 401")]
     Open { status: u16 },
     #[error("the reader's key can write: the server answers {status}, not 403")]
@@ -121,7 +123,7 @@ impl Explain for RestoreError {
             | Self::NotAccepted { again: true, .. }
             | Self::Forgotten { .. }
             | Self::Stalled { .. }
-            | Self::NotEmpty { .. }
+            | Self::Unsettled { .. }
             | Self::Local { .. } => Class::Retry,
             Self::EmptyNotAllowed { .. }
             | Self::Initialized { .. }
@@ -136,6 +138,7 @@ impl Explain for RestoreError {
             | Self::NotAccepted { again: false, .. }
             | Self::Ended { .. }
             | Self::Differs { .. }
+            | Self::KeptDiffers { .. }
             | Self::Open { .. }
             | Self::ReaderWrites { .. }
             | Self::UnknownKey { .. }
@@ -202,11 +205,19 @@ impl Explain for RestoreError {
             Self::Stalled { .. } => {
                 "See the server's log and the disk: `docker logs weaviate`, `iostat`.".to_owned()
             }
-            Self::NotEmpty { .. } => "See who else writes into the data directory.".to_owned(),
+            Self::Unsettled { .. } => {
+                "The data is kept; the next boot says what differs from the count after the restore.".to_owned()
+            }
             Self::Local { path, .. } => format!("Check {path} and the file system that holds it."),
             Self::Differs { .. } => {
-                "The backup cannot be trusted; use an older one. Nothing was shown to any client.".to_owned()
+                "The backup cannot be trusted; use an older one: name it in the manifest, or remove the manifest's \
+                 newer copy."
+                    .to_owned()
             }
+            Self::KeptDiffers { data, .. } => format!(
+                "See who changed it meanwhile. Nothing was removed: copy {data} away before this instance ends; \
+                 another instance restores the latest backup."
+            ),
             Self::Open { .. } => "Remove what opens it from `weaviate.env`; anonymous access has a name: \
                                   `weaviate.anonymous = true`."
                 .to_owned(),
@@ -220,10 +231,37 @@ impl Explain for RestoreError {
 
     fn details(&self) -> Vec<String> {
         match self {
-            Self::Differs { differences, .. } => differences.iter().take(100).cloned().collect(),
+            Self::Differs { differences, .. } | Self::KeptDiffers { differences, .. } => {
+                differences.iter().take(100).cloned().collect()
+            }
             Self::Ended { log, .. } => log.clone(),
             Self::Container(error) => error.details(),
-            _ => Vec::new(),
+            Self::Store(error) => error.details(),
+            Self::Manifest(error) => error.details(),
+            Self::Network(error) => error.details(),
+            Self::Server(error) => error.details(),
+            Self::Disk(error) => error.details(),
+            Self::Secrets(error) => error.details(),
+            Self::EmptyNotAllowed { .. }
+            | Self::Initialized { .. }
+            | Self::Unverified { .. }
+            | Self::NoneUsable { .. }
+            | Self::Descriptor { .. }
+            | Self::OtherNode { .. }
+            | Self::NewerServer { .. }
+            | Self::NoSpace { .. }
+            | Self::Space { .. }
+            | Self::Changed { .. }
+            | Self::ManifestGone { .. }
+            | Self::NotAccepted { .. }
+            | Self::Forgotten { .. }
+            | Self::Stalled { .. }
+            | Self::Local { .. }
+            | Self::Unsettled { .. }
+            | Self::Open { .. }
+            | Self::ReaderWrites { .. }
+            | Self::UnknownKey { .. }
+            | Self::NoModule { .. } => Vec::new(),
         }
     }
 }

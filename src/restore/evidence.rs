@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::container::Running;
-use crate::disk::DataVolume;
+use crate::disk::{DataVolume, DiskError, Synced};
 use crate::manifest::{Held, Manifest};
 use crate::network::AttachedEni;
 use crate::store::Store;
@@ -118,7 +118,7 @@ impl Restored {
     }
 }
 
-/// Evidence: the data was counted and is what the manifest says, and only who may sees it.
+/// Evidence: the data was counted and is what the manifest says, is on the disk, and only who may sees it.
 ///
 /// Nobody else can make one; who has one can hand it on.
 /// ```compile_fail,E0451
@@ -134,6 +134,8 @@ pub struct Verified {
     pub(super) task: Task,
     pub(super) running: Running,
     pub(super) seen: Seen,
+    /// `None` for data that was kept: its record has said so since it was restored.
+    pub(super) synced: Option<Synced>,
 }
 
 impl Verified {
@@ -164,6 +166,7 @@ pub struct Fresh {
     pub(super) task: Task,
     pub(super) running: Running,
     pub(super) seen: Seen,
+    pub(super) synced: Option<Synced>,
 }
 
 impl Fresh {
@@ -188,6 +191,10 @@ impl Fresh {
     pub(crate) const fn seen(&self) -> &Seen {
         &self.seen
     }
+    /// That a record may speak of the data now.
+    pub(crate) fn synced(&self) -> Result<Synced, DiskError> {
+        self.synced.clone().map_or_else(|| self.task.volume.sync(), Ok)
+    }
     /// The fence is already ours: a reboot, or a second run.
     pub(crate) const fn is_kept(&self) -> bool {
         matches!(self.task.plan, Plan::Keep { .. })
@@ -202,8 +209,8 @@ impl Fresh {
 
 /// The fence moved when it was to be taken: back to where it is compared with what lies in the bucket.
 impl From<Fresh> for Verified {
-    fn from(Fresh { task, running, seen }: Fresh) -> Self {
-        Self { task, running, seen }
+    fn from(Fresh { task, running, seen, synced }: Fresh) -> Self {
+        Self { task, running, seen, synced }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Data that was kept over a reboot: is it what this volume's record says?
 //!
 //! ```text
-//! clean_stop ──────────────────▶ Same │ Changed (refused: nobody may have written since)
-//! none, the server ran on ─────▶ Unbroken
-//! none, and it was started ────▶ Unclean (said) │ Lost (refused: nothing is left of what was restored)
+//! clean_stop ─────────────────────────────▶ Same │ Changed (refused: nobody may have written since)
+//! the process that was exposed runs on ───▶ Unbroken
+//! another one, the old ended in order ────▶ Replaced │ Lost
+//! another one, for whatever reason ───────▶ Unclean (said) │ Lost (refused: nothing is left of what was restored)
 //! ```
+//!
+//! That a container was adopted says nothing: a run that came to no end may have started it after a power cut.
 //!
 //! After an unclean stop clients may have written, and deleted, since the last count: a collection or tenant that is
 //! missing is no fault by itself, and refusing it would end an instance whose disk holds the only copy of what was
@@ -13,13 +16,15 @@
 use std::collections::BTreeMap;
 
 use super::verify::differences;
-use crate::disk::{Record, TenantRecord};
+use crate::disk::{Record, ServerProcess, TenantRecord};
 use crate::manifest::{Collection, Collections, Tenant};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
-    /// The server was never stopped.
+    /// The server was not stopped since it was exposed.
     Unbroken,
+    /// This program ended it in order, for a container of another specification.
+    Replaced,
     /// As it was counted at the last clean stop.
     Same,
     /// Not as it was counted at the last clean stop.
@@ -30,12 +35,12 @@ pub enum Kept {
     Lost(Vec<String>),
 }
 
-pub fn decide(record: &Record, adopted: bool, seen: &Collections) -> Kept {
+pub fn decide(record: &Record, runs: &ServerProcess, seen: &Collections) -> Kept {
     if let Some(counts) = &record.clean_stop {
         let found = differences(&from_record(counts), seen);
         return if found.is_empty() { Kept::Same } else { Kept::Changed(found) };
     }
-    if adopted {
+    if record.served.as_ref() == Some(runs) {
         return Kept::Unbroken;
     }
     let recorded = record.restored.as_ref().map(|r| from_record(&r.collections)).unwrap_or_default();
@@ -43,7 +48,7 @@ pub fn decide(record: &Record, adopted: bool, seen: &Collections) -> Kept {
     if !recorded.is_empty() && !recorded.keys().any(|name| seen.contains_key(name)) {
         return Kept::Lost(found);
     }
-    Kept::Unclean(found)
+    if record.ended_in_order { Kept::Replaced } else { Kept::Unclean(found) }
 }
 
 /// Collection → tenant (or "") → what was counted, as the volume's record has it.
@@ -101,7 +106,13 @@ mod tests {
             nonce: "n".to_owned(),
             restored: Some(restored),
             clean_stop,
+            served: Some(process("exposed")),
+            ended_in_order: false,
         }
+    }
+
+    fn process(started: &str) -> ServerProcess {
+        ServerProcess { container: "c".to_owned(), started: started.to_owned() }
     }
 
     #[test]
@@ -110,27 +121,35 @@ mod tests {
         let differs = || vec!["collection Article has 2999 objects, not 3000".to_owned()];
         let clean = record(counts(2), Some(counts(3000)));
         let unclean = record(counts(3000), None);
+        let in_order = Record { served: None, ended_in_order: true, ..unclean.clone() };
+        let (same, other) = (process("exposed"), process("after the power cut"));
         let mut smaller = seen(3000);
         smaller.remove("Chunk");
         let missing = || vec!["collection Chunk is missing".to_owned()];
-        let all = vec!["collection Article is missing".to_owned(), "collection Chunk is missing".to_owned()];
+        let all =
+            || vec!["collection Article is missing".to_owned(), "collection Chunk is missing".to_owned()];
         let rows = [
-            (&clean, false, seen(3000), Kept::Same),
-            (&clean, false, seen(2999), Kept::Changed(differs())),
-            // Stopped, counted and started again by a run that did not come to its end.
-            (&clean, true, seen(2999), Kept::Changed(differs())),
-            (&clean, false, smaller.clone(), Kept::Changed(missing())),
-            (&unclean, true, seen(2999), Kept::Unbroken),
-            (&unclean, false, seen(3000), Kept::Unclean(Vec::new())),
-            (&unclean, false, seen(2999), Kept::Unclean(differs())),
+            (&clean, &other, seen(3000), Kept::Same),
+            (&clean, &other, seen(2999), Kept::Changed(differs())),
+            (&clean, &other, smaller.clone(), Kept::Changed(missing())),
+            (&unclean, &same, seen(2999), Kept::Unbroken),
+            (&unclean, &other, seen(3000), Kept::Unclean(Vec::new())),
+            (&unclean, &other, seen(2999), Kept::Unclean(differs())),
             // Somebody may have deleted it before the power went.
-            (&unclean, false, smaller, Kept::Unclean(missing())),
-            (&unclean, false, Collections::new(), Kept::Lost(all)),
-            (&record(Recorded::new(), None), false, Collections::new(), Kept::Unclean(Vec::new())),
+            (&unclean, &other, smaller, Kept::Unclean(missing())),
+            // Started by a run that did not come to its end, and adopted by this one.
+            (&unclean, &other, Collections::new(), Kept::Lost(all())),
+            (&in_order, &other, seen(2999), Kept::Replaced),
+            (&in_order, &other, Collections::new(), Kept::Lost(all())),
+            (&record(Recorded::new(), None), &other, Collections::new(), Kept::Unclean(Vec::new())),
         ];
-        for (record, adopted, seen, expected) in rows {
-            assert_eq!(decide(record, adopted, &seen), expected, "{seen:?}");
+        for (record, runs, seen, expected) in &rows {
+            assert_eq!(decide(record, runs, seen), *expected, "{seen:?}");
         }
+        crate::tests::rows::every_variant!(
+            rows.map(|(.., expected)| expected),
+            crate::restore::kept::Kept { Unbroken, Replaced, Same, Changed, Unclean, Lost }
+        );
         assert_eq!(to_record(&seen(3000)), counts(3000));
     }
 }

@@ -30,6 +30,7 @@ mod verify;
 pub use choose::Plan as ChoosePlan;
 pub use error::RestoreError;
 pub use evidence::{ChosenBackup, Fresh, Restored, StagedBackup, Verified, Warm};
+pub use kept::to_record;
 pub use refresh::Plan as RefreshPlan;
 pub use settings::{Mode, Settings, Unverified};
 pub use stage::Plan as StagePlan;

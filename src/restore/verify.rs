@@ -71,6 +71,27 @@ pub async fn count(client: &Client, status: &Status) -> Result<Seen, RestoreErro
     Ok(Seen { collections, aliases: client.aliases().await? })
 }
 
+/// Counts until two counts in a row are the same, `pause` apart.
+pub async fn count_at_rest(
+    client: &Client,
+    status: &Status,
+    pause: Duration,
+    within: Duration,
+) -> Result<Seen, RestoreError> {
+    let counted = async {
+        let mut last = count(client, status).await?;
+        loop {
+            tokio::time::sleep(pause).await;
+            let now = count(client, status).await?;
+            if now == last {
+                return Ok(now);
+            }
+            last = now;
+        }
+    };
+    tokio::time::timeout(within, counted).await.unwrap_or(Err(RestoreError::Unsettled { within }))
+}
+
 fn is_active(status: &str) -> bool {
     matches!(status, "HOT" | "ACTIVE")
 }

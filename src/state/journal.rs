@@ -104,7 +104,10 @@ impl Explain for StateError {
                 format!("Check the file system and the mode of {}.", path.display())
             }
             Self::Corrupt { path, .. } => {
-                format!("Move {} away: the volume's own identity decides then.", path.display())
+                format!(
+                    "The next `run` moves {} aside and begins a new one; the volume's own identity decides then.",
+                    path.display()
+                )
             }
             Self::Observed { .. } => "This is a bug: a command that only looks wanted to write.".to_owned(),
             Self::Locked { .. } => "Wait for it, or ask it with `weaviate-provisioner status`.".to_owned(),
@@ -119,10 +122,15 @@ pub struct Journal {
     state: Mutex<State>,
     /// Its lock is the evidence that nobody else writes; `None` for a journal that is only looked at.
     lock: Option<File>,
+    /// Where a journal lies that could not be understood.
+    set_aside: Option<PathBuf>,
 }
 
 impl Journal {
-    /// Opens the journal in `directory`, creating both, and takes the lock.
+    /// Opens the journal in `directory`, creating both, and takes the lock. One that cannot be understood is set
+    /// aside: nothing in it is needed to be safe, because a volume proves itself by its own record and a door of
+    /// which nothing is known is closed; and a node whose disk holds the only copy of the latest writes must not
+    /// end for a torn file of ours.
     pub fn open(directory: &Path) -> Result<Self, StateError> {
         let path = directory.join("state.json");
         let unwritable = |source| StateError::Unwritable { path: path.clone(), source };
@@ -131,14 +139,28 @@ impl Journal {
         if lock.try_lock().is_err() {
             return Err(StateError::Locked { path: directory.join("lock") });
         }
-        let state = Self::peek(directory)?.unwrap_or_default();
-        Ok(Self { path, state: Mutex::new(state), lock: Some(lock) })
+        let (state, set_aside) = match Self::peek(directory) {
+            Ok(state) => (state.unwrap_or_default(), None),
+            Err(error @ StateError::Corrupt { .. }) => {
+                tracing::error!(%error, "set aside");
+                let aside = directory.join("state.json.corrupt");
+                std::fs::rename(&path, &aside).map_err(unwritable)?;
+                (State::default(), Some(aside))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path, state: Mutex::new(state), lock: Some(lock), set_aside })
+    }
+
+    /// Where the journal of an earlier run lies that could not be understood when this one was opened.
+    pub fn set_aside(&self) -> Option<&Path> {
+        self.set_aside.as_deref()
     }
 
     /// For a command that changes nothing: no lock, and every write is refused.
     pub fn observe(directory: &Path) -> Result<Self, StateError> {
         let state = Self::peek(directory)?.unwrap_or_default();
-        Ok(Self { path: directory.join("state.json"), state: Mutex::new(state), lock: None })
+        Ok(Self { path: directory.join("state.json"), state: Mutex::new(state), lock: None, set_aside: None })
     }
 
     /// What the journal says, without the lock: for `status`. `None` where there is none.
@@ -281,6 +303,15 @@ mod tests {
         assert_eq!(Journal::peek(directory.path()).expect("absent"), None);
         std::fs::write(directory.path().join("state.json"), b"{").expect("writes");
         assert!(matches!(Journal::peek(directory.path()), Err(StateError::Corrupt { .. })));
+        assert!(matches!(Journal::observe(directory.path()), Err(StateError::Corrupt { .. })));
+        let journal = Journal::open(directory.path()).expect("begins a new one");
+        let aside = journal.set_aside().expect("the old one is told").to_owned();
+        assert_eq!(
+            (journal.read(), std::fs::read(aside).expect("is kept")),
+            (State::default(), b"{".to_vec())
+        );
+        drop(journal);
+        assert_eq!(Journal::open(directory.path()).expect("opens").set_aside(), None);
     }
 
     #[test]

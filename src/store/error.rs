@@ -15,6 +15,9 @@ pub enum StoreError {
     NoBucket { bucket: String },
     #[error("{operation} on s3://{bucket}/{key} is not allowed")]
     Denied { operation: &'static str, bucket: String, key: String, source: CallError },
+    /// Not the instance role's, which are renewed by themselves.
+    #[error("the store of {bucket} does not take the keys of `backup.credentials`")]
+    Keys { bucket: String, source: CallError },
     /// 412: the object is not, or no longer, what the condition says.
     #[error("s3://{bucket}/{key} was changed by somebody else")]
     Precondition { bucket: String, key: String },
@@ -81,6 +84,7 @@ impl Explain for StoreError {
             Self::Absent { .. }
             | Self::NoBucket { .. }
             | Self::Denied { .. }
+            | Self::Keys { .. }
             | Self::Precondition { .. }
             | Self::Refused { .. }
             | Self::TooLarge { .. }
@@ -103,6 +107,10 @@ impl Explain for StoreError {
                  (packaging/iam-instance.json), and look at the bucket's own policy and its KMS key; without \
                  s3:ListBucket an absent object looks like this too."
             ),
+            Self::Keys { .. } => {
+                "Mend the secrets that `backup.credentials` names: the store's own words are in the details."
+                    .to_owned()
+            }
             Self::Precondition { .. } => "See who else writes it: only the owner of the node may.".to_owned(),
             Self::Conflict { .. } => "It is tried again.".to_owned(),
             Self::Unreachable { source, .. } => match source.kind {

@@ -41,6 +41,11 @@ struct Inner {
     loses_tokens: bool,
     /// Writes whatever the conditions say.
     unconditional: bool,
+    /// Reads wait until so many are there.
+    group: Option<Arc<tokio::sync::Barrier>>,
+    /// Reads that have no answer yet, and the most that there ever were.
+    reading: usize,
+    most: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -127,6 +132,14 @@ impl FakeS3 {
         self.inner().unconditional = true;
     }
 
+    pub fn answers_in_groups_of(&self, reads: usize) {
+        self.inner().group = Some(Arc::new(tokio::sync::Barrier::new(reads)));
+    }
+
+    pub fn most_at_a_time(&self) -> usize {
+        self.inner().most
+    }
+
     /// `GET prefix/x bytes=0-9`.
     pub fn calls(&self) -> Vec<String> {
         self.inner().calls.clone()
@@ -160,6 +173,16 @@ async fn answer(State(fake): State<FakeS3>, request: Request) -> Response {
         Some(Trouble::Meanwhile(key, bytes)) => fake.put(key, bytes.clone()),
         Some(Trouble::Lie(..) | Trouble::Cut(_) | Trouble::Stall(_)) | None => {}
     }
+    let group = {
+        let mut inner = fake.inner();
+        inner.reading += usize::from(head.method == Method::GET);
+        inner.most = inner.most.max(inner.reading);
+        inner.group.clone().filter(|_| head.method == Method::GET)
+    };
+    if let Some(group) = group {
+        group.wait().await;
+    }
+    fake.inner().reading -= usize::from(head.method == Method::GET);
     let response = match head.method {
         Method::PUT => write(&fake, &key, &head.headers, body.to_vec()),
         Method::GET if key.is_empty() => list(&fake, &query),

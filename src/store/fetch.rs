@@ -99,10 +99,19 @@ pub async fn fetch(
     moved: impl Fn(u64) + Send + Sync + 'static,
 ) -> Result<Vec<Fetched>, StoreError> {
     let connections = Arc::new(Semaphore::new(limits.connections));
+    let disk = Arc::new(Semaphore::new(disk_jobs()));
     let moved: Moved = Arc::new(moved);
     stream::iter(wanted)
         .map(|one| {
-            let job = Job { store, tree, wanted: one, limits, connections: &connections, moved: &moved };
+            let job = Job {
+                store,
+                tree,
+                wanted: one,
+                limits,
+                connections: &connections,
+                disk: &disk,
+                moved: &moved,
+            };
             job.fetch()
         })
         .buffer_unordered(limits.connections)
@@ -117,7 +126,14 @@ struct Job<'a> {
     wanted: &'a Wanted,
     limits: Limits,
     connections: &'a Arc<Semaphore>,
+    disk: &'a Arc<Semaphore>,
     moved: &'a Moved,
+}
+
+/// Writes and hashes at a time: a hash keeps a core busy, a write half of one; each more is a thread that only holds
+/// memory.
+fn disk_jobs() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// `chunk-1` → `chunk-1.part`.
@@ -185,7 +201,12 @@ impl Job<'_> {
         if length != self.wanted.size {
             return Ok(false);
         }
-        let hasher = self.hash(Arc::new(file), Sha256::new(), 0, length).await?;
+        let (file, mut hasher) = (Arc::new(file), Sha256::new());
+        for (start, end) in ranges(length, self.limits.range) {
+            hasher = self.hash(Arc::clone(&file), hasher, start, end).await?;
+            // Nothing has moved, and yet it is a sign of life: a terabyte takes minutes.
+            (self.moved)(0);
+        }
         Ok(hex(hasher) == *sha256)
     }
 
@@ -229,6 +250,7 @@ impl Job<'_> {
             end,
             file: Arc::clone(file),
             path: self.wanted.path.clone(),
+            disk: Arc::clone(self.disk),
             moved: Arc::clone(self.moved),
         };
         let (limits, connections) = (self.limits, Arc::clone(self.connections));
@@ -259,6 +281,8 @@ impl Job<'_> {
         start: u64,
         end: u64,
     ) -> Result<Sha256, StoreError> {
+        // Never closed.
+        let _turn = self.disk.acquire().await.ok();
         let work = move || hash_range(&file, start, end, &mut hasher).map(|()| hasher);
         tokio::task::spawn_blocking(work)
             .await

@@ -124,7 +124,15 @@ impl Store {
             && (400..500).contains(&status)
         {
             call.code = status.to_string();
-            call.kind = Kind::Refused;
+            call.kind = match status {
+                // A proxy before the store, without a word of the store's.
+                408 => Kind::Unreachable,
+                429 => Kind::Throttled,
+                _ => Kind::Refused,
+            };
+        }
+        if call.kind == Kind::Credentials && self.settings.credentials.is_some() {
+            return StoreError::Keys { bucket: self.bucket().to_owned(), source: call };
         }
         StoreError::of(operation, self.bucket(), key, call)
     }

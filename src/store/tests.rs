@@ -9,6 +9,7 @@ use axum::http::Method;
 
 use super::fake::{FakeS3, Trouble, etag, sha256};
 use super::*;
+use crate::config::SecretReference;
 use crate::explain::{Class, Explain as _};
 
 const QUICK: Limits = Limits {
@@ -84,6 +85,9 @@ async fn trouble_on_the_way_is_survived_and_a_cut_body_goes_on_at_its_byte() {
     let rows = [
         (Trouble::Refuse(503, "SlowDown"), "bytes=0-899999"),
         (Trouble::Refuse(500, "InternalError"), "bytes=0-899999"),
+        // A proxy's, without a word of the store's.
+        (Trouble::Refuse(429, ""), "bytes=0-899999"),
+        (Trouble::Refuse(408, ""), "bytes=0-899999"),
         (Trouble::Cut(600_000), "bytes=600000-899999"),
         (Trouble::Stall(300_000), "bytes=300000-899999"),
         (Trouble::Cut(0), "bytes=0-899999"),
@@ -157,6 +161,13 @@ async fn a_range_that_never_comes_is_given_up() {
     let error = run(&fake, &directory, &[wanted("prod/x", &bytes)]).await.expect_err("three in vain");
     assert!(matches!(error, StoreError::Unreachable { .. }), "{error:?}");
     assert_eq!(error.class(), Class::Retry);
+    // A store that answers, and whose bodies never begin.
+    for _ in 0..QUICK.tries {
+        fake.trouble(Method::GET, "prod/x", Trouble::Stall(0));
+    }
+    let error = run(&fake, &directory, &[wanted("prod/x", &bytes)]).await.expect_err("three stall");
+    assert!(matches!(error, StoreError::Interrupted { at: 0, .. }), "{error:?}");
+    assert_eq!(error.class(), Class::Retry);
     // The control: one fewer, and it arrives.
     let (fake, directory) = (FakeS3::start().await, tempfile::tempdir().expect("a directory"));
     fake.put("prod/x", bytes.clone());
@@ -164,6 +175,21 @@ async fn a_range_that_never_comes_is_given_up() {
         fake.trouble(Method::GET, "prod/x", Trouble::Refuse(503, "SlowDown"));
     }
     run(&fake, &directory, &[wanted("prod/x", &bytes)]).await.expect("the third comes");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_ranges_are_asked_for_at_a_time_as_are_allowed() {
+    let (fake, directory) = (FakeS3::start().await, tempfile::tempdir().expect("a directory"));
+    // Two objects of four ranges each: `restore.connections` is shared by all of them.
+    let bytes = noise(4 << 20);
+    let all = ["prod/x", "prod/y"].map(|key| {
+        fake.put(key, bytes.clone());
+        wanted(key, &bytes)
+    });
+    // None is answered before as many as are allowed have asked.
+    fake.answers_in_groups_of(QUICK.connections);
+    run(&fake, &directory, &all).await.expect("arrives");
+    assert_eq!(fake.most_at_a_time(), QUICK.connections);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,6 +285,22 @@ async fn denied_is_not_absent_and_both_name_the_object() {
     assert!(denied.remedy().contains("s3:ListBucket"));
     fake.put("prod/m", b"1".to_vec());
     assert_eq!(store.get("prod/m").await.expect("the control").bytes, b"1"[..]);
+}
+
+#[tokio::test]
+async fn keys_of_the_configuration_are_not_blamed_on_the_role() {
+    let fake = FakeS3::start().await;
+    let reference = |name: &str| SecretReference::Parameter { name: name.to_owned() };
+    let keys = StaticCredentials { access_key: reference("/access"), secret_key: reference("/secret") };
+    let settings = Settings { credentials: Some(keys), ..fake.settings("prod") };
+    let (roles, keyed) = (fake.store("prod"), Store::new(&fake.store("prod").client, &settings));
+    for _ in 0..2 {
+        fake.trouble(Method::GET, "prod/m", Trouble::Refuse(403, "InvalidAccessKeyId"));
+    }
+    let error = keyed.get("prod/m").await.expect_err("not known");
+    assert!(matches!(error, StoreError::Keys { .. }) && error.class() == Class::Final, "{error:?}");
+    let error = roles.get("prod/m").await.expect_err("not known");
+    assert!(matches!(error, StoreError::Unreachable { .. }) && error.class() == Class::Retry, "{error:?}");
 }
 
 #[tokio::test]

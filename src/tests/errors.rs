@@ -237,6 +237,7 @@ fn data(rows: &mut Vec<Row>) {
         Absent { bucket: bucket(), key: key() },
         NoBucket { bucket: bucket() },
         Denied { operation: "s3:GetObject", bucket: bucket(), key: key(), source: get(Kind::Denied) },
+        Keys { bucket: bucket(), source: get(Kind::Credentials) },
         Precondition { bucket: bucket(), key: key() },
         Conflict { bucket: bucket(), key: key() },
         Unreachable { operation: "s3:GetObject", bucket: bucket(), key: key(), source: get(Kind::Unreachable) }
@@ -289,10 +290,15 @@ fn data(rows: &mut Vec<Row>) {
         Ended { backup: backup(), state: State::Failed, message: "no such file".into(), log: log() },
         Forgotten { backup: backup() },
         Stalled { backup: backup(), state: State::Transferring, quiet: SOME },
-        NotEmpty { what: "Article".into() },
+        Unsettled { within: SOME },
         Local { path: "/workspace/x".into(), source: io() },
         Differs { reference: "the manifest".into(), differences: vec!["Article has 2999 objects, not 3000".into()] }
             { reference: "the manifest".into(), differences: vec!["Article is absent".into(), "Chunk is absent".into()] },
+        KeptDiffers {
+            data: "/workspace/weaviate/data".into(),
+            reference: "the count at the last clean stop".into(),
+            differences: vec!["Article has 2999 objects, not 3000".into()],
+        },
         Open { status: 200 },
         ReaderWrites { status: 200 },
         UnknownKey { role: "reader" },

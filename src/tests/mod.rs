@@ -9,6 +9,7 @@ mod drawing;
 mod errors;
 mod evidence;
 mod features;
+mod handed_on;
 mod make;
 mod refusals;
 pub(crate) mod rows;

@@ -23,7 +23,7 @@ pub async fn refresh(
     _eni: &AttachedEni,
     secrets: &Secrets,
 ) -> Result<Fresh, RestoreError> {
-    let Verified { mut task, mut running, mut seen } = verified.into();
+    let Verified { mut task, mut running, mut seen, mut synced } = verified.into();
     loop {
         let key = task.store.settings().key(manifest::NAME);
         let read = || manifest::read(&task.store, &key, &task.wish.deployment, &task.wish.node);
@@ -62,7 +62,7 @@ pub async fn refresh(
                     host.status.done("stage");
                 }
                 running = Box::pin(into_server(host, &task, running, secrets)).await?;
-                seen = Box::pin(verify::look(host, &task, &running, secrets)).await?;
+                (seen, synced) = Box::pin(verify::look(host, &task, &running, secrets)).await?;
             }
             Plan::Vanished => {
                 let bucket = task.store.bucket().to_owned();
@@ -71,7 +71,7 @@ pub async fn refresh(
         }
     }
     host.status.done("refresh");
-    Ok(Fresh { task, running, seen })
+    Ok(Fresh { task, running, seen, synced })
 }
 
 fn say_moved(host: &Host, now: Option<&Pointer>) {

@@ -1,6 +1,9 @@
 //! The server takes the data over, on an empty data directory.
 
 use std::path::Path;
+use std::time::Duration;
+
+use rand::RngExt as _;
 
 use super::super::descriptor::{NODE, Node};
 use super::super::error::RestoreError;
@@ -17,6 +20,8 @@ use crate::secrets::Secrets;
 
 /// In direct mode the server's own transfer meets the store's trouble, which staging would have met and retried.
 const DIRECT_TRIES: u32 = 3;
+/// Before the second one; doubled for the third: each transfers the whole backup anew.
+const DIRECT_PAUSE: Duration = Duration::from_secs(2);
 
 /// Makes the server take the data over, on an empty data directory.
 pub async fn restore(
@@ -49,7 +54,7 @@ pub(super) async fn into_server(
     }
     let Plan::Restore { backup } = &task.plan else { return Ok(running) };
     let tries = if matches!(task.mode, Mode::Direct { .. }) { DIRECT_TRIES } else { 1 };
-    for left in (0..tries).rev() {
+    for tried in 1..=tries {
         let done = once(host, task, backup, running.clone(), secrets).await;
         match done {
             Ok(done) => {
@@ -58,7 +63,12 @@ pub(super) async fn into_server(
             }
             // A server that started while its agent was dead has no credentials for good: it asks for them once, at
             // its start (Weaviate 1.39.0, modules/backup-s3/client.go).
-            Err(error @ (RestoreError::Ended { .. } | RestoreError::NotAccepted { .. })) if left > 0 => {
+            Err(error) if tried < tries && may_pass(&error) => {
+                host.status.warn(format!("try {tried} of {tries} in direct mode failed: {error}"));
+                tokio::time::sleep(
+                    DIRECT_PAUSE.mul_f64(f64::from(tried) * rand::rng().random_range(0.5..=1.0)),
+                )
+                .await;
                 running = reset(host, task, running, &error.to_string()).await?;
             }
             Err(error) => return Err(error),
@@ -68,6 +78,19 @@ pub(super) async fn into_server(
     let set = blocking(move || serve::put_times_back(&data, &descriptors)).await?;
     tracing::info!(step = "restore", backup, files = set, "modification times put back");
     Ok(running)
+}
+
+/// Whether a new server may bring what this one did not: its transfer met the store's trouble, or it has no
+/// credentials and the store refused it the backup's descriptor (recording 15; a backup that is not there is "metadata
+/// not found").
+fn may_pass(error: &RestoreError) -> bool {
+    match error {
+        RestoreError::Ended { .. } | RestoreError::NotAccepted { again: true, .. } => true,
+        RestoreError::NotAccepted { message, again: false, .. } => {
+            message.contains("get object contents") && !message.contains("metadata not found")
+        }
+        _ => false,
+    }
 }
 
 /// One order, and its end; what the server said last belongs to an end that is bad.

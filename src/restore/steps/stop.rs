@@ -1,5 +1,7 @@
 //! The clean stop: what the server holds when its last client is gone, written down for the next boot.
 
+use std::time::Duration;
+
 use super::super::error::RestoreError;
 use super::super::{kept, verify};
 use super::client;
@@ -23,14 +25,22 @@ pub struct LastCount {
     collections: Collections,
 }
 
-/// Counts for the last time. `_closed`: no client can change anything any more.
+/// Between two counts: as long as the server may take to apply what it has accepted and not yet shown.
+const QUIET: Duration = Duration::from_secs(1);
+/// For the last count in all. The server itself drains requests for 15 s when it stops (weaviate,
+/// adapters/handlers/rest/configure_server.go), and a machine's end waits for this too.
+const LAST: Duration = Duration::from_secs(30);
+
+/// Counts for the last time: until two counts are the same, because a request that came in before the door closed
+/// may still be at work. `_closed`: no client can send another.
 pub async fn count_last(
     host: &Host,
     running: &Running,
     _closed: &crate::network::Closed,
 ) -> Result<LastCount, RestoreError> {
     host.status.say("stop", "counts for the last time");
-    let seen = verify::count(&client(running, running.secrets()), &host.status).await?;
+    let client = client(running, running.secrets());
+    let seen = verify::count_at_rest(&client, &host.status, QUIET, LAST).await?;
     Ok(LastCount { collections: seen.collections })
 }
 
@@ -40,5 +50,7 @@ pub fn note_stop(running: &Running, counted: LastCount) -> Result<(), RestoreErr
     let volume = running.volume();
     let mut record = volume.reread()?;
     record.clean_stop = Some(kept::to_record(&collections));
-    Ok(volume.write_record(&record)?)
+    record.served = None;
+    let synced = volume.sync()?;
+    Ok(volume.write_of_data(&record, &synced)?)
 }

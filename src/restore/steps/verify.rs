@@ -1,5 +1,6 @@
 //! Whether the server has what it should have, and shows it to those only who may see it.
 
+use super::super::blocking;
 use super::super::error::RestoreError;
 use super::super::evidence::{Restored, Task, Verified};
 use super::super::kept::{self, Kept};
@@ -7,23 +8,25 @@ use super::super::stage::Plan;
 use super::super::verify::{self, Access, Seen};
 use super::{backend, client};
 use crate::container::Running;
+use crate::disk::Synced;
 use crate::host::Host;
 use crate::secrets::Secrets;
 
 /// Counts what the server has and compares; looks who may see it.
 pub async fn verify(host: &Host, restored: Restored, secrets: &Secrets) -> Result<Verified, RestoreError> {
     let Restored { task, running } = restored;
-    let seen = look(host, &task, &running, secrets).await?;
+    let (seen, synced) = look(host, &task, &running, secrets).await?;
     host.status.done("verify");
-    Ok(Verified { task, running, seen })
+    Ok(Verified { task, running, seen, synced })
 }
 
+/// What the server has, and that it is on the disk; the latter only for what was not there before.
 pub(super) async fn look(
     host: &Host,
     task: &Task,
     running: &Running,
     secrets: &Secrets,
-) -> Result<Seen, RestoreError> {
+) -> Result<(Seen, Option<Synced>), RestoreError> {
     let client = client(running, secrets);
     host.status.say("verify", "counts");
     let weaviate = &host.settings.weaviate;
@@ -37,23 +40,31 @@ pub(super) async fn look(
     modules.push(backend(&task.mode).module());
     verify::server(&client.meta().await?, &task.manifest, &modules)?;
     let seen = verify::count(&client, &host.status).await?;
-    match task.plan {
-        Plan::Keep { .. } => compare_kept(host, task, running, &seen)?,
+    let synced = match task.plan {
+        Plan::Keep { .. } => {
+            compare_kept(host, task, running, &seen)?;
+            None
+        }
         Plan::Restore { .. } | Plan::Empty | Plan::Refuse | Plan::RefuseGone { .. } => {
             verify::compare(&task.manifest, &seen)?;
+            // Here and not when the record is written: while the interface is awaited it costs no client anything.
+            host.status.say("verify", "waits until the disk has it all");
+            let volume = task.volume.clone();
+            Some(blocking(move || Ok(volume.sync()?)).await?)
         }
-    }
+    };
     tracing::info!(step = "verify", collections = seen.collections.len(), "verified");
-    Ok(seen)
+    Ok((seen, synced))
 }
 
 fn compare_kept(host: &Host, task: &Task, running: &Running, seen: &Seen) -> Result<(), RestoreError> {
     let record = task.volume.reread()?;
     let differs = |reference: &str, differences| {
-        Err(RestoreError::Differs { reference: reference.to_owned(), differences })
+        let data = task.volume.data_dir().display().to_string();
+        Err(RestoreError::KeptDiffers { data, reference: reference.to_owned(), differences })
     };
-    match kept::decide(&record, running.adopted(), &seen.collections) {
-        Kept::Unbroken | Kept::Same => Ok(()),
+    match kept::decide(&record, running.process(), &seen.collections) {
+        Kept::Unbroken | Kept::Replaced | Kept::Same => Ok(()),
         Kept::Changed(found) => differs("the count at the last clean stop", found),
         Kept::Lost(found) => differs("the volume's record of what was restored", found),
         Kept::Unclean(found) => {

@@ -85,6 +85,21 @@ async fn another_nodes_backup_is_refused_even_with_a_manifest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_descriptor_that_arrives_whole_and_says_nothing_is_refused() {
+    let bench = Bench::new().await;
+    let mut objects = upload(&bench.fake, &["full-1"]);
+    let key = "prod/full-1/backup_config.json";
+    let at = objects.iter().position(|o| o.key == key).expect("listed");
+    for text in ["{", "{}", "[]"] {
+        (objects[at].size, objects[at].sha256) = (text.len() as u64, sha256(text.as_bytes()));
+        bench.fake.put(key, text);
+        let error = bench.bring("weaviate-0", manifest(&["full-1"], objects.clone())).await.expect_err(text);
+        let named = matches!(&error, RestoreError::Descriptor { key: found, .. } if found == key);
+        assert!(named, "{text}: {error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn more_than_fits_is_refused_before_the_disk_is_full() {
     let mut bench = Bench::new().await;
     let mut objects = upload(&bench.fake, &["full-1"]);

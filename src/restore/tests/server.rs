@@ -9,7 +9,7 @@ use axum::response::IntoResponse as _;
 
 use super::super::error::RestoreError;
 use super::super::serve::{Accepted, Order, Patience, occupied, order, wait};
-use super::super::verify::{Access, access, count, server};
+use super::super::verify::{Access, access, count, count_at_rest, server};
 use super::*;
 use crate::report::Status;
 use crate::weaviate::{Backend, Client, Meta};
@@ -170,6 +170,32 @@ async fn a_server_is_counted_tenant_by_tenant() {
     let seen = count(&client, &Status::default()).await.expect("counted");
     let expected = collection(&[("alpha", Some(100), "HOT"), ("cold", None, "COLD")]);
     assert_eq!(seen.collections, Collections::from([("Chunk".to_owned(), expected)]));
+}
+
+#[tokio::test]
+async fn the_last_count_waits_until_nothing_changes_any_more() {
+    let classes = r#"{"classes":[{"class":"Article","multiTenancyConfig":{"enabled":false}}]}"#;
+    let objects =
+        |count: u64| format!(r#"{{"data":{{"Aggregate":{{"Article":[{{"meta":{{"count":{count}}}}}]}}}}}}"#);
+    // A batch that came before the door closed is at work during the first two.
+    let counts = [10, 11, 12, 12].map(objects);
+    let answers =
+        counts.iter().flat_map(|count| [(200, classes), (200, count.as_str()), (200, r#"{"aliases":[]}"#)]);
+    let client = scripted(&answers.collect::<Vec<_>>()).await;
+    let (status, pause, within) = (Status::default(), Duration::from_millis(1), Duration::from_secs(10));
+    let seen = count_at_rest(&client, &status, pause, within).await.expect("at rest");
+    assert_eq!(seen.collections["Article"].tenants[""].objects, Some(12));
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_come_to_rest_is_not_counted() {
+    let classes = r#"{"classes":[{"class":"Article","multiTenancyConfig":{"enabled":false}}]}"#;
+    let count = r#"{"data":{"Aggregate":{"Article":[{"meta":{"count":10}}]}}}"#;
+    let client = scripted(&[(200, classes), (200, count), (200, r#"{"aliases":[]}"#)]).await;
+    // No second count comes within this time.
+    let (status, within) = (Status::default(), Duration::from_millis(500));
+    let error = count_at_rest(&client, &status, Duration::from_mins(1), within).await.expect_err("too soon");
+    assert!(matches!(error, RestoreError::Unsettled { .. }), "{error:?}");
 }
 
 #[test]

@@ -1,0 +1,48 @@
+//! What another domain refuses is handed on whole: its sentence, class, remedy and details.
+
+use super::make::call;
+use crate::aws::Kind;
+use crate::container::ContainerError;
+use crate::disk::DiskError;
+use crate::explain::{Explain, Failure};
+use crate::manifest::ManifestError;
+use crate::network::NetworkError;
+use crate::restore::RestoreError;
+use crate::secrets::SecretsError;
+use crate::signal::SignalError;
+use crate::state::StateError;
+use crate::store::StoreError;
+use crate::weaviate::WeaviateError;
+
+fn same(inner: &dyn Explain, outer: &dyn Explain) {
+    assert_eq!(Failure::new("step", inner), Failure::new("step", outer), "{inner:?}");
+}
+
+/// `hands_on!(Outer::Variant, inner)`, for an inner error that cannot be cloned.
+macro_rules! hands_on {
+    ($($Outer:path, $inner:expr;)+) => { $(same(&$inner, &$Outer($inner.into()));)+ };
+}
+
+fn bucket() -> StoreError {
+    StoreError::NoBucket { bucket: "acme".into() }
+}
+
+#[test]
+fn what_another_domain_says_is_handed_on_whole() {
+    let log = || vec!["panic: no space".to_owned()];
+    let io = || std::io::Error::other("the system's words");
+    hands_on! {
+        RestoreError::Store, bucket();
+        RestoreError::Manifest, ManifestError::Vanished { bucket: "acme".into(), key: "m".into() };
+        RestoreError::Server, WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() };
+        RestoreError::Disk, DiskError::Mounts { source: io() };
+        RestoreError::Secrets, SecretsError::NotTmpfs { path: "/run/weaviate".into() };
+        RestoreError::Container, ContainerError::Exited { code: 1, oom: false, log: log() };
+        RestoreError::Network, NetworkError::Socket { source: io() };
+        ManifestError::Store, bucket();
+        SignalError::Call, call("autoscaling:CompleteLifecycleAction", Kind::Denied);
+        SignalError::Call, call("autoscaling:CompleteLifecycleAction", Kind::Throttled);
+        SignalError::State, StateError::Unwritable { path: "state.json".into(), source: io() };
+        SignalError::State, StateError::Observed { path: "state.json".into() };
+    }
+}
