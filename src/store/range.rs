@@ -16,8 +16,8 @@ use super::objects::Store;
 use crate::explain::{Class, Explain as _};
 
 /// Small pieces are gathered up to this before they are written; hyper's own grow to 400 KiB on a fast connection
-/// (hyper, proto/h1/io.rs) and go to the disk as they are. With 16 connections 2 MiB in all.
-const GATHER: usize = 128 << 10;
+/// (hyper, proto/h1/io.rs) and go to the disk as they are. With 16 connections 1 MiB in all.
+const GATHER: usize = 64 << 10;
 /// However small the steps, a range is not asked for more often than this.
 const REQUESTS: u32 = 64;
 

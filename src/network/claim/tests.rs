@@ -28,6 +28,8 @@ struct Cloud {
     /// Answers to AttachNetworkInterface: code and text, or taken.
     attach: Mutex<VecDeque<Option<(&'static str, &'static str)>>>,
     calls: Mutex<Vec<String>>,
+    /// Whose state was asked for.
+    asked: Mutex<Vec<&'static str>>,
 }
 
 fn next<T: Copy>(script: &Mutex<VecDeque<T>>) -> Option<T> {
@@ -82,6 +84,9 @@ fn instance(id: &str, state: &str) -> (StatusCode, String) {
 async fn answer(State(cloud): State<Arc<Cloud>>, body: String) -> (StatusCode, String) {
     let action = body.split('&').find_map(|pair| pair.strip_prefix("Action=")).expect("an action");
     let has = |text: &str| body.contains(text);
+    if action == "DescribeInstances" {
+        cloud.asked.lock().expect("not poisoned").push(if has("i-me") { "i-me" } else { "i-old" });
+    }
     match action {
         "DescribeNetworkInterfaces" => interface(next(&cloud.looks).expect("a script")),
         "DescribeInstances" if has("i-me") => instance("i-me", "running"),
@@ -139,9 +144,15 @@ async fn run(
         looks: Mutex::new(looks.to_vec().into()),
         owners: Mutex::new(owners.to_vec().into()),
         attach: Mutex::new(attach.to_vec().into()),
-        calls: Mutex::default(),
+        ..Cloud::default()
     });
-    let ec2 = client(Arc::clone(&cloud)).await;
+    let done = claim(&cloud).await;
+    let calls = cloud.calls.lock().expect("not poisoned").clone();
+    (done, calls)
+}
+
+async fn claim(cloud: &Arc<Cloud>) -> Result<(String, bool), NetworkError> {
+    let ec2 = client(Arc::clone(cloud)).await;
     let (status, eni) = (Status::default(), LocatedEni::for_tests());
     let patience = Patience {
         owner: Duration::from_secs(3),
@@ -149,9 +160,7 @@ async fn run(
         unseen: Duration::from_millis(1500),
     };
     let machine = Machine { ec2: &ec2, status: &status, me: "i-me", eni: &eni, patience };
-    let done = machine.run().await;
-    let calls = cloud.calls.lock().expect("not poisoned").clone();
-    (done, calls)
+    machine.run().await
 }
 
 const MINE: Shown = Shown::Held("i-me", "attached", false);
@@ -240,6 +249,23 @@ async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
         assert_eq!((id.as_str(), before), ("eni-attach-i-me", reused), "{name}");
         assert_eq!(calls, expected, "{name}");
     }
+}
+
+#[tokio::test]
+async fn while_an_owner_ends_a_look_is_one_call() {
+    let held = Shown::Held("i-old", "attached", false);
+    let looks = [vec![held; 6], vec![Shown::Free, MINE]].concat();
+    let cloud = Arc::new(Cloud {
+        looks: Mutex::new(looks.into()),
+        owners: Mutex::new(VecDeque::from(["shutting-down"])),
+        ..Cloud::default()
+    });
+    claim(&cloud).await.expect("claims");
+    let asked = cloud.asked.lock().expect("not poisoned").clone();
+    let times = |who| asked.iter().filter(|asked| **asked == who).count();
+    // Once a second; a busy machine may need more than one for six looks.
+    assert!((1..4).contains(&times("i-old")), "{asked:?}");
+    assert_eq!(times("i-me"), 1, "the device index is known before the interface is free: {asked:?}");
 }
 
 #[tokio::test]

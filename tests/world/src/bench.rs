@@ -11,7 +11,7 @@ use world::case::{Scene, count_everything};
 use world::cloud::spec::OLD;
 use world::faults::{Effect, Fault};
 use world::kill::shim;
-use world::ledger::Client;
+use world::ledger::{Client, Event, Seen};
 use world::stage::{Programs, Stage};
 
 /// What the scene injects.
@@ -36,6 +36,8 @@ struct Figures {
     peak: Option<u64>,
     bytes: u64,
     critical: Duration,
+    /// What the world saw from the address's release to the first client, with seconds since the release.
+    last_stretch: Vec<String>,
 }
 
 fn scene(mib: u64, unmanaged: bool) -> Result<Scene> {
@@ -75,6 +77,8 @@ pub async fn boot(programs: &Programs, venv: &std::path::Path, mib: u64) -> Resu
         ours.critical.as_secs_f64(),
         seconds(&ours) - ours.critical.as_secs_f64()
     );
+    println!("  ours, after the address is free:");
+    ours.last_stretch.iter().for_each(|line| println!("    {line}"));
     let (above, critical) = (seconds(&ours) - ours.critical.as_secs_f64(), ours.critical.as_secs_f64());
     if above > ABOVE.0.max(ABOVE.1 * critical) {
         missed.push(format!("ours is {above:.2} s above the critical path"));
@@ -126,8 +130,33 @@ async fn measure(programs: &Programs, mib: u64, venv: Option<&std::path::Path>) 
     let bytes = stage.bytes();
     stage.quiet().await;
     let critical = critical(bytes);
+    let last_stretch = last_stretch(&stage.ledger.events());
     stage.strike().await?;
-    Ok(Figures { serving, peak: peak.filter(|_| venv.is_none()), bytes, critical })
+    Ok(Figures { serving, peak: peak.filter(|_| venv.is_none()), bytes, critical, last_stretch })
+}
+
+/// Where the time above the critical path goes.
+fn last_stretch(events: &[Seen]) -> Vec<String> {
+    let free = |seen: &Seen| matches!(&seen.event, Event::State { to, .. } if to == "available");
+    let Some(begin) = events.iter().rposition(free) else { return Vec::new() };
+    let since = |seen: &Seen| seen.at.duration_since(events[begin].at).as_secs_f64();
+    let mut lines = Vec::new();
+    for seen in &events[begin..] {
+        let what = match &seen.event {
+            Event::Call { service, operation, parameters, .. } => {
+                let key = parameters.get("Key").map(|key| format!(" {key}")).unwrap_or_default();
+                format!("{service}:{operation}{key}")
+            }
+            Event::Server { method, path, .. } => format!("the server: {method} {path}"),
+            Event::Reached { .. } => "a client gets in".to_owned(),
+            _ => continue,
+        };
+        lines.push(format!("{:>5.2} s  {what}", since(seen)));
+        if matches!(seen.event, Event::Reached { .. }) {
+            break;
+        }
+    }
+    lines
 }
 
 /// `VmHWM`: the most that was ever resident.
