@@ -118,12 +118,13 @@ pub async fn start(app: &App, plan: Plan, canceled: Arc<AtomicBool>) -> Result<(
         if let Err(error) = save(&plan, &global).await {
             crate::log::line("error", "backup", &format!("put final metadata: {error}"));
         }
+        // Whoever reads the line may ask for the next one.
+        app.slots.create.release();
         crate::log::line(
             "info",
             "backup",
             &format!("backup {}: {} {}", plan.id, global.status, global.error),
         );
-        app.slots.create.release();
     });
     Ok(())
 }

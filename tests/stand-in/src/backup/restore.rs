@@ -70,8 +70,9 @@ pub async fn start(app: &App, plan: Plan, canceled: Arc<AtomicBool>) -> Result<(
         if let Err(error) = plan.save(&started, status, &error).await {
             crate::log::line("error", "restore", &format!("put final metadata: {error}"));
         }
-        crate::log::line("info", "restore", &format!("restore {}: {status} {error}", plan.id));
+        // Whoever reads the line may ask for the next one.
         app.slots.restore.release();
+        crate::log::line("info", "restore", &format!("restore {}: {status} {error}", plan.id));
     });
     Ok(())
 }

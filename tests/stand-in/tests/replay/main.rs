@@ -11,6 +11,7 @@
 mod bucket;
 mod hooks;
 mod normal;
+mod polls;
 mod server;
 mod stage;
 mod traces;

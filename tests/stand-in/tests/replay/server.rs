@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -26,16 +27,17 @@ pub enum Started {
     Exited { code: Option<i32>, log: Vec<String> },
 }
 
-fn collect(stream: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> Lines {
+/// The lines so far, and what ends with the stream.
+fn collect(stream: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> (Lines, JoinHandle<()>) {
     let lines = Lines::default();
     let into = Arc::clone(&lines);
-    tokio::spawn(async move {
+    let reader = tokio::spawn(async move {
         let mut stream = BufReader::new(stream).lines();
         while let Ok(Some(line)) = stream.next_line().await {
             into.lock().unwrap().push(line);
         }
     });
-    lines
+    (lines, reader)
 }
 
 impl Server {
@@ -50,8 +52,8 @@ impl Server {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let out = collect(child.stdout.take().unwrap());
-        let log = collect(child.stderr.take().unwrap());
+        let (out, _) = collect(child.stdout.take().unwrap());
+        let (log, logged) = collect(child.stderr.take().unwrap());
         let deadline = Instant::now() + PATIENCE;
         loop {
             let announced = out.lock().unwrap().first().cloned();
@@ -61,7 +63,7 @@ impl Server {
                 return Started::Serving(Self { child, url, out, log });
             }
             if let Some(status) = child.try_wait().unwrap() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                logged.await.unwrap();
                 let log = log.lock().unwrap().clone();
                 return Started::Exited { code: status.code(), log };
             }

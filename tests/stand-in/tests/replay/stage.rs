@@ -1,29 +1,22 @@
 //! The stage of a session: directories, a bucket, a server, and the recorded steps played on it.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::bucket::{Bucket, SECRET};
 use crate::normal::normal;
+use crate::polls::operation;
 use crate::server::{Server, Started};
 use crate::variation::Variation;
 
 const RECORDINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../recordings/weaviate-1.39.0");
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// `STAND_IN_TIME_SCALE` of every server here.
-const SCALE: f64 = 0.1;
-/// The clock runs from the answer to the order, in seconds that do not scale: the work began before it.
-const ANSWER: f64 = 0.05;
-/// The recorder looked a few times a second: a state may have begun so many seconds before it was seen.
-const BLINK: f64 = 0.35;
-/// What a busy machine may add, unscaled: half of the time to the next look.
-const BUSY: f64 = 0.5;
-/// Seconds between two looks of the coordinator, after the first one.
-const NEXT_LOOK: f64 = 10.0;
-
+pub const SCALE: f64 = 0.1;
 pub struct Stage {
     pub variation: Variation,
     pub root: tempfile::TempDir,
@@ -34,6 +27,8 @@ pub struct Stage {
     pub recording: String,
     /// Whether the next start keeps the data of the one before.
     pub keep_data: bool,
+    /// What this server was told to do to backups, as its log tells of the end.
+    pub told: Mutex<Vec<String>>,
 }
 
 impl Stage {
@@ -50,6 +45,7 @@ impl Stage {
             http: reqwest::Client::new(),
             recording: String::new(),
             keep_data: false,
+            told: Mutex::default(),
         }
     }
 
@@ -102,6 +98,7 @@ impl Stage {
         body: Option<String>,
     ) -> (u16, Option<String>, Value) {
         let url = format!("{}{path}", self.server.as_ref().expect("a server").url);
+        let operation = (method == "POST").then(|| operation(path, body.as_deref())).flatten();
         let mut request = self.http.request(method.parse().unwrap(), url);
         if let Some(key) = key {
             request = request.bearer_auth(key);
@@ -113,6 +110,7 @@ impl Stage {
         let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
+        self.told.lock().unwrap().extend(operation.filter(|_| status == 200));
         (status, kind, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
@@ -197,6 +195,7 @@ impl Stage {
         if let Some(old) = self.server.take() {
             assert_eq!(old.stop(15).await, 0);
         }
+        self.told.lock().unwrap().clear();
         if !std::mem::take(&mut self.keep_data) && self.path("data").exists() {
             std::fs::remove_dir_all(self.path("data")).unwrap();
         }
@@ -263,51 +262,6 @@ impl Stage {
         .to_vec()
     }
 
-    /// Polls until the recorded last status; the states on the way must be the recorded ones.
-    pub async fn poll(&mut self, step: &Value, at: &str) {
-        let path = step["path"].as_str().unwrap();
-        let seen = step["seen"].as_array().unwrap();
-        let states = |answers: &[Value]| {
-            let mut states: Vec<_> = answers.iter().map(|answer| answer["status"].clone()).collect();
-            states.dedup();
-            states
-        };
-        let recorded: Vec<Value> = seen.iter().map(|answer| answer["body"].clone()).collect();
-        let began = Instant::now();
-        let deadline = began + PATIENCE;
-        let mut answers = Vec::new();
-        // When each state was seen first.
-        let mut since: Vec<(Value, f64)> = Vec::new();
-        loop {
-            let (code, _, body) = self.send("GET", path, Some("admin-key"), None).await;
-            assert_eq!(code, 200, "{at}: {body}");
-            if since.last().is_none_or(|(state, _)| *state != body["status"]) {
-                since.push((body["status"].clone(), began.elapsed().as_secs_f64()));
-            }
-            let running = matches!(body["status"].as_str(), Some("STARTED" | "TRANSFERRING" | "FINALIZING"));
-            answers.push(body);
-            if !running {
-                break;
-            }
-            assert!(Instant::now() < deadline, "{at}: still {answers:?}");
-            tokio::time::sleep(Duration::from_millis(3)).await;
-        }
-        // The first recorded answer to a finished backup says it is finished: the recorder came late.
-        let got = if recorded.len() == 1 { answers[answers.len() - 1..].to_vec() } else { answers };
-        let mut passed = states(&got);
-        if passed.last() == Some(&"FAILED".into()) {
-            // Nothing to apply, and FINALIZING is over before the recorder looked again.
-            passed.retain(|state| state != "FINALIZING");
-        }
-        assert_eq!(passed, states(&recorded), "{at}: states, {:?}", got.last());
-        if seen.len() > 1 {
-            in_time(seen, &since, at);
-        }
-        self.compare(recorded.last().unwrap(), got.last().unwrap(), at);
-        // The slot is free a moment after the last word is written.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-
     pub async fn create_backup(&mut self, id: &str, base: &str) {
         let body = json!({"id": id, "incremental_base_backup_id": base, "config": {"CompressionLevel": "ZstdBestSpeed"}});
         let (status, _, answer) =
@@ -329,32 +283,6 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-    }
-}
-
-/// Each state began when the recorder saw it begin, scaled; or at a later look of the coordinator, where a busy
-/// machine had not done the work by the first one: work does not scale.
-fn in_time(recorded: &[Value], since: &[(Value, f64)], at: &str) {
-    let (mut before, mut looks) = (Value::Null, 0.0);
-    for answer in recorded {
-        let state = &answer["body"]["status"];
-        if *state == before {
-            continue;
-        }
-        before = state.clone();
-        let (at_s, seen) = (answer["at_s"].as_f64().unwrap(), since.iter().find(|(found, _)| found == state));
-        let Some((_, seen)) = seen else { panic!("{at}: {state} was not seen: {since:?}") };
-        let window = |looks: f64| {
-            let at_s = at_s + looks * NEXT_LOOK;
-            (at_s - BLINK) * SCALE - ANSWER..at_s * SCALE + BUSY
-        };
-        while at_s > 1.0 && looks < 3.0 && *seen >= window(looks).end {
-            looks += 1.0;
-        }
-        let window = window(looks);
-        assert!(
-            window.contains(seen),
-            "{at}: {state} began after {seen:.3} s; recorded {at_s} s, {window:?} s here"
-        );
+        self.until_free(&operation(poll, None).unwrap_or_default(), poll).await;
     }
 }
