@@ -13,10 +13,11 @@ python_venv() {
         flock 9
         if [ "$(cat "$stamp" 2>/dev/null)" != "$pins" ]; then
             python3 -c 'import ensurepip' 2>/dev/null || need_packages python3-venv >&2
-            python3 -m venv "$venv" >&2
+            # `set -e` does not hold here, and a stamp on half an installation would stay.
             # shellcheck disable=SC2086 # the pins are words
-            "$venv/bin/pip" install --quiet --disable-pip-version-check $pins >&2
-            printf '%s' "$pins" >"$stamp"
+            python3 -m venv "$venv" >&2 &&
+                "$venv/bin/pip" install --quiet --disable-pip-version-check $pins >&2 &&
+                printf '%s' "$pins" >"$stamp"
         fi
     ) 9>"$venv.lock" || return
     printf '%s\n' "$venv"

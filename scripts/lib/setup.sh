@@ -25,14 +25,22 @@ need_packages() {
   [ ${#missing[@]} = 0 ] && return 0
   need_root
   say "installing ${missing[*]}"
-  # Installing docker.io must not start an engine outside the tests' namespaces.
-  local policy=/usr/sbin/policy-rc.d made=no
-  if [ ! -e "$policy" ]; then printf '#!/bin/sh\nexit 101\n' >"$policy"; chmod 755 "$policy"; made=yes; fi
-  local ok=yes
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >"$CACHE/apt.log" 2>&1 || ok=no
-  [ "$made" = yes ] && rm -f "$policy"
-  [ "$ok" = yes ] || { cat "$CACHE/apt.log" >&2; die "apt-get could not install ${missing[*]}"; }
+  apt_install "${missing[@]}" >"$CACHE/apt.log" 2>&1 || { cat "$CACHE/apt.log" >&2; die "apt-get could not install ${missing[*]}"; }
 }
+
+# Installing docker.io must not start an engine outside the tests' namespaces: a policy forbids it, and goes again
+# whatever ends this. By its mark a later run knows one that a kill has left.
+apt_install() (
+  flock 9
+  policy=/usr/sbin/policy-rc.d mark='# of weaviate-provisioner, while it installs'
+  if [ ! -e "$policy" ] || grep -qF "$mark" "$policy"; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT TERM
+    { printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy" && chmod 755 "$policy"; } || exit
+  fi
+  apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+) 9>"$CACHE/apt.lock"
 
 # at_least HAVE WANT: compares dotted versions.
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
@@ -41,9 +49,15 @@ at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; 
 need_rust() {
   need_packages build-essential ca-certificates
   local have=0
-  command -v cargo >/dev/null && have=$(rustc --version 2>/dev/null | awk '{print $2}')
+  if command -v cargo >/dev/null; then
+    # The rustc of a rustup without a default toolchain fails.
+    have=$(rustc --version 2>/dev/null | awk '{print $2}') || have=0
+  fi
   if ! at_least "${have:-0}" "$RUST_FLOOR"; then
     need_packages rustc-web cargo-web rustfmt-web rust-web-clippy
+    # Before the older one.
+    export PATH=/usr/bin:$PATH
+    hash -r
     have=$(rustc --version | awk '{print $2}')
     at_least "$have" "$RUST_FLOOR" || die "needs Rust $RUST_FLOOR or newer, found $have"
   fi
