@@ -1,5 +1,6 @@
-//! Moments at which a test kills this program: before and after each change of the kernel's network, which no
-//! test can stop from outside as it can stop calls over sockets and other programs. Only in builds with debug
+//! Moments at which a test kills this program, or looks: before and after each change that it asks of the kernel
+//! itself (its network, a mount), which no test can stop from outside as it can stop calls over sockets and other
+//! programs. Only in builds with debug
 //! assertions; a released program has none.
 //!
 //! ```text
@@ -24,7 +25,7 @@ fn stop(call: &str, when: &str) {
 
     let Some(socket) = std::env::var_os(SOCKET) else { return };
     let told = std::os::unix::net::UnixStream::connect(socket).and_then(|mut socket| {
-        socket.write_all(format!("netlink:{call}\t{when}\n").as_bytes())?;
+        socket.write_all(format!("kernel:{call}\t{when}\n").as_bytes())?;
         socket.read(&mut [0; 8])
     });
     if let Err(error) = told {

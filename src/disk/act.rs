@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::mount::MsFlags;
 
 use super::{Disk, DiskError, Plan, discover, identify};
+use crate::failpoint;
 use crate::host::Host;
 use crate::process;
 
@@ -63,7 +64,8 @@ pub async fn mount(host: &Host, disk: &Disk) -> Result<(), DiskError> {
     if Path::new("/run/systemd/system").is_dir() {
         mount_by_systemd(disk, target).await
     } else {
-        mount_here(disk, target).await
+        let call = format!("mount {}", disk.node.display());
+        failpoint::around(&call, mount_here(disk, target)).await
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  agent ─▶ /run/world-shims/nft (this program by another name) ─▶ gate: before ─▶ nft ─▶ gate: after ─▶ status
-//!  agent's failpoints (netlink) ───────────────────────────────────▲
+//!  agent's failpoints (network, mount) ────────────────────────────▲
 //! ```
 //! Who is not answered belongs to an agent that was killed: a shim then starts nothing.
 //!
@@ -26,7 +26,10 @@ use super::{Gate, When};
 use crate::machine::Machine;
 use crate::stage::{Disks, Planted};
 
-const SOCKET: &str = "/run/world-gate.sock";
+/// Where shims and failpoints ask.
+pub const SOCKET: &str = "/run/world-gate.sock";
+/// A failpoint's name of a mount, before the disk's node.
+const MOUNT: &str = "kernel:mount ";
 const SHIMS: &str = "/run/world-shims";
 /// The machine's own programs.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -60,7 +63,7 @@ pub fn path() -> String {
     format!("{SHIMS}:{PATH}")
 }
 
-/// What the agent's environment needs to be stopped at changes of the kernel's network, too.
+/// What the agent's environment needs to be seen, and stopped, at what it asks of the kernel itself.
 pub fn failpoints() -> (&'static str, String) {
     ("WEAVIATE_PROVISIONER_FAILPOINTS", SOCKET.to_owned())
 }
@@ -87,7 +90,7 @@ pub fn place(
     Ok(Shims(tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             look(&stream, &planted, &disks);
-            tokio::spawn(converse(stream, Arc::clone(&gate)));
+            tokio::spawn(converse(stream, Arc::clone(&gate), Arc::clone(&disks)));
         }
     })))
 }
@@ -115,12 +118,15 @@ fn look(stream: &tokio::net::UnixStream, planted: &Planted, disks: &Disks) {
     disks.announce(&line.split('\0').collect::<Vec<_>>());
 }
 
-async fn converse(stream: tokio::net::UnixStream, gate: Arc<Gate>) {
+async fn converse(stream: tokio::net::UnixStream, gate: Arc<Gate>, disks: Arc<Disks>) {
     let (read, mut write) = stream.into_split();
     let mut lines = tokio::io::BufReader::new(read).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let Some((call, when)) = line.rsplit_once('\t') else { return };
         let when = if when == "before" { When::Before } else { When::After };
+        if let (When::Before, Some(node)) = (when, call.strip_prefix(MOUNT)) {
+            disks.announce(&["mount", node]);
+        }
         if gate.pass(call, when) || write.write_all(b"go\n").await.is_err() {
             return;
         }

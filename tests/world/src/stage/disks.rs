@@ -1,8 +1,8 @@
 //! The machine's disks, and whether the journal named each before a byte of it was changed.
 //!
 //! ```text
-//! every 20 ms: image changed? ─▶ journal ─┐
-//! a program that writes disks is about to run: journal ─┴─▶ DiskTouched, once for each serial
+//! every 20 ms: image changed? ─▶ journal ──────────────────────────┐
+//! a disk is about to be written, by a program or a mount: journal ─┴─▶ DiskTouched, once for each serial
 //! ```
 
 use std::collections::BTreeSet;
@@ -14,8 +14,8 @@ use anyhow::Result;
 use crate::ledger::{Event, Ledger};
 use crate::machine::Machine;
 
-/// Programs that write to the disks in their arguments, whatever else stands there.
-const WRITERS: [&str; 3] = ["mkfs.xfs", "mdadm", "wipefs"];
+/// Programs that write to the disks in their arguments, whatever else stands there. A mount replays the log.
+const WRITERS: [&str; 4] = ["mkfs.xfs", "mdadm", "mount", "wipefs"];
 
 /// The machine's disks, each told of once.
 #[derive(Debug)]
@@ -30,9 +30,11 @@ impl Disks {
         Self { machine: Arc::clone(machine), ledger: Arc::clone(ledger), told: Mutex::default() }
     }
 
-    /// What the disks hold now was there before: whatever is written from now on must be named by the journal.
+    /// What the disks hold now was there before: whatever is written from now on must be named by the journal. What
+    /// was written since the last look is not forgiven.
     pub fn begin(&self) -> Result<()> {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look_at_all(&mut told);
         self.machine.disks().iter().try_for_each(|disk| disk.begin())?;
         told.clear();
         Ok(())
@@ -41,7 +43,10 @@ impl Disks {
     /// Disk first, journal second: a disk that is seen changed while a journal read later does not name it was
     /// changed before it was named.
     pub fn look(&self) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        self.look_at_all(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn look_at_all(&self, told: &mut BTreeSet<String>) {
         for disk in self.machine.disks() {
             let serial = disk.spec.serial.clone();
             if told.contains(&serial) || !disk.written().unwrap_or(false) {
@@ -53,7 +58,7 @@ impl Disks {
         }
     }
 
-    /// A program is about to run with these words. The journal must name what it writes now: between two looks
+    /// A program is about to run with these words, or what it would do. The journal must name what it writes now: between two looks
     /// it might be named a moment later.
     pub fn announce(&self, words: &[&str]) {
         let program = words.first().and_then(|word| Path::new(word).file_name()?.to_str());
