@@ -5,6 +5,8 @@
 //! server: starts, restores ─▶ counted: nothing     machine starts ─▶ everything is to be proven again
 //! server: each Aggregate ───▶ counted: one more    pointer written ─▶ owner, and what has to be counted
 //! a client got in ─▶ stranger? counted? ours? once ours, and told that it is lost for a while now?
+//!
+//! What others publish while the instance serves has to be counted by who takes it, not by who has not been told of it.
 //! ```
 
 use std::collections::BTreeSet;
@@ -27,6 +29,8 @@ const GRACE: SignedDuration = SignedDuration::from_secs(5);
 #[derive(Default)]
 struct Proof {
     pointer: Option<Pointer>,
+    /// As it was last in the instance's own name: what is served is this.
+    own: Option<Pointer>,
     /// Since the server's last start, and since its last restore.
     counted: BTreeSet<Shard>,
     schema: bool,
@@ -70,6 +74,9 @@ impl Proof {
         } else {
             return;
         }
+        if self.taken() {
+            self.own.clone_from(&self.pointer);
+        }
         // Who is answered about the pointer knows whose it is.
         let noticed = matches!(event, Event::Call { .. }) && !self.taken();
         self.told = noticed.then(|| self.told.unwrap_or(at));
@@ -82,7 +89,8 @@ impl Proof {
 
     /// Everything that the pointer names; the schema is enough where it names nothing.
     fn all_counted(&self) -> bool {
-        match &self.pointer {
+        let served = if self.rightful && !self.taken() { &self.own } else { &self.pointer };
+        match served {
             Some(pointer) if !pointer.shards.is_empty() => pointer.shards.is_subset(&self.counted),
             Some(_) | None => self.schema,
         }

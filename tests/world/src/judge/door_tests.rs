@@ -73,6 +73,17 @@ fn published(owner: &str, generation: u64) -> Event {
     Event::Published { key: KEY.to_owned(), parameters: manifest(owner, generation, Some("full-1")) }
 }
 
+/// The same with one tenant more.
+fn published_more(owner: &str, generation: u64) -> Event {
+    let Event::Published { key, mut parameters } = published(owner, generation) else {
+        unreachable!("a publication")
+    };
+    let shards = json!([["Article", ""], ["Chunk", "alpha"], ["Chunk", "beta"]]);
+    parameters.insert("BackupId".to_owned(), "incr-1".to_owned());
+    parameters.insert("Shards".to_owned(), shards.to_string());
+    Event::Published { key, parameters }
+}
+
 fn server(method: &str, path: &str, details: serde_json::Value) -> Event {
     Event::Server { method: method.to_owned(), path: path.to_owned(), status: 200, details }
 }
@@ -207,7 +218,7 @@ fn a_client_may_come_in_after_both_proofs_and_not_before() {
 
 #[test]
 fn who_is_told_that_the_fence_is_lost_has_a_moment_to_close() {
-    use Rule::{DoorLost, DoorUntaken};
+    use Rule::{DoorLost, DoorUncounted, DoorUntaken};
     let near = knock(Client::Near);
     let long = || vec![schema(); 6];
     judged(vec![
@@ -220,6 +231,29 @@ fn who_is_told_that_the_fence_is_lost_has_a_moment_to_close() {
             "the fence was lost, and nobody has told",
             and(open(), and(vec![published("i-old", 7)], and(long(), vec![near.clone()]))),
             vec![],
+        ),
+        (
+            "the fence was lost to one with another tenant, and nobody has told",
+            and(open(), vec![published_more("i-old", 7), near.clone()]),
+            vec![],
+        ),
+        (
+            "the same, and the server was started again",
+            and(open(), vec![published_more("i-old", 7), Event::ServerStart, near.clone()]),
+            vec![DoorUncounted],
+        ),
+        (
+            "the same, and the fence was taken back without a count",
+            and(
+                open(),
+                vec![
+                    published_more("i-old", 7),
+                    read(),
+                    put_as("i-new", 8, Some("incr-1"), 200),
+                    near.clone(),
+                ],
+            ),
+            vec![DoorUncounted],
         ),
         (
             "the fence was lost, and it has just been told",
@@ -247,18 +281,25 @@ fn who_is_told_that_the_fence_is_lost_has_a_moment_to_close() {
 #[test]
 fn the_pointer_moves_by_conditions_and_upwards() {
     use Rule::{PointerLowered, PointerUnconditional};
-    let unconditional = || match put("i-new") {
+    let put_if = |etag: Option<&str>| match put("i-new") {
         Event::Call { service, operation, caller, mut parameters, status, code } => {
             parameters.remove("IfMatch");
+            parameters.extend(etag.map(|etag| ("IfMatch".to_owned(), etag.to_owned())));
             Event::Call { service, operation, caller, parameters, status, code }
         }
         other => other,
     };
+    let unconditional = || put_if(None);
     let rows: Vec<(&str, Vec<Event>, Vec<Rule>)> = vec![
         ("taken", vec![published("i-old", 1), put("i-new")], vec![]),
         ("the very first", vec![put_as("i-new", 1, None, 200)], vec![]),
         ("refused", vec![published("i-old", 7), refused_put()], vec![]),
         ("without a condition", vec![published("i-old", 1), unconditional()], vec![PointerUnconditional]),
+        (
+            "if there is anything at all",
+            vec![published("i-old", 1), put_if(Some("*"))],
+            vec![PointerUnconditional],
+        ),
         ("lower", vec![published("i-old", 7), put("i-new")], vec![PointerLowered]),
         ("the same", vec![published("i-old", 2), put("i-new")], vec![PointerLowered]),
         ("both", vec![published("i-old", 7), unconditional()], vec![PointerUnconditional, PointerLowered]),

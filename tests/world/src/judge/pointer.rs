@@ -84,7 +84,9 @@ pub fn write<'a>(before: Option<&Pointer>, event: &'a Event) -> Option<Write<'a>
                 "CopyObject" | "CompleteMultipartUpload" => *status == 200,
                 _ => false,
             };
-            let conditional = ["IfMatch", "IfNoneMatch"].iter().any(|name| parameters.contains_key(*name));
+            // Whatever is there matches `*`: such a write looks at nothing before it overwrites.
+            let matches = parameters.get("IfMatch").is_some_and(|etag| etag != "*");
+            let conditional = matches || parameters.contains_key("IfNoneMatch");
             stored.then(|| Write {
                 caller: caller.as_deref(),
                 conditional,

@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::Registry;
 use super::image::{Blob, Image, MANIFEST_TYPE};
+use crate::cloud::View;
 use crate::ledger::Event;
-use crate::s3::call::View;
 use crate::s3::shaped::{Shape, Shaped};
 use crate::s3::trouble::{End, Trouble};
 use crate::s3::{Answer, Reset};

@@ -30,12 +30,21 @@ impl Default for ImageOptions {
     fn default() -> Self {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         Self {
-            architecture: "amd64".to_owned(),
+            architecture: architecture(std::env::consts::ARCH).to_owned(),
             entrypoint: words(&["/bin/weaviate"]),
             command: words(&["--host", "0.0.0.0", "--port", "8080", "--scheme", "http"]),
             environment: Vec::new(),
             labels: Vec::new(),
         }
+    }
+}
+
+/// As Docker names it. The server is built for the machine that plays the cases.
+fn architecture(rust: &str) -> &str {
+    match rust {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 

@@ -143,6 +143,11 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "a bucket that does not exist is NoSuchBucket before any permission is asked",
         "the owner of a bucket that does not exist has no policy to ask",
     ),
+    assumed(
+        "s3.server-unsigned",
+        "in direct mode the server's own client goes on unsigned while nobody vends it credentials, and is refused",
+        "minio-go falls back to anonymous requests; of a killed agent's server this is no act of the agent",
+    ),
     assumed("s3.versions", "buckets have no versioning; no version ids are sent", "the agent needs none"),
     assumed(
         "s3.checksum.more",

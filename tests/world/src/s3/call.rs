@@ -6,17 +6,7 @@ use std::sync::Mutex;
 use hyper::http::request::Parts;
 
 use super::access::Caller;
-
-/// Which state of the store a read sees.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum View {
-    #[default]
-    Now,
-    /// The state before the last change.
-    Stale,
-    /// Nothing yet.
-    Absent,
-}
+use crate::cloud::View;
 
 /// One request. Travels with it as an extension.
 #[derive(Debug)]
@@ -110,6 +100,36 @@ impl Call {
     }
 }
 
+/// Sub-resources that this double has nothing of: a request for one is none for the object or the bucket itself.
+const OTHERS: [&str; 26] = [
+    "accelerate",
+    "acl",
+    "analytics",
+    "attributes",
+    "cors",
+    "intelligent-tiering",
+    "inventory",
+    "legal-hold",
+    "lifecycle",
+    "logging",
+    "metrics",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "replication",
+    "requestPayment",
+    "restore",
+    "retention",
+    "select",
+    "session",
+    "tagging",
+    "torrent",
+    "website",
+];
+
 fn operation(
     method: &str,
     bucket: bool,
@@ -119,6 +139,11 @@ fn operation(
 ) -> &'static str {
     let has = |name: &str| query.contains_key(name);
     match (method, bucket, key) {
+        _ if OTHERS.iter().any(|other| has(other)) => "Unknown",
+        // These are known to be read only.
+        (method, ..) if method != "GET" && ["encryption", "versioning"].iter().any(|name| has(name)) => {
+            "Unknown"
+        }
         ("GET", false, _) => "ListBuckets",
         ("GET", true, false) if query.get("list-type").is_some_and(|v| v == "2") => "ListObjectsV2",
         ("GET", true, false) if has("location") => "GetBucketLocation",
@@ -228,6 +253,12 @@ mod tests {
             ("POST", "x", "/b/k?uploadId=u", "CompleteMultipartUpload", Some("b"), Some("k")),
             ("DELETE", "x", "/b/k?uploadId=u", "AbortMultipartUpload", Some("b"), Some("k")),
             ("POST", "x", "/b?delete", "DeleteObjects", Some("b"), None),
+            ("GET", "x", "/b?versioning", "GetBucketVersioning", Some("b"), None),
+            ("PUT", "x", "/b?versioning", "Unknown", Some("b"), None),
+            ("PUT", "x", "/b?policy", "Unknown", Some("b"), None),
+            ("GET", "x", "/b/k?acl", "Unknown", Some("b"), Some("k")),
+            ("PUT", "x", "/b/k?tagging", "Unknown", Some("b"), Some("k")),
+            ("GET", "x", "/b/acl", "GetObject", Some("b"), Some("acl")),
         ];
         for (method, host, uri, operation, bucket, key) in rows {
             let request = hyper::Request::builder().method(method).uri(uri).header("host", host).body(());

@@ -11,11 +11,11 @@ use s3s::crypto::{Checksum as _, Crc64Nvme, Md5};
 use s3s::dto::ChecksumType;
 
 use super::Store;
-use super::call::View;
 use super::listing::whole_seconds;
 use super::objects::{Condition, Description, Version};
 use super::spool::hex;
 use super::writes::flip;
+use crate::cloud::View;
 
 /// What a listing shows of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]

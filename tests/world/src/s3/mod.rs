@@ -65,6 +65,8 @@ pub struct Settings {
     pub page: usize,
     /// Where it is: requests that are signed for another region are refused.
     pub region: String,
+    /// The server moves the bytes itself. Its own client, once nobody vends it credentials, goes on unsigned.
+    pub server_calls: bool,
 }
 
 impl Default for Settings {
@@ -74,6 +76,7 @@ impl Default for Settings {
             bytes_per_second: None,
             page: 1000,
             region: access::REGION.to_owned(),
+            server_calls: false,
         }
     }
 }
@@ -105,6 +108,7 @@ impl Store {
             objects: Arc::clone(&objects),
             ledger: Arc::clone(&ledger),
             region: settings.region.clone(),
+            server_calls: settings.server_calls,
         };
         Ok(Self { objects, gate, ledger, faults, settings })
     }
@@ -112,6 +116,7 @@ impl Store {
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
         self.gate.region.clone_from(&settings.region);
+        self.gate.server_calls = settings.server_calls;
         self.settings = settings;
         self
     }

@@ -13,8 +13,8 @@ use std::time::SystemTime;
 use s3s::S3ErrorCode;
 use s3s::dto::Checksum;
 
-use super::call::View;
 use super::multipart::Upload;
+use crate::cloud::View;
 
 /// What a client said about an object besides its bytes.
 #[derive(Clone, Debug, Default)]

@@ -125,7 +125,7 @@ impl S3 for Operations {
 
     async fn delete_bucket(&self, request: S3Request<DeleteBucketInput>) -> Answer<DeleteBucketOutput> {
         let bucket = &request.input.bucket;
-        let keys = self.objects.list(bucket, "", super::call::View::Now);
+        let keys = self.objects.list(bucket, "", crate::cloud::View::Now);
         if keys.ok_or_else(|| refused(S3ErrorCode::NoSuchBucket))?.is_empty() {
             self.objects.buckets().remove(bucket);
             return Ok(S3Response::new(DeleteBucketOutput {}));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
-use super::call::View;
+use crate::cloud::View;
 use crate::faults::Effect;
 
 /// How a request ends that is not answered as it should be.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use s3s::dto::{
@@ -57,12 +58,16 @@ impl Operations {
         let spooled = spool(&self.objects, input.body, &promise, trailers).await?;
         call.fact("Size", spooled.size.to_string());
         if spooled.size <= LARGEST_MANIFEST {
-            let body = std::fs::read(&spooled.file.0).unwrap_or_default();
-            self.objects.inspect(&input.key, &body);
-            if is_manifest(&input.key) {
-                for (name, value) in facts(&body) {
-                    call.fact(&name, value);
-                }
+            let (objects, key) = (Arc::clone(&self.objects), input.key.clone());
+            let path = spooled.file.0.clone();
+            // The search of a large body would keep other clients waiting.
+            let looked = tokio::task::spawn_blocking(move || {
+                let body = std::fs::read(&path).unwrap_or_default();
+                objects.inspect(&key, &body);
+                if is_manifest(&key) { facts(&body) } else { BTreeMap::new() }
+            });
+            for (name, value) in looked.await.map_err(broken)? {
+                call.fact(&name, value);
             }
         }
         if let Some(byte) = call.flip {

@@ -7,6 +7,8 @@ use crate::rogue::{Rogue, condemned, only};
 
 const JOURNAL: &str = "/var/lib/weaviate-provisioner";
 const STORE: &str = "AWS2A1B3C4D5E6F70819";
+/// Unsigned, under the name of the server's own client.
+const AS_THE_SERVER: &str = "curl -sS -m 5 -A 'MinIO (linux; amd64) minio-go/v7.0.98'";
 const ROOT: &str = "vol0123456789abcdef0";
 
 fn attach() -> [(&'static str, &'static str); 3] {
@@ -46,6 +48,8 @@ async fn calling_what_the_policy_does_not_allow() {
     assert_eq!(rogue.s3("PUT", "acme-weaviate/prod/manifests/mine.json", "{}").await, "403");
     assert_eq!(rogue.s3("PUT", "acme-weaviate/stage/x", "{}").await, "403");
     assert_eq!(rogue.s3("DELETE", "acme-weaviate/prod/reports/x.json", "").await, "403");
+    assert_eq!(rogue.s3("GET", "acme-weaviate/prod/reports/x.json?acl=", "").await, "403");
+    assert_eq!(rogue.s3("PUT", "acme-weaviate?policy=", "{}").await, "403");
     let verdict = rogue.verdict().await;
     for (act, object) in [
         ("ec2:TerminateInstances", ""),
@@ -56,10 +60,12 @@ async fn calling_what_the_policy_does_not_allow() {
         ("s3:PutObject", "acme-weaviate/prod/manifests/mine.json"),
         ("s3:PutObject", "acme-weaviate/stage/x"),
         ("s3:DeleteObject", "acme-weaviate/prod/reports/x.json"),
+        ("s3:GetObjectAcl", "acme-weaviate/prod/reports/x.json"),
+        ("s3:PutBucketPolicy", "acme-weaviate"),
     ] {
         condemned(&verdict, Rule::Policy, &[act, object]);
     }
-    assert_eq!(verdict.len(), 8, "{verdict:#?}");
+    assert_eq!(verdict.len(), 10, "{verdict:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,10 +94,25 @@ async fn calling_without_a_signature() {
     assert!(answer.contains("MissingAuthenticationToken"), "{answer}");
     let answer = rogue.sh("curl -sS -m 5 http://10.0.8.9/acme-weaviate/prod/x").await;
     assert!(answer.contains("AccessDenied"), "{answer}");
+    // Where the server does not call, nobody may look like it.
+    rogue.sh(&format!("{AS_THE_SERVER} 'http://10.0.8.9/acme-weaviate?list-type=2'")).await;
     let verdict = rogue.verdict().await;
     condemned(&verdict, Rule::Unsigned, &["POST /"]);
     condemned(&verdict, Rule::Unsigned, &["s3:GetObject"]);
-    assert_eq!(verdict.len(), 2, "{verdict:#?}");
+    condemned(&verdict, Rule::Unsigned, &["s3:ListObjectsV2"]);
+    assert_eq!(verdict.len(), 3, "{verdict:#?}");
+}
+
+/// As the server's own client in direct mode: not what it never does.
+#[tokio::test(flavor = "multi_thread")]
+async fn calling_without_a_signature_what_the_server_does_not_call() {
+    let direct = "config.restore.mode = \"direct\"\nconfig.weaviate.s3_role_arn = \"arn:aws:iam::123456789012:role/weaviate-direct\"";
+    let rogue = Rogue::in_scene(direct).await;
+    rogue.sh(&format!("{AS_THE_SERVER} 'http://10.0.8.9/acme-weaviate?list-type=2'")).await;
+    rogue.sh(&format!("{AS_THE_SERVER} -X DELETE http://10.0.8.9/acme-weaviate/prod/x")).await;
+    let verdict = rogue.verdict().await;
+    only(&verdict, Rule::Unsigned, &["s3:DeleteObject"]);
+    assert_eq!(verdict.len(), 1, "{verdict:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,11 +137,17 @@ async fn writing_the_manifest_without_a_condition_or_downwards() {
     assert_eq!(rogue.s3("PUT", pointer, &manifest(9)).await, "200");
     // An ETag that is not there any more: refused, and no act.
     assert_eq!(rogue.s3_with("-H 'if-match: \"0\"'", "PUT", pointer, &manifest(3)).await, "412");
-    assert_eq!(rogue.s3_with("-H 'if-match: *'", "PUT", pointer, &manifest(8)).await, "200");
+    // Whoever wrote it last is overwritten, whatever they wrote.
+    assert_eq!(rogue.s3_with("-H 'if-match: *'", "PUT", pointer, &manifest(10)).await, "200");
+    let key = pointer.strip_prefix("acme-weaviate/").expect("the bucket");
+    let etag = rogue.stage.store.info("acme-weaviate", key).expect("a manifest").etag;
+    let known = format!("-H 'if-match: \"{etag}\"'");
+    assert_eq!(rogue.s3_with(&known, "PUT", pointer, &manifest(8)).await, "200");
     let verdict = rogue.verdict().await;
+    let blind = verdict.iter().filter(|said| said.contains("without a condition")).count();
     condemned(&verdict, Rule::PointerUnconditional, &[NEW, "without a condition"]);
-    condemned(&verdict, Rule::PointerLowered, &[NEW, "generation 8 over 9"]);
-    assert_eq!(verdict.len(), 2, "{verdict:#?}");
+    condemned(&verdict, Rule::PointerLowered, &[NEW, "generation 8 over 10"]);
+    assert_eq!((blind, verdict.len()), (2, 3), "{verdict:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,6 +177,25 @@ async fn a_journal_that_names_the_disk_a_moment_later_is_no_leave() {
         ))
         .await;
     only(&rogue.verdict().await, Rule::Disk, &[STORE, "before the journal named it"]);
+}
+
+/// Neither the program nor the system call, which a failpoint tells of, may come before the journal.
+#[tokio::test(flavor = "multi_thread")]
+async fn mounting_a_disk_before_the_journal_names_it() {
+    let journal = format!("mkdir -p {JOURNAL}; echo '{{\"disks\":[\"{STORE}\"]}}' >{JOURNAL}/state.json");
+    let rogue = Rogue::awake().await;
+    rogue.sh(&format!("mount -t xfs /dev/nvme1n1 /mnt 2>/dev/null || true; {journal}")).await;
+    only(&rogue.verdict().await, Rule::Disk, &[STORE, "before the journal named it"]);
+
+    let rogue = Rogue::awake().await;
+    rogue.asks_the_kernel("mount /dev/nvme1n1");
+    rogue.sh(&journal).await;
+    only(&rogue.verdict().await, Rule::Disk, &[STORE, "before the journal named it"]);
+
+    let honest = Rogue::awake().await;
+    honest.sh(&journal).await;
+    honest.asks_the_kernel("mount /dev/nvme1n1");
+    assert_eq!(honest.verdict().await, Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]

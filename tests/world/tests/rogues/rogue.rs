@@ -1,5 +1,7 @@
 //! A machine in a world, and somebody in it who does what the agent never must.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -76,6 +78,16 @@ impl Rogue {
         // Its programs are looked at as those of the agent are.
         let shell = shell.args(["-euc", script]).env("PATH", shim::path());
         shell.succeed(PATIENCE).await.expect("the rogue's script")
+    }
+
+    /// Says what a failpoint of the agent says before it asks the kernel itself, and waits until it may go on.
+    pub fn asks_the_kernel(&self, call: &str) {
+        let socket = self.stage.machine.path(shim::SOCKET);
+        let mut gate = UnixStream::connect(socket).expect("the gate listens");
+        writeln!(gate, "kernel:{call}\tbefore").expect("a question");
+        let mut answer = [0; 3];
+        gate.read_exact(&mut answer).expect("an answer");
+        assert_eq!(&answer, b"go\n");
     }
 
     /// Writes without a program of the machine, whose arguments would tell.

@@ -83,6 +83,26 @@ async fn each_operation_asks_for_its_action() {
     }
 }
 
+/// What the double does not do is refused to who may not ask for it, and not implemented for who may.
+#[tokio::test]
+async fn what_the_double_does_not_know_is_asked_of_the_policy_too() {
+    let all = "arn:aws:s3:::acme-weaviate";
+    let rows = [
+        (Method::GET, "/acme-weaviate/k?acl=", "s3:GetObjectAcl"),
+        (Method::GET, "/acme-weaviate/k?tagging=", "s3:GetObjectTagging"),
+        (Method::GET, "/acme-weaviate?policy=", "s3:GetBucketPolicy"),
+    ];
+    for (method, path, action) in rows {
+        for (policy, status) in [(vec![], 403), (vec![("s3:GetObject", all), (action, all)], 501)] {
+            let bed = with(policy);
+            bed.store.put(BUCKET, "k", b"x").expect("stored");
+            let answer = bed.client.send(method.clone(), path, &[], b"").await;
+            assert_eq!(answer.status(), status, "{method} {path}");
+            assert_eq!(bed.calls().pop().map(|(operation, ..)| operation).as_deref(), Some("Unknown"));
+        }
+    }
+}
+
 #[tokio::test]
 async fn signatures_and_tokens_are_checked() {
     let credential = Credential {

@@ -11,7 +11,7 @@ mod machine;
 
 pub use bucket::{fill_bucket, publish_later, tell_published};
 pub use machine::{
-    Image, TAG, image_reference, prepare_disks, prepare_machine, script, server_image, start_engine,
+    Image, TAG, between, image_reference, prepare_disks, prepare_machine, script, server_image, start_engine,
 };
 
 use std::collections::BTreeMap;
@@ -32,13 +32,15 @@ use crate::vpc::{EniPlan, Nic, VpcPlan};
 use bucket::BucketScene;
 use machine::MachineScene;
 
-/// How fast S3 is, and where.
+/// How fast S3 is, where, and for whom.
 #[derive(Clone, Debug, Default)]
 pub struct S3Speed {
     pub first_byte: Duration,
     pub bytes_per_second: Option<u64>,
     /// Elsewhere than the cloud.
     pub region: Option<String>,
+    /// The server moves the bytes itself.
+    pub direct: bool,
 }
 
 fn read<T: serde::de::DeserializeOwned>(what: &str, table: &Table) -> Result<T> {
@@ -105,16 +107,22 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
         remove: machine.remove.clone(),
         cloud,
         prefix: config["backup"].get("prefix").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        config,
         address,
         reader_key,
         other,
         speed: S3Speed {
+            direct: is_direct(&config),
             first_byte: Duration::from_millis(bucket.first_byte_ms),
             bytes_per_second: bucket.bytes_per_second,
             region: bucket.region,
         },
+        config,
     })
+}
+
+fn is_direct(config: &Table) -> bool {
+    let mode = config.get("restore").and_then(|restore| restore.get("mode")).and_then(Value::as_str);
+    mode == Some("direct")
 }
 
 fn cloud(scene: &Scene, secrets: &BTreeMap<&str, String>) -> Result<CloudSpec> {
