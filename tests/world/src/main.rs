@@ -34,7 +34,7 @@ struct Rehearse {
     /// All cases and their controls.
     #[arg(long)]
     all: bool,
-    /// Every kill point of `killed-anywhere`, not only one of each kind.
+    /// Every kill point of the cases that kill, not only one of each kind.
     #[arg(long)]
     soak: bool,
     /// Print the names of the cases.

@@ -19,7 +19,7 @@ pub enum When {
 /// One moment of a run.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Point {
-    /// `ec2:AttachNetworkInterface`, `docker:POST containers/{}/start`, `process:nft -f`, `netlink:add_address`.
+    /// `ec2:AttachNetworkInterface`, `docker:POST containers/{}/start`, `process:nft -f`, `kernel:add_address`.
     pub call: String,
     pub when: When,
     /// Counted from 1.

@@ -5,7 +5,7 @@
 //!  clean run ─▶ counts of calls ─▶ attempts ─┬─▶ new stage, run, kill at the point, run again ─▶ complaints
 //!  doubles (faults: before, ledger: after) ──┤
 //!  proxy on Docker's socket ─────────────────┼─▶ gate
-//!  shims of programs, failpoints (netlink) ──┘
+//!  shims of programs, failpoints (kernel) ───┘
 //! ```
 //! To add a kind of call: let it pass the [`Gate`] on both sides.
 
@@ -29,17 +29,16 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::case::{Case, Played, perform};
 use crate::ledger::Event;
-use crate::stage::{BUCKET, Programs, Stage};
+use crate::stage::{BUCKET, Programs, RESTART, Stage};
 
 /// What the node itself writes.
 const OWN: [&str; 3] = ["latest_weaviate_backup.manifest.json", ".tmp", "/reports/"];
+const SIGKILL: i32 = 9;
 /// A first run that is not killed must have ended by then.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How often a point is tried that did not come by: how often something is polled differs from run to run.
 const TRIES: u32 = 4;
-/// `RestartSec` of the unit, shortened.
-const RESTART: Duration = Duration::from_millis(300);
-/// The kinds of call that a clean run must have shown: a gate that sees none of one kind tests nothing.
+/// The kinds of call that are taken where a case takes all.
 const KINDS: [&str; 11] = [
     "ec2:",
     "s3:",
@@ -51,7 +50,7 @@ const KINDS: [&str; 11] = [
     "process:nft",
     "process:mkfs.xfs",
     "process:blkid",
-    "netlink:",
+    "kernel:",
 ];
 
 /// What one stage showed.
@@ -76,12 +75,8 @@ pub async fn play(
         attempt(case, programs, None).await.context("the clean run")?
     };
     let mut played = clean.played;
-    // A case that takes some calls only leaves the rest to the one that takes all.
-    for kind in KINDS.iter().filter(|_| spec.only.is_empty()) {
-        if !clean.counts.keys().any(|(call, _)| call.starts_with(*kind)) {
-            played.complaints.push(format!("the clean run showed no call of the kind {kind}"));
-        }
-    }
+    let unseen = plan::unseen(&clean.counts, spec, &KINDS);
+    played.complaints.extend(unseen.iter().map(|kind| format!("the clean run showed no call {kind}")));
     let mut trying = JoinSet::new();
     let attempts = plan::choose(&clean.counts, clean.took, spec, soak);
     let all = attempts.len();
@@ -157,8 +152,10 @@ pub async fn strike(case: &Case, programs: &Programs, what: &Attempt) -> Result<
 async fn attempt(case: &Case, programs: &Programs, what: Option<&Attempt>) -> Result<Tried> {
     let mut stage = Stage::set(programs, &case.whole()).await.context("setting the stage")?;
     let tried = on_stage(case, &mut stage, what).await;
-    stage.strike().await?;
-    tried
+    let struck = stage.strike().await.context("taking the stage down");
+    let mut tried = tried?;
+    tried.played.complaints.extend(struck.err().map(|error| format!("{error:#}")));
+    Ok(tried)
 }
 
 async fn on_stage(case: &Case, stage: &mut Stage, what: Option<&Attempt>) -> Result<Tried> {
@@ -174,7 +171,7 @@ async fn on_stage(case: &Case, stage: &mut Stage, what: Option<&Attempt>) -> Res
     let there = objects(stage);
 
     let began = Instant::now();
-    let mut agent = stage.start_agent_with(&["--once"], &[shim::failpoints()])?;
+    let mut agent = stage.start_agent(&["--once"])?;
     gate.arm(agent.process.killer());
     let patience = match what {
         Some(Attempt::Moment(after)) => *after,
@@ -184,24 +181,25 @@ async fn on_stage(case: &Case, stage: &mut Stage, what: Option<&Attempt>) -> Res
     let took = began.elapsed();
     let mut struck = gate.struck();
     if ended.is_err() {
-        agent.process.kill().await?;
+        let status = agent.process.kill().await?;
         ensure!(
             matches!(what, Some(Attempt::Moment(_))),
             "the first run did not end:\n{}",
             stage.agent_log()
         );
-        struck = true;
+        // It may have come to its own end in this very moment.
+        struck = status.signal() == Some(SIGKILL);
     }
     gate.disarm();
     if struck {
         let status = agent.process.wait().await?;
-        ensure!(status.signal() == Some(9), "the first run was struck and ended with {status}");
+        ensure!(status.signal() == Some(SIGKILL), "the first run was struck and ended with {status}");
     }
     let words = what.map_or_else(|| "nothing".to_owned(), ToString::to_string);
     stage.ledger.record(Event::Mark { what: format!("killed {words} (struck: {struck})") });
     tokio::time::sleep(RESTART).await;
 
-    let mut played = perform(case, stage).await?;
+    let mut played = perform(case, stage).await;
     for (key, etag) in there {
         if objects(stage).get(&key) != Some(&etag) {
             played.complaints.push(format!("{key} is lost or changed"));

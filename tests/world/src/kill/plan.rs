@@ -44,6 +44,14 @@ impl fmt::Display for Attempt {
     }
 }
 
+/// The kinds of call that a clean run must have shown and did not: a gate that sees none of one kind tests nothing. A
+/// case that takes some calls only leaves the rest to the one that takes all.
+pub fn unseen<'a>(counts: &Counts, spec: &'a Spec, kinds: &'a [&'a str]) -> Vec<&'a str> {
+    let only = spec.only.iter().map(String::as_str);
+    let wanted = only.chain(kinds.iter().copied().filter(|_| spec.only.is_empty()));
+    wanted.filter(|kind| !counts.keys().any(|(call, _)| call.starts_with(kind))).collect()
+}
+
 /// Short: each kind of call once on each side. Soak: all that a clean run counted. Both: random moments of it.
 pub fn choose(counts: &Counts, took: Duration, spec: &Spec, soak: bool) -> Vec<Attempt> {
     let mut points = BTreeSet::new();
@@ -92,5 +100,25 @@ mod tests {
         assert_eq!(choose(&counts, took, &spec, true).len(), 7 + 7);
         let some = Spec { only: vec!["process:".to_owned()], ..spec };
         assert_eq!(choose(&counts, took, &some, false).len(), 1 + 2);
+    }
+
+    #[test]
+    fn a_kind_that_a_clean_run_does_not_show_is_told() {
+        let counts: Counts = [(("ec2:Attach".to_owned(), When::Before), 1)].into();
+        let spec = |only: &[&str]| Spec {
+            random: 0,
+            soak_random: 0,
+            seed: 1,
+            only: only.iter().map(|start| (*start).to_owned()).collect(),
+        };
+        let rows: [(&[&str], &[&str]); 4] = [
+            (&[], &["s3:"]),
+            (&["ec2:"], &[]),
+            (&["ec2:Detach"], &["ec2:Detach"]),
+            (&["ec2:", "sts:"], &["sts:"]),
+        ];
+        for (only, expected) in rows {
+            assert_eq!(unseen(&counts, &spec(only), &["ec2:", "s3:"]), expected, "{only:?}");
+        }
     }
 }
