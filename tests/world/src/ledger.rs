@@ -41,7 +41,7 @@ pub enum Event {
     State { of: String, from: String, to: String },
     /// A client's connection to the node was accepted.
     Reached { client: Client, port: u16 },
-    /// What the server (the stand-in) reported of one request that it answered.
+    /// What the server reported of one request that it answered, or what was seen of it on the network.
     Server { method: String, path: String, status: u16, details: serde_json::Value },
     /// The server (the stand-in) started to listen: whatever it serves was not counted yet.
     ServerStart,
@@ -105,6 +105,16 @@ impl Ledger {
     pub fn events(&self) -> Vec<Seen> {
         let mut events = self.seen.lock().expect("the ledger is written without panics").clone();
         events.sort_by_key(|seen| seen.at);
+        events
+    }
+
+    /// What happened from this moment on, whenever it was noticed.
+    ///
+    /// # Panics
+    /// When another thread panicked while it wrote.
+    pub fn since(&self, moment: Timestamp) -> Vec<Seen> {
+        let mut events = self.events();
+        events.retain(|seen| seen.at >= moment);
         events
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
             ask(stage, *client, path, *key, *status, holds).await
         }
         Act::Knock { client, port, open } => {
-            let accepted = stage.vpc.reaches(*client, SocketAddr::from(([10, 0, 2, 15], *port)), KNOCK).await;
+            let accepted = stage.vpc.reaches(*client, SocketAddr::from((stage.address, *port)), KNOCK).await;
             let wrong = accepted != *open;
             Ok(wrong
                 .then(|| format!("{client:?} at port {port}: accepted is {accepted}"))
@@ -53,7 +53,7 @@ async fn ask(
 ) -> Result<Vec<String>> {
     let bearer = format!("Bearer {}", stage.reader_key);
     let headers: &[(&str, &str)] = if key { &[("authorization", &bearer)] } else { &[] };
-    let url = format!("http://10.0.2.15:8080{path}");
+    let url = format!("http://{}:8080{path}", stage.address);
     let answer = stage.vpc.request(client, "GET", &url, headers, Bytes::new(), PATIENCE).await;
     let (got, body) = answer.unwrap_or_default();
     let body = String::from_utf8_lossy(&body);
@@ -68,7 +68,6 @@ async fn ask(
 
 async fn container(stage: &Stage) -> Result<Value> {
     let docker = stage.machine.command("docker")?.args(["inspect", "weaviate"]);
-    let docker = docker.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let shown: Value = serde_json::from_str(&docker.succeed(PATIENCE).await?)?;
     shown.get(0).cloned().context("docker inspect shows nothing")
 }
@@ -87,7 +86,7 @@ async fn inspect(stage: &Stage, is: &BTreeMap<String, toml::Value>) -> Result<Ve
 
 async fn shell(stage: &Stage, script: &str, says: &[String]) -> Result<Vec<String>> {
     let shell = stage.machine.command("sh")?.args(["-euc", script]);
-    let output = shell.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output(PATIENCE).await?;
+    let output = shell.output(PATIENCE).await?;
     let text = String::from_utf8_lossy(&output.stdout);
     let mut complaints = Vec::new();
     if !output.status.success() {
@@ -101,7 +100,7 @@ async fn shell(stage: &Stage, script: &str, says: &[String]) -> Result<Vec<Strin
 
 /// `systemctl stop` of the service.
 pub(super) async fn stop(stage: &Stage, agent: &mut Agent) -> Result<Vec<String>> {
-    let since = stage.ledger.events().len();
+    let since = Timestamp::now();
     // systemd runs, and does not end the machine: what sd_booted(3) and `systemctl is-system-running` tell of it.
     let booted = stage.machine.path("/run/systemd/system");
     std::fs::create_dir_all(&booted)?;
@@ -121,14 +120,14 @@ pub(super) async fn stop(stage: &Stage, agent: &mut Agent) -> Result<Vec<String>
 }
 
 async fn hear(stage: &Stage, line: &str, times: usize) -> Result<Vec<String>> {
-    Ok(heard(stage, stage.ledger.events().len(), line, times).await.into_iter().collect())
+    Ok(heard(stage, Timestamp::now(), line, times).await.into_iter().collect())
 }
 
 /// Waits until systemd was told it so often since then.
-async fn heard(stage: &Stage, since: usize, line: &str, times: usize) -> Option<String> {
+async fn heard(stage: &Stage, since: Timestamp, line: &str, times: usize) -> Option<String> {
     let end = Instant::now() + PATIENCE;
     loop {
-        let heard = sights::times_told(&stage.ledger.events()[since..], line);
+        let heard = sights::times_told(&stage.ledger.since(since), line);
         if heard >= times {
             return None;
         }

@@ -30,7 +30,7 @@ pub fn check(
         calls: counted,
         seen: sights,
         systemd,
-        // These two need the machine and the store: `run` looks at them.
+        // `run` looks at these, which need more than the last run's events: the machine, the store, the whole ledger.
         ms_after_exit: _,
         bucket_report: _,
         order: _,
@@ -124,8 +124,8 @@ pub fn in_order(wanted: &[String], events: &[Seen]) -> Option<String> {
             Event::State { of, to, .. } => format!("{of} {to}"),
             Event::Mark { what } => what.clone(),
             Event::Notified { line } => line.clone(),
-            Event::Server { .. }
-            | Event::ServerStart
+            Event::Server { method, path, .. } => format!("asked {method} {path}"),
+            Event::ServerStart
             | Event::Published { .. }
             | Event::DiskTouched { .. }
             | Event::Forbidden { .. } => continue,

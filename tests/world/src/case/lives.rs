@@ -10,19 +10,18 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use jiff::Timestamp;
 
 use super::Act;
 use super::run::calls;
 use crate::cloud::resources::{InstanceState, Lifecycle, Resources};
 use crate::cloud::spec::{GROUP, NEW, OLD};
 use crate::cloud::{Cloud, Order};
-use crate::stage::{Agent, Stage};
+use crate::stage::{Agent, Stage, TRY_AGAIN};
 
 /// The longest that the cloud and its host may take for one of their own steps: an orderly end of a machine with
 /// a server in it is the slowest.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Exit code "try again" (EX_TEMPFAIL).
-const TRY_AGAIN: i32 = 75;
 
 /// Waits until the cloud's resources look like this.
 async fn until(cloud: &Cloud, what: &str, holds: impl Fn(&Resources) -> bool) -> Result<()> {
@@ -132,17 +131,19 @@ pub async fn restarted(stage: &Stage, mut ended: Agent, patience: Duration) -> R
 }
 
 /// What is not as an act wants its run.
-pub fn check_run(stage: &Stage, since: usize, ends: Option<&str>, without: &[String]) -> Vec<String> {
+pub fn check_run(stage: &Stage, since: Timestamp, ends: Option<&str>, without: &[String]) -> Vec<String> {
     let mut complaints = Vec::new();
     if let Some(ends) = ends {
-        let report = stage.report().unwrap_or_default();
-        if report["outcome"] != ends {
-            let (outcome, reason) = (&report["outcome"], &report["reason"]);
-            complaints.push(format!("a run ended {outcome} ({reason}), not {ends:?}"));
+        match stage.fresh_report() {
+            Ok(report) if report["outcome"] == ends => {}
+            Ok(report) => {
+                let (outcome, reason) = (&report["outcome"], &report["reason"]);
+                complaints.push(format!("a run ended {outcome} ({reason}), not {ends:?}"));
+            }
+            Err(error) => complaints.push(format!("a run was to end {ends:?}: {error:#}")),
         }
     }
-    let events = stage.ledger.events();
-    let seen: BTreeSet<String> = calls(&events[since.min(events.len())..]).into_keys().collect();
+    let seen: BTreeSet<String> = calls(&stage.ledger.since(since)).into_keys().collect();
     let called = without.iter().filter(|call| seen.contains(*call));
     complaints.extend(called.map(|call| format!("a run called {call}")));
     complaints

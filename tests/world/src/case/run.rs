@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::{Act, Case, Outcome, WorldOutcome, acts, expect, lives};
 use crate::cloud::Answered;
@@ -14,6 +15,8 @@ use crate::stage::{Agent, Ended, Programs, Stage};
 
 /// The longest that one `run` act may take: a case that needs more is stuck.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// What others were to do is done a moment after its call was seen, or never.
+const A_MOMENT: Duration = Duration::from_secs(10);
 
 /// A played case: what came of it, and what was not as expected.
 #[derive(Debug)]
@@ -33,9 +36,11 @@ pub async fn play(case: &Case, programs: &Programs) -> Result<Played> {
     let mut stage = Stage::set(programs, &case.whole())
         .await
         .with_context(|| format!("setting the stage of {}", case.name))?;
-    let played = perform(case, &mut stage).await;
-    stage.strike().await?;
-    played
+    let mut played = perform(case, &mut stage).await;
+    // Told beside what came of the case, and not instead of it.
+    let struck = stage.strike().await.context("taking the stage down");
+    played.complaints.extend(struck.err().map(|error| format!("{error:#}")));
+    Ok(played)
 }
 
 /// What the acts of a case left.
@@ -45,42 +50,37 @@ struct Acted {
     staying: Option<Agent>,
     /// How the last `run` ended.
     ended: Option<Ended>,
-    /// The number of the first event of the last run.
-    since: usize,
+    /// When the last run began.
+    since: Timestamp,
 }
 
-async fn act_all(case: &Case, stage: &mut Stage) -> Result<Acted> {
-    let mut complaints = Vec::new();
-    let mut staying: Option<Agent> = None;
-    let mut ended: Option<Ended> = None;
-    let mut since = stage.ledger.events().len();
-    for act in &case.acts {
+impl Acted {
+    async fn act(&mut self, stage: &mut Stage, act: &Act) -> Result<()> {
         match act {
             Act::Run { ends, without } => {
-                since = stage.ledger.events().len();
-                ended = Some(stage.run_agent(PATIENCE).await?);
-                complaints.extend(lives::check_run(stage, since, ends.as_deref(), without));
+                self.since = Timestamp::now();
+                self.ended = Some(stage.run_agent(PATIENCE).await?);
+                self.complaints.extend(lives::check_run(stage, self.since, ends.as_deref(), without));
             }
-            Act::Plan { says } => complaints.extend(stage.plan(says).await?),
+            Act::Plan { says } => self.complaints.extend(stage.plan(says).await?),
             Act::Stay { until } => {
-                since = stage.ledger.events().len();
-                let mut agent = stage.start_agent(&[])?;
-                stage.until(&mut agent, until.outcome(), PATIENCE).await?;
-                staying = Some(agent);
-                ended = None;
+                self.since = Timestamp::now();
+                self.ended = None;
+                let agent = self.staying.insert(stage.start_agent(&[])?);
+                stage.until(agent, until.outcome(), PATIENCE).await?;
             }
             Act::Restarted => {
-                let ended = staying.take().context("nobody stays who could be restarted")?;
-                since = stage.ledger.events().len();
-                staying = Some(lives::restarted(stage, ended, PATIENCE).await?);
+                let ended = self.staying.take().context("nobody stays who could be restarted")?;
+                self.since = Timestamp::now();
+                self.staying = Some(lives::restarted(stage, ended, PATIENCE).await?);
             }
             Act::Stop => {
-                let mut agent = staying.take().context("no agent stays that could be stopped")?;
-                complaints.extend(acts::stop(stage, &mut agent).await?);
+                let mut agent = self.staying.take().context("no agent stays that could be stopped")?;
+                self.complaints.extend(acts::stop(stage, &mut agent).await?);
             }
             Act::PowerCut | Act::Reboot | Act::StopStart | Act::ReplaceRoot => {
                 // It ends with the machine that it runs in.
-                staying = None;
+                self.staying = None;
                 lives::live_on(stage, act).await?;
             }
             Act::PutToWork => lives::put_to_work(stage).await?,
@@ -88,32 +88,53 @@ async fn act_all(case: &Case, stage: &mut Stage) -> Result<Acted> {
             Act::Look { near, far, stranger } => {
                 let seen = look(stage).await;
                 if seen != (*near, *far, *stranger) {
-                    complaints.push(format!(
+                    self.complaints.push(format!(
                         "looked and saw {seen:?} (near, far, stranger), not {:?}",
                         (near, far, stranger)
                     ));
                 }
             }
             Act::Deed { deed } => stage.perform(deed).await,
-            Act::Await { call, times } => stage.until_called(call, *times, since, PATIENCE).await?,
+            Act::DeedsDone => self.complaints.extend(stage.deeds_done(PATIENCE).await),
+            Act::Await { call, times } => stage.until_called(call, *times, self.since, PATIENCE).await?,
             // The clients knock meanwhile: that nobody gets in for so long is what such an act shows.
             Act::Wait { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
-            other => complaints.extend(acts::act(stage, other).await?),
+            other => self.complaints.extend(acts::act(stage, other).await?),
         }
+        Ok(())
     }
-    Ok(Acted { complaints, staying, ended, since })
 }
 
-pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
-    let Acted { mut complaints, mut staying, ended, since } = act_all(case, stage).await?;
+async fn act_all(case: &Case, stage: &mut Stage) -> Acted {
+    let mut acted = Acted { complaints: Vec::new(), staying: None, ended: None, since: Timestamp::now() };
+    for act in &case.acts {
+        if let Err(error) = acted.act(stage, act).await {
+            // Those after it would tell of this one only. What the world saw is judged all the same.
+            acted.complaints.push(format!("{act:?}: {error:#}"));
+            break;
+        }
+    }
+    acted
+}
+
+/// The agent that stayed, ended now that it was looked at; a sentence where it did not stay.
+async fn end(agent: &mut Agent) -> Option<String> {
+    if let Some(status) = agent.process.ended() {
+        return Some(format!("the agent did not stay: {status}"));
+    }
+    agent.process.kill().await.err().map(|error| format!("{error:#}"))
+}
+
+pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Played {
+    let Acted { mut complaints, mut staying, ended, since } = act_all(case, stage).await;
+    complaints.extend(stage.deeds_done(A_MOMENT).await);
     // An ABANDON ends the machine: not while it is looked at.
     let steady = Arc::clone(&stage.steady);
     let looking = steady.lock().await;
     let (near, far, stranger) = look(stage).await;
     complaints.extend(count_all(case, stage).await);
     if let Some(agent) = &mut staying {
-        ensure!(agent.process.ended().is_none(), "the agent did not stay: {:?}", agent.process.ended());
-        agent.process.kill().await?;
+        complaints.extend(end(agent).await);
     }
     let forbidden = stage.verdict().await;
     let events = stage.ledger.events();
@@ -144,7 +165,7 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
             complaints.push(format!("the manifest has generation {there:?}, not {generation}"));
         }
     }
-    complaints.extend(expect::check(case, &outcome, &published, &events[since.min(events.len())..]));
+    complaints.extend(expect::check(case, &outcome, &published, &stage.ledger.since(since)));
     complaints.extend(expect::in_order(&case.expect.order, &events));
     drop(looking);
     if case.expect.ends
@@ -156,7 +177,8 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         complaints.extend(lives::check_interface(stage));
     }
     if let Some(most) = case.expect.ms_after_exit {
-        complaints.extend(acts::told_late(stage, Duration::from_millis(most))?);
+        let late = acts::told_late(stage, Duration::from_millis(most));
+        complaints.extend(late.unwrap_or_else(|error| vec![format!("{error:#}")]));
     }
     if case.expect.bucket_report && !stage.report_is_kept() {
         complaints.push("the report does not lie in the bucket as it lies on the machine".to_owned());
@@ -170,7 +192,7 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Result<Played> {
         complaints.extend(generated(&events));
     }
     let ledger = events.iter().map(|seen| serde_json::to_string(seen).unwrap_or_default() + "\n").collect();
-    Ok(Played { outcome, complaints, log, ledger, picture })
+    Played { outcome, complaints, log, ledger, picture }
 }
 
 /// What was generated: with the seed the same backup can be made again.
@@ -208,7 +230,7 @@ async fn ask(stage: &Stage, client: Client, method: &str, path: &str, body: Byte
         .request(
             client,
             method,
-            &format!("http://10.0.2.15:8080{path}"),
+            &format!("http://{}:8080{path}", stage.address),
             &headers,
             body,
             Duration::from_secs(2),
@@ -237,7 +259,7 @@ async fn count(stage: &Stage, client: Client, held: &Counts) -> Result<Counts> {
     Ok(counts)
 }
 
-/// Whether this client counts, right now, exactly what was published last.
+/// Whether this client counts, right now, exactly what the backup with the last id holds.
 pub async fn count_everything(stage: &Stage, client: Client) -> bool {
     let held = stage
         .published

@@ -61,8 +61,11 @@ const fn once() -> u64 {
     1
 }
 
+/// The generation of a backup that an owner publishes who has published before: above all that the scenes begin with.
+pub const LATER: u64 = 7;
+
 const fn later() -> u64 {
-    7
+    LATER
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -153,6 +156,8 @@ pub enum Act {
     Look { near: u16, far: u16, stranger: u16 },
     /// Somebody else's deed, done to its end before the next act.
     Deed { deed: Deed },
+    /// Waits until everything that others were to do meanwhile is done.
+    DeedsDone,
     /// Waits until the world has seen the call so often since the last run began.
     Await { call: String, times: u64 },
     /// What one client gets from the server.
@@ -231,7 +236,8 @@ pub struct Expect {
     #[serde(default)]
     pub bucket_report: bool,
     /// What the world must have seen in this order, other things between: `call ec2:AttachNetworkInterface`,
-    /// `reached` (a client got in), `i-… terminated` or `weaviate-0/i-… InService` (a state).
+    /// `reached` (a client got in), `asked POST /v1/…` (the server), `i-… terminated` or `weaviate-0/i-… InService`
+    /// (a state).
     #[serde(default)]
     pub order: Vec<String>,
     /// The group ends the instance: its system stops, its power goes, EC2 calls it terminated.

@@ -112,9 +112,15 @@ async fn enter(State((cloud, instance)): State<(Cloud, String)>, request: Reques
         record(0);
     }
     transport::wait(&effects).await;
+    let unanswered = effects.iter().all(|effect| scripted(effect).is_none());
+    if unanswered && transport::reset(&effects) == Some(false) {
+        // It did not act: no status says that it did.
+        record(0);
+        let connection = request.extensions().get::<transport::Connection>().cloned();
+        return transport::deliver(&effects, connection.as_ref(), Response::new(Body::empty())).await;
+    }
     let response = match effects.iter().find_map(scripted) {
         Some(response) => response,
-        None if transport::reset(&effects) == Some(false) => Response::new(Body::empty()),
         None if request.method() == Method::PUT => put_token(&cloud, &instance, &path, request.headers()),
         None => get(&cloud, &instance, &path, request.headers(), &effects),
     };

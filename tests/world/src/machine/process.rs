@@ -215,11 +215,13 @@ impl Killer {
 pub(super) fn descendants(init: u32) -> Result<Vec<u32>> {
     let home = namespace(init).context("look at the machine's pid namespace")?;
     let parents = parents()?;
-    let belongs = |pid: &u32| {
+    // Most processes have ancestors in common, and each look at one is a system call.
+    let mut at_home: BTreeMap<u32, bool> = BTreeMap::new();
+    let mut belongs = |pid: &u32| {
         let line = std::iter::successors(Some(*pid), |pid| parents.get(pid).copied().filter(|p| *p != 0));
-        line.take(64).any(|pid| namespace(pid).as_ref() == Some(&home))
+        line.take(64).any(|pid| *at_home.entry(pid).or_insert_with(|| namespace(pid).as_ref() == Some(&home)))
     };
-    Ok(parents.keys().copied().filter(belongs).collect())
+    Ok(parents.keys().copied().filter(|pid| belongs(pid)).collect())
 }
 
 /// The processes that the world started in the machine, apart from the first one.

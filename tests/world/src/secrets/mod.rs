@@ -120,16 +120,6 @@ impl Cloud {
         });
     }
 
-    /// Gives a parameter a new value and version.
-    pub fn rotate_parameter(&self, name: &str, value: &str) {
-        self.with_secrets(|store| {
-            if let Some((parameter, version)) = store.parameters.get_mut(name) {
-                value.clone_into(&mut parameter.value);
-                *version += 1;
-            }
-        });
-    }
-
     /// The store as this call sees it. Stale: without the last value of each secret.
     fn secrets_seen(&self, view: View) -> Store {
         let mut store = self.with_secrets(|store| store.clone());

@@ -15,9 +15,9 @@ use crate::ledger::Event;
 use crate::machine::Process;
 
 /// `RestartSec` of the unit, shortened: nothing in the agent depends on it.
-const RESTART: Duration = Duration::from_millis(300);
+pub const RESTART: Duration = Duration::from_millis(300);
 /// Exit code "try again" (EX_TEMPFAIL).
-const TRY_AGAIN: i32 = 75;
+pub const TRY_AGAIN: i32 = 75;
 
 /// The mark of each start of the agent.
 const AGENT_START: &str = "agent-start";
@@ -64,10 +64,10 @@ pub(super) fn command(stage: &Stage, arguments: &[&str]) -> Result<crate::machin
 impl Stage {
     /// Starts the agent with `run` and these arguments; its log is appended to the machine's agent log.
     pub fn start_agent(&self, arguments: &[&str]) -> Result<Agent> {
-        self.start_agent_with(arguments, &[])
+        self.start_agent_with(arguments, &[shim::failpoints()])
     }
 
-    /// The same, with more in its environment.
+    /// The same, with this in its environment and no failpoints.
     pub fn start_agent_with(&self, arguments: &[&str], environment: &[(&str, String)]) -> Result<Agent> {
         let log = self.machine.path("/var/log/weaviate-provisioner.log");
         let log = File::options().create(true).append(true).open(log).context("the agent's log")?;

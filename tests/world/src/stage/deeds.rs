@@ -1,14 +1,17 @@
-//! What others do while the agent works, each deed when the world has seen a call often enough.
+//! What others do while the agent works, each deed when the world has seen a call often enough. One that never came
+//! to be done fails the case: without it the case is another one.
 //!
 //! To add one: a variant of [`Deed`], and its arm in [`Deeds::act`].
 
+use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use tokio::sync::watch;
 
-use super::{Programs, Published, Stage, scene};
-use crate::case::{Deed, Meanwhile};
+use super::{BUCKET, Programs, Published, Stage, scene};
+use crate::case::{Deed, LATER, Meanwhile};
 use crate::cloud::resources::Lifecycle;
 use crate::cloud::spec::{GROUP, NEW, OLD, Transition, Verdict};
 use crate::cloud::{ActionKey, Cloud};
@@ -18,9 +21,40 @@ use crate::s3;
 
 /// The longest that a group may take to begin the end of an instance.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The generation of a last backup: that of an owner who has published before.
-const LAST: u64 = 7;
 const LOOK: Duration = Duration::from_millis(20);
+
+/// The deeds of a case that are still to be done, each by what it comes after.
+#[derive(Debug, Default)]
+pub struct ToCome(watch::Sender<Vec<String>>);
+
+impl ToCome {
+    fn expect(&self, deed: String) {
+        self.0.send_modify(|to_come| to_come.push(deed));
+    }
+
+    fn done(&self, deed: &str) {
+        self.0.send_modify(|to_come| {
+            if let Some(at) = to_come.iter().position(|known| known == deed) {
+                to_come.remove(at);
+            }
+        });
+    }
+
+    /// Waits until all are done; what is not done within `patience`.
+    async fn all_done(&self, patience: Duration) -> Vec<String> {
+        let mut to_come = self.0.subscribe();
+        // Without a wait where there is nothing to wait for.
+        let _ = tokio::time::timeout(patience, to_come.wait_for(Vec::is_empty)).await;
+        to_come.borrow().clone()
+    }
+}
+
+impl fmt::Display for Meanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { after, with: _, times, then } = self;
+        write!(f, "{then:?} after {after} #{times}")
+    }
+}
 
 /// What the deeds of others need.
 pub struct Deeds {
@@ -46,6 +80,25 @@ impl Stage {
         }
     }
 
+    /// Begins to wait for the calls after which the scene's deeds are done.
+    pub(super) fn expect_deeds(&mut self) {
+        for deed in self.scene.meanwhile.clone() {
+            self.to_come.expect(deed.to_string());
+            let (deeds, to_come) = (self.deeds(), Arc::clone(&self.to_come));
+            self.others.spawn(async move {
+                let name = deed.to_string();
+                meanwhile(deed, deeds).await;
+                to_come.done(&name);
+            });
+        }
+    }
+
+    /// Waits until everything that others were to do is done; a sentence for each deed that is not.
+    pub async fn deeds_done(&self, patience: Duration) -> Vec<String> {
+        let undone = self.to_come.all_done(patience).await;
+        undone.iter().map(|deed| format!("it never came to {deed}")).collect()
+    }
+
     /// Somebody else's deed, now.
     pub async fn perform(&self, deed: &Deed) {
         self.deeds().perform(deed.clone()).await;
@@ -58,7 +111,7 @@ impl Stage {
 }
 
 /// Waits until the world has seen the call often enough, and does the deed.
-pub async fn meanwhile(what: Meanwhile, deeds: Deeds) {
+async fn meanwhile(what: Meanwhile, deeds: Deeds) {
     let Meanwhile { after, with, times, then } = what;
     let seen_enough = || {
         let matching = deeds.ledger.events().into_iter().filter(|seen| match &seen.event {
@@ -90,8 +143,8 @@ impl Deeds {
         match deed {
             Deed::Publish { backup, generation } => self.publish(&backup, generation),
             Deed::RemoveObject { key } => {
-                ensure!(self.store.read("acme-weaviate", &key).is_some(), "there is no {key} to be removed");
-                self.store.delete("acme-weaviate", &key);
+                ensure!(self.store.read(BUCKET, &key).is_some(), "there is no {key} to be removed");
+                self.store.delete(BUCKET, &key);
                 Ok(())
             }
             Deed::Script { script } => scene::script(&self.machine, &script).await,
@@ -115,8 +168,13 @@ impl Deeds {
     }
 
     fn publish(&self, backup: &str, generation: u64) -> Result<()> {
-        let manifest = scene::publish_later(&self.programs, &self.store, &self.prefix, backup, generation)?;
-        scene::tell_published(&self.store, &self.ledger);
+        // It reads, hashes and unpacks a chain of backups, while everything else has to be answered.
+        let manifest = tokio::task::block_in_place(|| {
+            let manifest =
+                scene::publish_later(&self.programs, &self.store, &self.prefix, backup, generation);
+            scene::tell_published(&self.store, &self.ledger);
+            manifest
+        })?;
         self.published.lock().unwrap_or_else(PoisonError::into_inner).insert(backup.to_owned(), manifest);
         Ok(())
     }
@@ -128,7 +186,7 @@ impl Deeds {
             .until(|r| r.group_of(OLD).is_some_and(|(_, member)| member.state == Lifecycle::TerminatingWait));
         tokio::time::timeout(PATIENCE, waits).await.context("no hook holds the old owner when it ends")?;
         if let Some(backup) = backup {
-            self.publish(backup, LAST)?;
+            self.publish(backup, LATER)?;
         }
         let mut hooks = self.cloud.spec().groups.iter().flat_map(|group| &group.hooks);
         let hook = hooks.find(|hook| hook.transition == Transition::Terminating);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use super::{Stage, agent};
 use crate::ledger::{Event, Seen};
@@ -22,12 +23,12 @@ impl Stage {
     /// Runs `plan`; a sentence for each thing that it changed, failed in, or did not say.
     pub async fn plan(&self, says: &[String]) -> Result<Vec<String>> {
         let before = self.places().await?;
-        let since = self.ledger.events().len();
+        let since = Timestamp::now();
         let output = agent::command(self, &["plan"])?.output(Duration::from_mins(1)).await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         self.planted.search("what `plan` prints", &output.stdout);
         self.planted.search("the log of `plan`", &output.stderr);
-        let mut complaints = changes(&self.ledger.events()[since..]);
+        let mut complaints = changes(&self.ledger.since(since));
         let after = self.places().await?;
         complaints.extend(
             before
@@ -48,9 +49,8 @@ impl Stage {
         let mut places = BTreeMap::new();
         for (name, command) in PLACES {
             let run = self.machine.command(command[0])?.args(&command[1..]);
-            let run = run.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
-            let output = run.output(Duration::from_secs(10)).await?;
-            places.insert((*name).to_owned(), String::from_utf8_lossy(&output.stdout).into_owned());
+            // Two failures would look like nothing that has changed.
+            places.insert((*name).to_owned(), run.succeed(Duration::from_secs(10)).await?);
         }
         for folder in ["/var/lib/weaviate-provisioner", "/etc/systemd/network"] {
             for entry in std::fs::read_dir(self.machine.path(folder)).into_iter().flatten().flatten() {
@@ -93,7 +93,7 @@ mod tests {
             status: 200,
             code: None,
         };
-        Seen { at: jiff::Timestamp::now(), event }
+        Seen { at: Timestamp::now(), event }
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
             call("s3", "PutObject"),
             call("autoscaling", "RecordLifecycleActionHeartbeat"),
             call("sts", "AssumeRole"),
-            Seen { at: jiff::Timestamp::now(), event: touched },
+            Seen { at: Timestamp::now(), event: touched },
         ];
         assert_eq!(changes(&acts).len(), acts.len());
     }

@@ -22,9 +22,10 @@ mod scene;
 mod search;
 mod server_log;
 mod services;
+mod verdict;
 mod watch;
 
-pub use agent::{Agent, Ended};
+pub use agent::{Agent, Ended, RESTART, TRY_AGAIN};
 pub use disks::Disks;
 pub use metadata::TRIED;
 pub use notify::WATCHDOG;
@@ -37,19 +38,20 @@ use watch::Steady;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use crate::case::Scene;
 use crate::cloud::Cloud;
 use crate::cloud::spec::NEW;
 use crate::faults::Faults;
-use crate::judge::{Rule, START};
+use crate::judge::START;
 use crate::kill::{Gate, shim};
 use crate::ledger::{Event, Ledger};
-use crate::machine::{INSTANCE_STORE, Machine};
+use crate::machine::Machine;
 use crate::s3;
 use crate::vpc::{Knockers, Vpc, VpcPlan};
 
@@ -94,6 +96,8 @@ pub struct Stage {
     pub image: ServerImage,
     pub published: Published,
     pub reader_key: String,
+    /// Where clients find the node.
+    pub address: Ipv4Addr,
     /// Of the node's backups in the bucket; may be empty.
     prefix: String,
     /// Held, the machine's power stays as it is.
@@ -103,6 +107,9 @@ pub struct Stage {
     /// The images of the disks that nobody may touch, before the agent ran.
     foreign: BTreeMap<String, String>,
     others: tokio::task::JoinSet<()>,
+    to_come: Arc<deeds::ToCome>,
+    /// The machine has been started before.
+    woken: AtomicBool,
     watch: watch::Watch,
     /// Whose store has the bucket.
     shop: beside::Shop,
@@ -122,7 +129,8 @@ impl Stage {
         let ledger = Arc::new(Ledger::default());
         let planted = Arc::new(Planted::default());
         let faults = Arc::new(Faults::new(scene.faults.clone()));
-        let image = scene::server_image(programs, directory.path())?;
+        // Hashing and packing keep a worker busy for long, while the doubles of other worlds have to answer.
+        let image = tokio::task::block_in_place(|| scene::server_image(programs, directory.path()))?;
         let mut made = specs(programs, scene, &planted)?;
         let reference = scene::image_reference(scene, &image.digest)?;
         if let Some(weaviate) = made.config.get_mut("weaviate").and_then(toml::Value::as_table_mut) {
@@ -141,20 +149,16 @@ impl Stage {
             &faults,
         )
         .context("starting the services")?;
-        let published: Published = Arc::new(Mutex::new(scene::fill_bucket(
-            programs,
-            scene,
-            &made.prefix,
-            &store,
-            directory.path(),
-            &ledger,
-        )?));
+        let published = tokio::task::block_in_place(|| {
+            scene::fill_bucket(programs, scene, &made.prefix, &store, directory.path(), &ledger)
+        })?;
+        let published: Published = Arc::new(Mutex::new(published));
         scene::tell_published(&store, &ledger);
         let written = Arc::clone(&planted);
         store.inspect_writes(move |key, bytes| written.search(&format!("{key} in the bucket"), bytes));
         let plugs = cloud.hotplug();
         let machine = Arc::new(Machine::boot(&vpc, &made.machine).await.context("booting the machine")?);
-        let foreign = foreign_disks(&machine, scene).await?;
+        let foreign = verdict::foreign_disks(&machine, scene).await?;
         let steady = Steady::default();
         let log = ServerLog::new(&machine, &ledger, &planted, programs.archive.is_some());
         let host = watch::Host {
@@ -163,7 +167,7 @@ impl Stage {
             cloud: cloud.clone(),
             steady: Arc::clone(&steady),
         };
-        let watch = watch::Watch::start(host, plugs, &ledger, log, &planted);
+        let watch = watch::Watch::start(host, plugs, &ledger, log, &planted)?;
         cloud.house(NEW);
         for eni in cloud.interfaces_of(NEW) {
             if let Some(plan) = made.enis.get(eni.eni()) {
@@ -183,12 +187,15 @@ impl Stage {
             image,
             published,
             reader_key: made.reader_key,
+            address: made.address,
             prefix: made.prefix,
             steady,
             scene: scene.clone(),
             knockers: Vec::new(),
             foreign,
             others: tokio::task::JoinSet::new(),
+            to_come: Arc::default(),
+            woken: AtomicBool::new(false),
             watch,
             shop: if made.other.is_some() { beside::Shop::Other } else { beside::Shop::Amazon },
             ear: Mutex::default(),
@@ -207,35 +214,17 @@ impl Stage {
         }
         // Its clocks run from here: a hook's patience is not for the setting of a stage.
         stage.cloud.start();
-        stage.let_knock(made.address, &made.walls).await?;
+        stage.let_knock(&made.walls).await?;
         for file in made.remove {
             stage.others.spawn(keep_away(Arc::clone(&stage.machine), file));
         }
-        for deed in &scene.meanwhile {
-            stage.others.spawn(deeds::meanwhile(deed.clone(), stage.deeds()));
-        }
+        stage.expect_deeds();
         Ok(stage)
     }
 
-    /// Waits until the world has seen this call so often after the event with this number.
-    pub async fn until_called(&self, call: &str, times: u64, since: usize, patience: Duration) -> Result<()> {
-        let end = tokio::time::Instant::now() + patience;
-        loop {
-            let events = self.ledger.events();
-            let seen = crate::case::calls(&events[since.min(events.len())..]).get(call).copied();
-            if seen.unwrap_or_default() >= times {
-                return Ok(());
-            }
-            if tokio::time::Instant::now() > end {
-                bail!("{call} was called {seen:?} times within {patience:?}, not {times}");
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     /// From here on the clients try the door, and the walls where no group keeps them from these.
-    async fn let_knock(&mut self, address: Ipv4Addr, walls: &[SocketAddr]) -> Result<()> {
-        self.knockers.push(self.vpc.knock(&self.ledger, address.into(), &[8080, 50051]));
+    async fn let_knock(&mut self, walls: &[SocketAddr]) -> Result<()> {
+        self.knockers.push(self.vpc.knock(&self.ledger, self.address.into(), &[8080, 50051]));
         if !walls.is_empty() {
             self.vpc.admit(walls).await.context("widening the security groups")?;
             self.knockers.push(self.vpc.knock_at_walls(&self.ledger, walls));
@@ -246,6 +235,10 @@ impl Stage {
     /// What happens at every start of the machine before the agent runs: the early unit closes the door, Docker
     /// starts, the image is there if the AMI brought it.
     pub async fn wake(&self) -> Result<()> {
+        if self.woken.swap(true, Ordering::Relaxed) {
+            // Before the disks are watched anew: what somebody does to them meanwhile is not the agent's.
+            scene::between(self).await?;
+        }
         self.watch.begin()?;
         self.ledger.record(Event::Mark { what: START.to_owned() });
         let ear = notify::Ear::open(&self.machine, &self.ledger, &self.planted)?;
@@ -297,81 +290,12 @@ impl Stage {
         self.others.spawn(work);
     }
 
-    /// Waits until the agent's report says that it serves.
-    pub async fn until_serving(&self, agent: &mut Agent, patience: Duration) -> Result<()> {
-        self.until(agent, "serving", patience).await
-    }
-
-    /// Waits until the report of this agent, not of one before it, has this outcome.
-    pub async fn until(&self, agent: &mut Agent, outcome: &str, patience: Duration) -> Result<()> {
-        let end = tokio::time::Instant::now() + patience;
-        loop {
-            let written =
-                |report: &serde_json::Value| report["written"].as_str()?.parse::<jiff::Timestamp>().ok();
-            if self.report().is_ok_and(|report| {
-                report["outcome"] == outcome && written(&report).is_some_and(|at| at >= agent.started)
-            }) {
-                return Ok(());
-            }
-            if let Some(status) = agent.process.ended() {
-                bail!("the agent ended with {status}, not {outcome}:\n{}", self.agent_log());
-            }
-            if tokio::time::Instant::now() > end {
-                bail!("the agent was not {outcome} within {patience:?}:\n{}", self.agent_log());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     /// How many bytes the published backups have.
     pub fn bytes(&self) -> u64 {
         let published = self.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let objects = published.values().filter_map(|manifest| manifest["objects"].as_array()).flatten();
         objects.filter_map(|object| object["size"].as_u64()).sum()
     }
-
-    /// Disks that are not the agent's and have changed.
-    pub fn foreign_disks(&self) -> Vec<String> {
-        let now = |serial: &String| self.machine.disk(serial).and_then(|disk| disk.sha256()).ok();
-        let changed = self.foreign.iter().filter(|(serial, before)| now(serial).as_ref() != Some(before));
-        changed.map(|(serial, _)| format!("{}: {serial} was changed", Rule::ForeignDisk)).collect()
-    }
-
-    /// Stops the clients and judges what was seen so far: one sentence for each forbidden act.
-    pub async fn verdict(&mut self) -> Vec<String> {
-        self.quiet().await;
-        self.watch.look();
-        self.search_everywhere().await;
-        let mut forbidden = crate::judge::forbidden(&self.ledger.events());
-        forbidden.extend(self.foreign_disks());
-        forbidden.extend(self.planted.found());
-        forbidden
-    }
-
-    /// Takes everything down; an error is something that could not be taken away.
-    pub async fn strike(mut self) -> Result<()> {
-        self.quiet().await;
-        self.others.shutdown().await;
-        self.machine.power_cut().await.context("switching the machine off")
-    }
-}
-
-/// The disks that nobody may touch, with what they hold: those that are no instance stores, and those that somebody
-/// wrote to before.
-async fn foreign_disks(machine: &Machine, scene: &Scene) -> Result<BTreeMap<String, String>> {
-    let hashes = || -> Result<BTreeMap<String, String>> {
-        machine.disks().iter().map(|disk| Ok((disk.spec.serial.clone(), disk.sha256()?))).collect()
-    };
-    let blank = hashes()?;
-    scene::prepare_disks(machine, scene).await?;
-    let mut foreign = hashes()?;
-    for disk in machine.disks().iter().filter(|disk| disk.spec.model == INSTANCE_STORE) {
-        let serial = &disk.spec.serial;
-        if foreign.get(serial) == blank.get(serial) {
-            foreign.remove(serial);
-        }
-    }
-    Ok(foreign)
 }
 
 /// Removes the file whenever it is there.

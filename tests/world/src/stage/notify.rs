@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 use tokio::net::UnixDatagram;
 use tokio::task::JoinHandle;
 
@@ -52,9 +53,11 @@ async fn hear(socket: UnixDatagram, ledger: Arc<Ledger>, planted: Arc<Planted>) 
                 return ledger.record(Event::Mark { what });
             }
         };
+        // The search may have to wait for others: what the agent did next must not be dated before this.
+        let at = Timestamp::now();
         planted.search("what systemd is told", &buffer[..length]);
         for line in String::from_utf8_lossy(&buffer[..length]).lines() {
-            ledger.record(Event::Notified { line: line.to_owned() });
+            ledger.record_at(at, Event::Notified { line: line.to_owned() });
         }
     }
 }

@@ -31,10 +31,7 @@ impl Stage {
         }
         self.watch.search_logs_again();
         let docker = |arguments: &[&str]| {
-            let command = self
-                .machine
-                .command("docker")
-                .map(|command| command.args(arguments).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"));
+            let command = self.machine.command("docker").map(|command| command.args(arguments));
             async move { command?.output(Duration::from_secs(10)).await }
         };
         if let Ok(listed) = docker(&["ps", "--all", "--quiet"]).await {

@@ -1,11 +1,16 @@
 //! The world's own eyes while the agent works: hot-plugs and switches of the power are carried out, the server's
 //! log is read, the disks are looked at before the journal, processes are searched for secrets.
+//!
+//! What only looks reads files, waits for disks to be flushed and walks through all processes: it has threads of its
+//! own, because the doubles of every world answer on the same few workers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinHandle;
 
@@ -22,12 +27,19 @@ const EVERY: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Watch {
     tasks: Vec<JoinHandle<()>>,
+    threads: Vec<Thread>,
+    /// The threads look no longer.
+    over: Arc<AtomicBool>,
     disks: Arc<Disks>,
     log: Arc<ServerLog>,
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        for thread in &self.threads {
+            thread.unpark();
+        }
         for task in &self.tasks {
             task.abort();
         }
@@ -41,18 +53,25 @@ impl Watch {
         ledger: &Arc<Ledger>,
         log: ServerLog,
         planted: &Arc<Planted>,
-    ) -> Self {
+    ) -> Result<Self> {
         let (machine, cloud) = (Arc::clone(&host.machine), host.cloud.clone());
         let disks = Arc::new(Disks::new(&machine, ledger));
         let log = Arc::new(log);
         let tasks = vec![
             tokio::spawn(carry_out(host, plugs, Arc::clone(ledger))),
-            tokio::spawn(look_at_disks(Arc::clone(&disks))),
-            tokio::spawn(read_server(Arc::clone(&log))),
             tokio::spawn(super::metadata::watch(Arc::clone(&machine), Arc::clone(ledger))),
-            tokio::spawn(search_processes(machine, Arc::clone(planted), cloud)),
         ];
-        Self { tasks, disks, log }
+        let over = Arc::new(AtomicBool::new(false));
+        let (seen, read) = (Arc::clone(&disks), Arc::clone(&log));
+        let look = move || {
+            seen.look();
+            read.poll();
+        };
+        let planted = Arc::clone(planted);
+        let search = move || search_processes(&machine, &planted, &cloud);
+        let threads =
+            vec![again(&over, "disks-and-log", EVERY, look)?, again(&over, "processes", EVERY * 10, search)?];
+        Ok(Self { tasks, threads, over, disks, log })
     }
 
     pub const fn disks(&self) -> &Arc<Disks> {
@@ -101,10 +120,10 @@ impl Host {
         let machine = &self.machine;
         let ours = &machine.spec().instance_id;
         match plug {
-            Hotplug::Plug { eni, instance, .. } if instance == ours => match self.enis.get(eni) {
-                Some(plan) => machine.plug(plan).await,
-                None => Ok(()),
-            },
+            Hotplug::Plug { eni, instance, .. } if instance == ours => {
+                let plan = self.enis.get(eni).with_context(|| format!("no plan says how {eni} is wired"))?;
+                machine.plug(plan).await
+            }
             Hotplug::Unplug { eni, instance } if instance == ours => machine.unplug(eni).await,
             Hotplug::Power { instance, power } if instance == ours => self.switch(*power).await,
             // The other instances of the cloud have no machines.
@@ -129,32 +148,33 @@ impl Host {
     }
 }
 
-async fn look_at_disks(disks: Arc<Disks>) {
-    loop {
-        disks.look();
-        tokio::time::sleep(EVERY).await;
-    }
-}
-
-async fn read_server(log: Arc<ServerLog>) {
-    loop {
-        log.poll();
-        tokio::time::sleep(EVERY).await;
-    }
+/// Looks again and again on a thread of its own, until it is over.
+fn again(
+    over: &Arc<AtomicBool>,
+    name: &str,
+    every: Duration,
+    look: impl Fn() + Send + 'static,
+) -> Result<Thread> {
+    let over = Arc::clone(over);
+    let looks = move || {
+        while !over.load(Ordering::Relaxed) {
+            look();
+            std::thread::park_timeout(every);
+        }
+    };
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    Ok(thread.spawn(looks).context("a thread that looks")?.thread().clone())
 }
 
 /// Command lines and environments of everything that runs in the machine.
-async fn search_processes(machine: Arc<Machine>, planted: Arc<Planted>, cloud: Cloud) {
-    loop {
-        planted.know_vended(&cloud);
-        for process in machine.processes().unwrap_or_default() {
-            for (file, what) in [("cmdline", "argv"), ("environ", "the environment")] {
-                if let Ok(bytes) = std::fs::read(format!("/proc/{process}/{file}")) {
-                    let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
-                    planted.search(&format!("{what} of {}", name.trim()), &bytes);
-                }
+fn search_processes(machine: &Machine, planted: &Planted, cloud: &Cloud) {
+    planted.know_vended(cloud);
+    for process in machine.processes().unwrap_or_default() {
+        for (file, what) in [("cmdline", "argv"), ("environ", "the environment")] {
+            if let Ok(bytes) = std::fs::read(format!("/proc/{process}/{file}")) {
+                let name = std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
+                planted.search(&format!("{what} of {}", name.trim()), &bytes);
             }
         }
-        tokio::time::sleep(EVERY * 10).await;
     }
 }

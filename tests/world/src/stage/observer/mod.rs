@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
+use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, setsockopt, socket, sockopt};
 use nix::sys::time::TimeVal;
@@ -75,8 +76,10 @@ fn observe(socket: &OwnedFd, ledger: &Ledger, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match nix::unistd::read(socket, &mut packet) {
             Ok(length) => {
+                // What it takes to understand it is no part of when it came by.
+                let at = Timestamp::now();
                 for event in flows.see(&packet[..length], PORT) {
-                    ledger.record(event);
+                    ledger.record_at(at, event);
                 }
             }
             // Nothing came by; or an interface went, which is told once.

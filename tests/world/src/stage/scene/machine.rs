@@ -51,6 +51,8 @@ pub(super) struct MachineScene {
     pub disk_script: Option<String>,
     /// What somebody did to the machine before the agent came, when Docker ran already: a script.
     pub script: Option<String>,
+    /// What somebody did to the machine between two of its lives, before anything of the next one ran: a script.
+    pub between: Option<String>,
     /// Files that somebody removes as soon as they are there.
     pub remove: Vec<std::path::PathBuf>,
     /// No security group keeps near and far clients from the primary address and from the server's inner ports.
@@ -69,6 +71,7 @@ impl Default for MachineScene {
             disks: 1,
             disk_script: None,
             script: None,
+            between: None,
             remove: Vec::new(),
             wide_groups: false,
             hop_limit: 1,
@@ -122,7 +125,7 @@ pub async fn start_engine(stage: &Stage) -> Result<()> {
     match scene.image {
         Image::Loaded => {
             let load = stage.machine.command("docker")?.args(["load", "--quiet", "--input", archive]);
-            load.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").succeed(Duration::from_mins(2)).await?;
+            load.succeed(Duration::from_mins(2)).await?;
         }
         Image::FromFile => {
             let folder = stage.machine.path("/opt/weaviate");
@@ -152,10 +155,18 @@ pub async fn prepare_machine(stage: &Stage) -> Result<()> {
     }
 }
 
+/// What somebody did to the machine that has just been started again.
+pub async fn between(stage: &Stage) -> Result<()> {
+    let scene: MachineScene = read("[scene.machine]", &stage.scene().machine)?;
+    match scene.between {
+        Some(text) => script(&stage.machine, &text).await,
+        None => Ok(()),
+    }
+}
+
 /// Runs a case's script on the machine.
 pub async fn script(machine: &Machine, script: &str) -> Result<()> {
     let shell = machine.command("sh")?.args(["-euc", script]);
-    let shell = shell.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     shell.succeed(Duration::from_mins(1)).await.context("the case's script").map(drop)
 }
 
