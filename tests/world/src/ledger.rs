@@ -118,3 +118,21 @@ impl Ledger {
         events
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_arrives_late_belongs_to_its_own_time() {
+        let ledger = Ledger::default();
+        let at = |second: i64| Timestamp::from_second(second).expect("a time");
+        for (second, what) in
+            [(1, "before"), (5, "during"), (2, "before, told late"), (4, "at the beginning")]
+        {
+            ledger.record_at(at(second), Event::Mark { what: what.to_owned() });
+        }
+        let seen: Vec<Event> = ledger.since(at(4)).into_iter().map(|seen| seen.event).collect();
+        assert_eq!(seen, ["at the beginning", "during"].map(|what| Event::Mark { what: what.to_owned() }));
+    }
+}

@@ -11,6 +11,7 @@ use crate::cloud::Cloud;
 use crate::cloud::resources::Lifecycle;
 use crate::cloud::spec::{ENI, NEW, ROLE};
 use crate::endpoint::testing::{Client, ask, cloud};
+use crate::ledger::Event;
 
 async fn put(cloud: &Cloud, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
     let mut request = Request::put(path);
@@ -156,4 +157,19 @@ async fn faults_hit_by_path() {
     assert_eq!(leaf(&cloud, "meta-data/instance-type").await.0, 200);
     assert_eq!(leaf(&cloud, "meta-data/instance-id").await.0, 401);
     assert_eq!(leaf(&cloud, "meta-data/instance-id").await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_says_whether_it_acted() {
+    for (acted, expected) in [(false, 0), (true, 200)] {
+        let faults =
+            format!("[[fault]]\ncall = \"imds:PutToken\"\neffect = {{ kind = \"reset\", acted = {acted} }}");
+        let cloud = cloud("", &faults);
+        token(&cloud).await;
+        let recorded = cloud.ledger().events().into_iter().find_map(|seen| match seen.event {
+            Event::Call { status, .. } => Some(status),
+            _ => None,
+        });
+        assert_eq!(recorded, Some(expected), "acted: {acted}");
+    }
 }

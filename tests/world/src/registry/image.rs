@@ -178,3 +178,15 @@ pub(super) fn header(size: u64, mode: u32) -> tar::Header {
     header.set_gid(0);
     header
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn architectures_have_the_names_of_docker() {
+        for (rust, docker) in [("x86_64", "amd64"), ("aarch64", "arm64"), ("riscv64", "riscv64")] {
+            assert_eq!(architecture(rust), docker);
+        }
+    }
+}

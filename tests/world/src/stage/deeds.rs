@@ -197,3 +197,23 @@ impl Deeds {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deed_that_is_not_done_is_told() {
+        let to_come = ToCome::default();
+        let moment = Duration::from_millis(1);
+        assert!(to_come.all_done(moment).await.is_empty(), "nothing was to be done");
+        for deed in ["one", "one", "other"] {
+            to_come.expect(deed.to_owned());
+        }
+        to_come.done("one");
+        to_come.done("other");
+        assert_eq!(to_come.all_done(moment).await, ["one"]);
+        to_come.done("one");
+        assert!(to_come.all_done(moment).await.is_empty(), "all are done");
+    }
+}
