@@ -15,5 +15,5 @@ mod timeline;
 
 pub use document::{Outcome, Report, RestoredReport};
 pub use draw::{svg, text};
-pub use status::Status;
+pub use status::{Status, Work, Working};
 pub use timeline::{Entry, Evidence, How, Step, Timeline};

@@ -1,8 +1,61 @@
 //! The line that `systemctl status` shows, and the proof of progress that keeps systemd patient.
+//!
+//! ```text
+//! begin(work) ─▶ Working ─┬─ say(work, what)…  lines, in the order in which they began
+//!                         └─ dropped: its line goes, and each that is of no work under way
+//! rest(what) ─▶ no lines, and this instead
+//! ```
+//!
+//! To add work that is no step of the boot: a variant of [`Work`] and its name.
 
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::Step;
+
+/// What a line is about: a step of the boot, or something that belongs to no step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    Step(Step),
+    /// The way to the Docker Engine, which several steps need.
+    Docker,
+    /// The door is closed again.
+    Withdraw,
+    /// The clean stop.
+    Stop,
+    /// Held for a person to look.
+    Hold,
+    /// The report is put into the bucket.
+    Report,
+}
+
+impl Work {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Step(step) => step.name(),
+            Self::Docker => "docker",
+            Self::Withdraw => "withdraw",
+            Self::Stop => "stop",
+            Self::Hold => "hold",
+            Self::Report => "report",
+        }
+    }
+}
+
+impl From<Step> for Work {
+    fn from(step: Step) -> Self {
+        Self::Step(step)
+    }
+}
+
+/// For callers that still name their work by a word: a step's name, or "stop".
+impl From<&str> for Work {
+    fn from(word: &str) -> Self {
+        let word = word.replace(' ', "-");
+        Step::ALL.into_iter().find(|step| step.name() == word).map_or(Self::Stop, Self::Step)
+    }
+}
 
 /// Says what each running step is doing. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +65,10 @@ pub struct Status {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Step and what it does, in the order in which the steps began.
-    lines: Vec<(String, String)>,
+    /// What is done and how far it is, in the order in which it began.
+    lines: Vec<(Work, String)>,
+    /// What is under way. The same work may be twice: a step that does a part of another's.
+    working: Vec<Work>,
     /// What is said while no step runs.
     resting: String,
     /// Grows with each sign of life.
@@ -31,7 +86,8 @@ impl Inner {
         if self.lines.is_empty() {
             return self.resting.clone();
         }
-        let lines: Vec<String> = self.lines.iter().map(|(step, what)| format!("{step}: {what}")).collect();
+        let lines: Vec<String> =
+            self.lines.iter().map(|(work, what)| format!("{}: {what}", work.name())).collect();
         lines.join("; ")
     }
 
@@ -52,19 +108,26 @@ impl Status {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// `step` now does `what`: "waits for i-0old to release eni-1 (shutting-down)".
-    pub fn say(&self, step: &str, what: impl Into<String>) {
-        let what = what.into();
+    /// From now on `work` is under way, until the guard is dropped.
+    pub fn begin(&self, work: impl Into<Work>) -> Working {
+        let work = work.into();
+        self.inner().working.push(work);
+        Working { status: self.clone(), work }
+    }
+
+    /// `work` now does `what`: "waits for i-0old to release eni-1 (shutting-down)".
+    pub fn say(&self, work: impl Into<Work>, what: impl Into<String>) {
+        let (work, what) = (work.into(), what.into());
         let mut inner = self.inner();
         inner.progress += 1;
-        match inner.lines.iter_mut().find(|(known, _)| known == step) {
+        match inner.lines.iter_mut().find(|(known, _)| *known == work) {
             Some((_, line)) if *line == what => return,
             Some((_, line)) => line.clone_from(&what),
-            None => inner.lines.push((step.to_owned(), what.clone())),
+            None => inner.lines.push((work, what.clone())),
         }
         inner.tell();
         drop(inner);
-        tracing::info!(step, "{what}");
+        tracing::info!(step = work.name(), "{what}");
     }
 
     /// A sign of life without a new line: bytes moved, a poll answered.
@@ -72,11 +135,12 @@ impl Status {
         self.inner().progress += 1;
     }
 
-    /// `step` has ended.
-    pub fn done(&self, step: &str) {
+    /// `work` has ended.
+    pub fn done(&self, work: impl Into<Work>) {
+        let work = work.into();
         let mut inner = self.inner();
         inner.progress += 1;
-        inner.lines.retain(|(known, _)| known != step);
+        inner.lines.retain(|(known, _)| *known != work);
         inner.tell();
     }
 
@@ -87,9 +151,10 @@ impl Status {
         lines
     }
 
-    /// What the program does when no step is at work: "serves on 10.0.2.15".
+    /// What the program does when no step is at work: "serves on 10.0.2.15". Whatever was said before is over.
     pub fn rest(&self, what: impl Into<String>) {
         let mut inner = self.inner();
+        inner.lines.clear();
         inner.resting = what.into();
         inner.tell();
     }
@@ -115,38 +180,109 @@ impl Status {
     }
 }
 
+/// Work under way. Its line ends with it, also where it is dropped in the middle, and so does each line that is of
+/// no work under way: what a step said of another's, whose end nobody tells.
+#[derive(Debug)]
+#[must_use = "the work ends where this is dropped"]
+pub struct Working {
+    status: Status,
+    work: Work,
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        let mut inner = self.status.inner();
+        if let Some(at) = inner.working.iter().position(|work| *work == self.work) {
+            inner.working.swap_remove(at);
+        }
+        inner.progress += 1;
+        let Inner { lines, working, .. } = &mut *inner;
+        lines.retain(|(work, _)| working.contains(work));
+        inner.tell();
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Status;
+    use super::{Status, Step, Work};
 
     #[test]
     fn each_step_has_one_line_until_it_ends() {
         let status = Status::default();
-        status.say("claim", "waits");
-        status.say("stage", "1 of 9");
-        status.say("claim", "attaches");
+        let (claim, stage) = (status.begin(Step::Claim), status.begin(Step::Stage));
+        status.say(Step::Claim, "waits");
+        status.say(Step::Stage, "1 of 9");
+        status.say(Step::Claim, "attaches");
         assert_eq!(status.read().0, "claim: attaches; stage: 1 of 9");
-        status.done("claim");
+        drop(claim);
         assert_eq!(status.read().0, "stage: 1 of 9");
+        drop(stage);
+        assert_eq!(status.read().0, "");
         status.rest("serves");
-        assert_eq!(status.read().0, "stage: 1 of 9");
-        status.done("stage");
+        let signal = status.begin(Step::Signal);
+        status.say(Step::Signal, "waits");
+        assert_eq!(status.read().0, "signal: waits");
+        drop(signal);
         assert_eq!(status.read().0, "serves", "not blank, for whoever asks the service manager");
+    }
+
+    #[test]
+    fn no_line_outlives_the_work_that_said_it() {
+        let status = Status::default();
+        let refresh = status.begin(Step::Refresh);
+        status.say(Step::Refresh, "the manifest moved on");
+        // A newer backup is restored and counted in this step, whose own steps have ended long ago.
+        status.say(Step::Restore, "full-2: FINALIZING");
+        status.say(Step::Verify, "waits until the disk has it all");
+        let docker = status.begin(Work::Docker);
+        status.say(Work::Docker, "waits");
+        drop(docker);
+        assert_eq!(status.read().0, "refresh: the manifest moved on", "what is still said is said again");
+        status.say(Step::Restore, "full-2: FINALIZING");
+        drop(refresh);
+        assert_eq!(status.read().0, "");
+        // Nobody told the end of this.
+        status.say(Step::Fetch, "tries again");
+        status.rest("serves");
+        assert_eq!(status.read().0, "serves");
+    }
+
+    #[test]
+    fn a_step_that_works_twice_has_its_line_until_both_end() {
+        let status = Status::default();
+        let (outer, inner) = (status.begin(Step::Signal), status.begin(Step::Signal));
+        status.say(Step::Signal, "waits");
+        drop(inner);
+        assert_eq!(status.read().0, "signal: waits");
+        drop(outer);
+        assert_eq!(status.read().0, "");
+    }
+
+    #[test]
+    fn a_word_is_the_name_of_its_work() {
+        let others = [Work::Docker, Work::Withdraw, Work::Stop, Work::Hold, Work::Report];
+        let all: Vec<Work> = Step::ALL.into_iter().map(Work::Step).chain(others).collect();
+        let names: std::collections::BTreeSet<&str> = all.iter().map(|work| work.name()).collect();
+        assert_eq!(names.len(), all.len());
+        for work in Step::ALL.into_iter().map(Work::Step).chain([Work::Stop]) {
+            assert_eq!(Work::from(work.name()), work);
+        }
+        assert_eq!(Work::from("take over"), Work::Step(Step::TakeOver));
     }
 
     #[test]
     fn a_listener_hears_every_change_in_its_order() {
         let status = Status::default();
         let mut lines = status.listen();
-        status.say("close", "begins");
-        status.done("close");
-        status.say("claim", "waits");
-        status.done("close");
-        status.say("claim", "waits");
-        status.say("stage", "begins");
-        status.done("claim");
+        status.say(Step::Close, "begins");
+        status.done(Step::Close);
+        status.say(Step::Claim, "waits");
+        status.done(Step::Close);
+        status.say(Step::Claim, "waits");
+        status.say(Step::Stage, "begins");
+        status.done(Step::Claim);
         status.rest("serves");
-        status.done("stage");
+        status.done(Step::Stage);
         let heard: Vec<String> = std::iter::from_fn(|| lines.try_recv().ok()).collect();
         assert_eq!(
             heard,
@@ -158,8 +294,8 @@ mod tests {
     fn every_sign_of_life_is_progress() {
         let status = Status::default();
         let before = status.read().1;
-        status.say("claim", "waits");
-        status.say("claim", "waits");
+        status.say(Step::Claim, "waits");
+        status.say(Step::Claim, "waits");
         status.alive();
         assert_eq!(status.read().1, before + 3);
     }

@@ -121,13 +121,17 @@ impl Step {
         }
     }
 
-    /// The longest that the step may take. Steps whose length follows the data, or another machine, bound
-    /// themselves by lack of progress or by a setting; for them this is the boot's own deadline.
-    const fn deadline(self) -> Option<Duration> {
+    /// The longest that the step may take: more than all its own limits together (`tests/deadlines.rs`), whose errors
+    /// say what was waited for. Steps whose length follows the data, or another machine, bound themselves by lack of
+    /// progress or by a setting; for them this is the boot's own deadline.
+    pub(crate) const fn deadline(self) -> Option<Duration> {
         match self {
-            Self::Close | Self::Place | Self::Mark | Self::Expose => Some(Duration::from_mins(1)),
-            Self::Identify | Self::Locate | Self::Fetch | Self::Probe => Some(Duration::from_mins(3)),
-            Self::Choose | Self::Prepare | Self::Warm => Some(Duration::from_mins(10)),
+            Self::Close | Self::Place | Self::Mark => Some(Duration::from_mins(1)),
+            Self::Expose => Some(Duration::from_mins(2)),
+            Self::Identify | Self::Fetch | Self::Probe => Some(Duration::from_mins(3)),
+            Self::Locate => Some(Duration::from_mins(6)),
+            Self::Choose | Self::Warm => Some(Duration::from_mins(10)),
+            Self::Prepare => Some(Duration::from_mins(15)),
             Self::Image => Some(Duration::from_mins(30)),
             Self::Claim
             | Self::Stage
@@ -212,6 +216,7 @@ impl Timeline {
         step: Step,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Failure> {
+        let working = self.status.begin(step);
         let index = self.begin(step);
         let work = work.instrument(tracing::info_span!("step", step.name = step.name()));
         let done = match step.deadline() {
@@ -223,7 +228,7 @@ impl Timeline {
         };
         let how = done.as_ref().map_or(How::Failed, Evidence::how);
         self.end(index, how);
-        self.status.done(step.name());
+        drop(working);
         tracing::info!(step = step.name(), how = ?how, "step ended");
         done
     }
@@ -242,7 +247,7 @@ impl Timeline {
         entries.push(Entry { name: step, start_ms, end_ms: None, status: None });
         let index = entries.len() - 1;
         drop(entries);
-        self.status.say(step.name(), "begins");
+        self.status.say(step, "begins");
         self.write();
         index
     }
@@ -307,6 +312,28 @@ mod tests {
             .expect_err("it hangs");
         assert_eq!((failure.class, failure.step.as_str()), (Class::Retry, "close"));
         assert_eq!(timeline.read()[0].status, Some(How::Failed));
+    }
+
+    /// As `try_join!` does with the others when one of them fails: while the instance is held for hours, and in the
+    /// reason why a boot was late, nobody is named who does not work any more.
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_is_dropped_leaves_no_line() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let timeline = timeline(directory.path());
+        let status = timeline.status.clone();
+        let waits = async {
+            status.say(Step::Claim, "waits for i-0old");
+            std::future::pending::<Result<(), TooLate>>().await
+        };
+        let fails = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            assert_eq!(status.read().0, "claim: waits for i-0old; stage: begins");
+            Err::<(), _>(TooLate { deadline: Duration::ZERO, said: String::new() })
+        };
+        let joined =
+            async { tokio::try_join!(timeline.step(Step::Claim, waits), timeline.step(Step::Stage, fails)) };
+        joined.await.expect_err("one fails");
+        assert_eq!(status.read().0, "");
     }
 
     #[tokio::test(start_paused = true)]
