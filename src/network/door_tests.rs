@@ -109,6 +109,24 @@ fn only_what_would_be_written_counts_as_a_door() {
     }
 }
 
+/// In host mode everything but the metadata hangs on the address, which is not known at first: what was altered is
+/// told by the table that was written, whichever of the two that is.
+#[test]
+fn the_chain_that_was_altered_is_named_whichever_door_was_written() {
+    let (unknown, known) = (door(Publish::Host, None), door(Publish::Host, Some(ADDRESS)));
+    for written in [&unknown, &known] {
+        for doors in [[unknown.clone(), known.clone()], [known.clone(), unknown.clone()]] {
+            for (at, chain) in ["quarantine", "guard", "metadata"].into_iter().enumerate() {
+                let mut chains = written.chains(false);
+                assert_eq!(chains[at].name, chain);
+                chains[at].rules.push(vec![is("meta skuid", &[0])]);
+                let found = compare(&table::normal(chains), &doors);
+                assert_eq!(found, DoorState::Altered { chain: chain.to_owned() }, "{written:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_nft_lists_is_read() {
     // As nft 1.0.6 lists it, and with the conditions that other versions list as well.

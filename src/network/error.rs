@@ -60,6 +60,8 @@ pub enum NetworkError {
     // routes
     #[error("the kernel did not {operation}")]
     Netlink { operation: String, source: rtnetlink::Error },
+    #[error("a change of the network did not stay: {what}")]
+    Undone { what: String },
     #[error("the netlink socket could not be opened")]
     Socket { source: std::io::Error },
     #[error("the bridge {bridge} does not exist after {} s", waited.as_secs())]
@@ -123,6 +125,7 @@ impl Explain for NetworkError {
             | Self::DeletedOnTermination { .. }
             | Self::LinkAbsent { .. }
             | Self::Netlink { .. }
+            | Self::Undone { .. }
             | Self::Socket { .. }
             | Self::BridgeAbsent { .. }
             | Self::Unwritable { .. }
@@ -177,6 +180,10 @@ impl Explain for NetworkError {
             Self::Netlink { .. } | Self::Socket { .. } => {
                 "Run as root with CAP_NET_ADMIN in the host's network namespace.".to_owned()
             }
+            Self::Undone { .. } => {
+                "Find who else changes addresses, routes and rules: systemd-networkd, NetworkManager, cloud-init."
+                    .to_owned()
+            }
             Self::BridgeAbsent { bridge, .. } => {
                 format!("Look with `docker network ls` who removed the network of {bridge}.")
             }
@@ -191,7 +198,7 @@ impl Explain for NetworkError {
                 "Find who changes the nft table inet weaviate_provisioner; the next run writes it anew.".to_owned()
             }
             Self::Silent { .. } | Self::Answer { .. } | Self::Grpc { .. } => {
-                "Look at the container's log; the door stays closed until the server answers.".to_owned()
+                "Look at the container's log; the door is closed again, and opened once the server answers.".to_owned()
             }
             Self::OpenWithoutKey { .. } => {
                 "Look why the server did not read its key file; `weaviate.anonymous = true` if it is meant.".to_owned()

@@ -19,12 +19,26 @@ use super::{EniSelector, NetworkError, Publish, environment, networkd, reserve};
 use crate::config::Settings;
 use crate::host::{Host, Roots};
 use crate::instance;
+use crate::report::{Step, Work};
 use crate::restore::Warm;
 
 /// Docker makes the bridge before it starts the container, and the container runs.
 const BRIDGE_DEADLINE: Duration = Duration::from_secs(10);
 /// networkd applies a changed file within a second; after this we do it ourselves.
 const NETWORKD_DEADLINE: Duration = Duration::from_secs(5);
+/// The claim has seen the link already: one that is not there now has left, and comes back within seconds or is no
+/// longer ours.
+const LINK_AGAIN: Duration = Duration::from_secs(30);
+/// All that the exposure waits for: the door looked at, closed where it is not as it should be, and opened; the link;
+/// the bridge; networkd.
+#[cfg(test)]
+pub(super) const LONGEST: Duration = Duration::from_secs(
+    3 * door::DEADLINE.as_secs()
+        + LINK_AGAIN.as_secs()
+        + BRIDGE_DEADLINE.as_secs()
+        + 2 * networkd::DEADLINE.as_secs()
+        + NETWORKD_DEADLINE.as_secs(),
+);
 
 /// Evidence: clients cannot get in, and the container cannot reach the metadata service.
 ///
@@ -135,14 +149,14 @@ pub async fn close_early(settings: Option<&Settings>, roots: &Roots) -> Result<C
 
 /// Closes the door again: the node no longer serves, or is no longer the owner.
 pub async fn withdraw(host: &Host) -> Result<Closed, NetworkError> {
-    host.status.say("withdraw", "closes the door");
+    let _working = host.status.begin(Work::Withdraw);
+    host.status.say(Work::Withdraw, "closes the door");
     // The door first: a journal on a full disk must not keep it open. A run that is killed between the two finds
     // the door closed, and the next one looks at the door itself.
     let closed = close(host).await;
     let written = host.journal.write(|state| state.opened_in = None);
     let closed = closed?;
     written?;
-    host.status.done("withdraw");
     Ok(closed)
 }
 
@@ -218,14 +232,13 @@ pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
     let eni = warm.eni();
     // Whoever got in before this moment may have written what no manifest knows.
     check_door(host, eni.address()).await?;
-    host.status.say("expose", format!("puts {} and its routes on {}", eni.address(), eni.link()));
+    host.status.say(Step::Expose, format!("puts {} and its routes on {}", eni.address(), eni.link()));
     settle(host, eni).await?;
-    host.status.say("expose", "opens the door");
+    host.status.say(Step::Expose, "opens the door");
     door(&host.settings, Some(eni.address())).open().await?;
     let boot_id = instance::boot_id(host)?;
     host.journal.write(|state| state.opened_in = Some(boot_id))?;
     tracing::info!(eni.address = %eni.address(), "opened the door");
-    host.status.done("expose");
     Ok(Exposed { warm })
 }
 
@@ -239,7 +252,8 @@ async fn settle(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
     let settings = &host.settings.network;
     let netlink = Netlink::connect()?;
     // By MAC again: a link that left and came back has another index.
-    let link = netlink.await_link(&host.status, eni.id(), eni.eni().mac(), settings.link_deadline).await?;
+    let patience = settings.link_deadline.min(LINK_AGAIN);
+    let link = netlink.await_link_in(Step::Expose, &host.status, eni.id(), eni.eni().mac(), patience).await?;
     let bridge = match settings.publish {
         Publish::Host => None,
         Publish::Bridge => {
@@ -262,7 +276,7 @@ async fn settle(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
     decide(&facts(&netlink, wanted.table, &declared).await?, &wanted)?;
     if networkd::runs().await {
         let text = networkd::render(&wanted, eni.eni().mac());
-        if networkd::declare(&host.roots.networkd, &text).await? {
+        if networkd::declare(&host.roots, &text).await? {
             await_networkd(&netlink, &wanted, &declared).await?;
         }
     }
@@ -327,11 +341,16 @@ async fn apply(
             Change::RemoveAddress(address) => netlink.remove_address(address).await?,
         }
     }
-    if let Some(left) = decide(&facts(netlink, wanted.table, declared).await?, wanted)?.first() {
-        let operation = format!("keep what was set ({left:?})");
-        return Err(NetworkError::Netlink { operation, source: rtnetlink::Error::RequestFailed });
-    }
+    stayed(&decide(&facts(netlink, wanted.table, declared).await?, wanted)?)?;
     Ok(changes)
+}
+
+/// That nothing is left to change: the kernel took every change, so somebody else undid what is.
+fn stayed(left: &[Change]) -> Result<(), NetworkError> {
+    match left.first() {
+        None => Ok(()),
+        Some(change) => Err(NetworkError::Undone { what: format!("{change:?}") }),
+    }
 }
 
 /// Whether the door is as it would be written, open or closed, or gone. `address` where it is known.

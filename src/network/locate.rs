@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::Filter;
+use tokio::time::Instant;
 
 use super::eni::{LocatedEni, Sight};
 use super::{EniSelector, NetworkError, Publish, Settings};
@@ -12,15 +13,22 @@ use crate::config::Cidr;
 use crate::explain::{Class, Explain as _};
 use crate::host::Host;
 use crate::instance::{Identity, Metadata};
+use crate::report::Step;
 use crate::retry::{Limits, retry};
 
 /// "Run the Describe command repeatedly …" (EC2 developer guide, eventual consistency): an interface made a
 /// moment before the instance may not be seen yet. Half a minute, then a wrong name is called wrong.
 pub(super) const UNSEEN: Limits =
     Limits::new(Duration::from_secs(30), Duration::from_millis(500), Duration::from_secs(5));
-/// How long throttling and trouble of the service are sat out.
+/// How long throttling and trouble of the service are sat out, for all that is asked together.
 const TROUBLE: Limits =
-    Limits::new(Duration::from_mins(5), Duration::from_millis(500), Duration::from_secs(10));
+    Limits::new(Duration::from_mins(2), Duration::from_millis(500), Duration::from_secs(10));
+
+/// Two leaves that come late, trouble, and in the last try of each call an interface that is not seen yet.
+#[cfg(test)]
+pub(super) const LONGEST: Duration = Duration::from_secs(
+    3 * UNSEEN.deadline.as_secs() + TROUBLE.deadline.as_secs() + 2 * crate::aws::OPERATION.as_secs(),
+);
 
 pub const DEPLOYMENT_TAG: &str = "weaviate:deployment";
 pub const NODE_TAG: &str = "weaviate:node";
@@ -52,7 +60,7 @@ struct Own<'a> {
 /// Finds the interface that `[network] eni` names, and refuses what could never be claimed.
 pub async fn locate(host: &Host, identity: &Identity) -> Result<LocatedEni, NetworkError> {
     let settings = &host.settings.network;
-    host.status.say("locate", format!("looks for the interface with {}", settings.eni));
+    host.status.say(Step::Locate, format!("looks for the interface with {}", settings.eni));
     let metadata = Metadata::new(&host.roots.metadata)?;
     let (vpc_id, ranges) = vpc(&metadata, identity.primary_mac()).await?;
     check_overlap(settings, &ranges)?;
@@ -65,10 +73,12 @@ pub async fn locate(host: &Host, identity: &Identity) -> Result<LocatedEni, Netw
         deployment: host.settings.node.deployment.as_str(),
         node: host.settings.node.name.as_str(),
     };
-    let note = |error: &NetworkError| host.status.say("locate", format!("tries again: {error}"));
-    let found = retry(TROUBLE, note, || find(ec2, &own)).await?;
+    let note = |error: &NetworkError| host.status.say(Step::Locate, format!("tries again: {error}"));
+    let end = Instant::now() + TROUBLE.deadline;
+    let left = || Limits { deadline: end.saturating_duration_since(Instant::now()), ..TROUBLE };
+    let found = retry(left(), note, || find(ec2, &own)).await?;
     let sight = choose(&own, found)?;
-    let subnet = retry(TROUBLE, note, || subnet(ec2, &sight.subnet_id)).await?;
+    let subnet = retry(left(), note, || subnet(ec2, &sight.subnet_id)).await?;
     check_overlap(settings, &[subnet])?;
     tracing::info!(
         eni.id = %sight.id,
@@ -76,7 +86,6 @@ pub async fn locate(host: &Host, identity: &Identity) -> Result<LocatedEni, Netw
         eni.owner = sight.attachment.as_ref().and_then(|a| a.instance.as_deref()).unwrap_or("none"),
         "located the interface"
     );
-    host.status.done("locate");
     Ok(LocatedEni::new(sight, subnet))
 }
 
@@ -121,7 +130,7 @@ const fn overlap(one: Cidr, other: Cidr) -> bool {
 
 /// Everything that fits the selector, however long EC2 needs to show it (bounded).
 async fn find(ec2: &Client, own: &Own<'_>) -> Result<Vec<Sight>, NetworkError> {
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let mut looks = 0;
     loop {
         let found = describe(ec2, own.selector).await?;

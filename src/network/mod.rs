@@ -44,3 +44,15 @@ pub use locate::{DEPLOYMENT_TAG, NODE_TAG, locate};
 pub use probe::{Serving, probe};
 pub use settings::{EniSelector, Publish, Settings};
 pub use tag::{Marked, mark_initialized};
+
+/// The longest that each step of this domain waits by its own limits; the claim's are settings.
+#[cfg(test)]
+pub(crate) mod longest {
+    use std::time::Duration;
+
+    pub(crate) const CLOSE: Duration = super::door::DEADLINE;
+    pub(crate) const LOCATE: Duration = super::locate::LONGEST;
+    pub(crate) const MARK: Duration = super::tag::LIMITS.deadline;
+    pub(crate) const EXPOSE: Duration = super::expose::LONGEST;
+    pub(crate) const PROBE: Duration = super::probe::LONGEST;
+}

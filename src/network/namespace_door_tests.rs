@@ -159,6 +159,8 @@ async fn without_nft() {
         );
     }
     let root = tempfile::tempdir().expect("a directory");
-    let error = networkd::declare(&root.path().join("network"), "text").await.expect_err("no networkctl");
+    let roots =
+        Roots { networkd: root.path().join("network"), run: root.path().join("run"), ..Roots::default() };
+    let error = networkd::declare(&roots, "text").await.expect_err("no networkctl");
     assert!(matches!(error, NetworkError::Reload { .. }), "{error}");
 }

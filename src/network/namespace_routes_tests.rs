@@ -259,6 +259,10 @@ async fn trouble() {
     assert!(matches!(error, NetworkError::Netlink { .. }), "{error}");
     let error = netlink.await_bridge("weaviate0", Duration::from_millis(100)).await.expect_err("no bridge");
     assert!(matches!(error, NetworkError::BridgeAbsent { .. }), "{error}");
+    stayed(&[]).expect("nothing is left to change");
+    let error = stayed(&[Change::SetUp { link: 3 }]).expect_err("it was set, and is not");
+    assert!(matches!(error, NetworkError::Undone { .. }) && error.class() == Class::Retry, "{error}");
+    assert_eq!(error.to_string(), "a change of the network did not stay: SetUp { link: 3 }");
     let root = tempfile::tempdir().expect("a directory");
     let host = crate::disk::tests::host(root.path(), "");
     // No file takes the place of a directory, not even root's.

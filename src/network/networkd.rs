@@ -11,13 +11,14 @@ use std::time::Duration;
 use super::NetworkError;
 use super::netlink::PROTOCOL;
 use super::routes::Wanted;
+use crate::host::Roots;
 use crate::process;
 use crate::state::replace;
 
 /// Sorts before netplan's `10-…` and ec2-net-utils' `70-…`: the first file that matches a link wins.
 pub(super) const FILE: &str = "05-weaviate-provisioner.network";
 
-const DEADLINE: Duration = Duration::from_secs(15);
+pub(super) const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Whether systemd runs networkd here. `/run/systemd/system` is what sd_booted(3) looks at.
 pub(super) async fn runs() -> bool {
@@ -84,19 +85,31 @@ pub(super) fn declared(directory: &Path) -> Vec<(u32, u32)> {
     rules.filter_map(|rule| Some((number(rule, "Priority")?, number(rule, "Table")?))).collect()
 }
 
-/// Writes the file if it changed, and lets networkd read it. Whether it changed.
-pub(super) async fn declare(directory: &Path, text: &str) -> Result<bool, NetworkError> {
-    let path = directory.join(FILE);
-    if std::fs::read_to_string(&path).is_ok_and(|found| found == text) {
+/// There from before the file changes until networkd has read it: a run that ends between the two leaves the reload
+/// to the next one, to which the file looks as it should. On the tmpfs, because networkd reads everything when it
+/// starts.
+const PENDING: &str = "networkd-reload-pending";
+
+/// Writes the file if it changed, and lets networkd read it. Whether it had to.
+pub(super) async fn declare(roots: &Roots, text: &str) -> Result<bool, NetworkError> {
+    let (path, pending) = (roots.networkd.join(FILE), roots.run.join(PENDING));
+    let unwritable = |path: &Path| {
+        let path = path.to_owned();
+        move |source| NetworkError::Unwritable { path, source }
+    };
+    if !std::fs::read_to_string(&path).is_ok_and(|found| found == text) {
+        std::fs::create_dir_all(&roots.run).map_err(unwritable(&roots.run))?;
+        std::fs::write(&pending, "").map_err(unwritable(&pending))?;
+        std::fs::create_dir_all(&roots.networkd).map_err(unwritable(&roots.networkd))?;
+        // networkd reads it as another user.
+        replace(&path, text.as_bytes(), 0o644).map_err(unwritable(&path))?;
+    } else if !pending.exists() {
         return Ok(false);
     }
-    let unwritable = |source| NetworkError::Unwritable { path: path.clone(), source };
-    std::fs::create_dir_all(directory).map_err(unwritable)?;
-    // networkd reads it as another user.
-    replace(&path, text.as_bytes(), 0o644).map_err(unwritable)?;
     process::run("networkctl", &["reload"], None, DEADLINE)
         .await
         .map_err(|source| NetworkError::Reload { source })?;
+    std::fs::remove_file(&pending).map_err(unwritable(&pending))?;
     Ok(true)
 }
 
@@ -153,12 +166,50 @@ mod tests {
         assert_eq!(declared(directory.path()), [(8080, 8080), (8081, 8080)]);
     }
 
+    fn roots(root: &Path) -> Roots {
+        Roots { networkd: root.join("network"), run: root.join("run"), ..Roots::default() }
+    }
+
     #[tokio::test]
     async fn an_unchanged_file_is_not_written_and_nothing_reloads() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let text = render(&wanted(), "02:00:00:00:02:15");
-        std::fs::write(directory.path().join(FILE), &text).expect("writes");
+        let root = tempfile::tempdir().expect("a directory");
+        let (roots, text) = (roots(root.path()), render(&wanted(), "02:00:00:00:02:15"));
+        std::fs::create_dir(&roots.networkd).expect("makes");
+        std::fs::write(roots.networkd.join(FILE), &text).expect("writes");
         // Here networkctl would fail: there is no networkd in the tests.
-        assert!(!declare(directory.path(), &text).await.expect("nothing to do"));
+        assert!(!declare(&roots, &text).await.expect("nothing to do"));
+    }
+
+    #[test]
+    fn what_an_earlier_run_wrote_and_did_not_reload_is_reloaded() {
+        use std::os::unix::fs::PermissionsExt;
+        let programs = tempfile::tempdir().expect("a directory");
+        let networkctl = programs.path().join("networkctl");
+        let script = "#!/bin/sh\necho \"$@\" >> \"$0.calls\"\n[ ! -e \"$0.fails\" ]\n";
+        std::fs::write(&networkctl, script).expect("writes");
+        std::fs::set_permissions(&networkctl, PermissionsExt::from_mode(0o755)).expect("may be run");
+        crate::tests::alone::alone("network::networkd::tests::interrupted", &[], Some(programs.path()));
+    }
+
+    #[tokio::test]
+    #[ignore = "is run with a networkctl of its own by the test above"]
+    async fn interrupted() {
+        let programs = std::path::PathBuf::from(std::env::var_os("PATH").expect("the test's own"));
+        let calls = || std::fs::read_to_string(programs.join("networkctl.calls")).unwrap_or_default();
+        let root = tempfile::tempdir().expect("a directory");
+        let roots = roots(root.path());
+        // As a run leaves it that is killed before the reload: the file and the mark are there.
+        std::fs::write(programs.join("networkctl.fails"), "").expect("writes");
+        let error = declare(&roots, "one").await.expect_err("it does not reload");
+        assert!(matches!(error, NetworkError::Reload { .. }), "{error}");
+        std::fs::remove_file(programs.join("networkctl.fails")).expect("removes");
+        for (text, reloads, in_all) in
+            [("one", true, 2), ("one", false, 2), ("two", true, 3), ("two", false, 3)]
+        {
+            assert_eq!(declare(&roots, text).await.expect("declares"), reloads, "{text}");
+            assert_eq!(calls(), "reload\n".repeat(in_all), "{text}");
+            let found = std::fs::read_to_string(roots.networkd.join(FILE)).expect("is there");
+            assert_eq!(found, text);
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::{NetworkError, Publish, environment};
 use crate::container::Running;
 use crate::disk::{self, DataVolume};
 use crate::host::Host;
+use crate::report::Step;
 use crate::restore::Warm;
 use crate::retry::{Limits, retry};
 
@@ -26,6 +27,9 @@ use crate::retry::{Limits, retry};
 const LIMITS: Limits =
     Limits::new(Duration::from_secs(30), Duration::from_millis(50), Duration::from_secs(1));
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// The last try has three questions.
+#[cfg(test)]
+pub(super) const LONGEST: Duration = Duration::from_secs(LIMITS.deadline.as_secs() + 3 * TIMEOUT.as_secs());
 /// TEST-NET-1 (RFC 5737): stands for any client far away. No packet is sent to it; the kernel is only asked.
 const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
@@ -82,7 +86,7 @@ struct Question {
 /// Proves that the node serves, and tells the instance's other programs where.
 pub async fn probe(host: &Host, exposed: Exposed) -> Result<Serving, NetworkError> {
     let address = exposed.address();
-    host.status.say("probe", format!("asks {address} as a client would"));
+    host.status.say(Step::Probe, format!("asks {address} as a client would"));
     let weaviate = &host.settings.weaviate;
     let [rest, grpc] = PORTS;
     let question = Question {
@@ -90,7 +94,7 @@ pub async fn probe(host: &Host, exposed: Exposed) -> Result<Serving, NetworkErro
         grpc: weaviate.grpc.then(|| (address, grpc).into()),
         anonymous: weaviate.anonymous,
     };
-    let note = |error: &NetworkError| host.status.say("probe", format!("asks again: {error}"));
+    let note = |error: &NetworkError| host.status.say(Step::Probe, format!("asks again: {error}"));
     retry(LIMITS, note, || ask(question)).await?;
     let eni = exposed.eni();
     let bridge = match host.settings.network.publish {
@@ -103,7 +107,6 @@ pub async fn probe(host: &Host, exposed: Exposed) -> Result<Serving, NetworkErro
     check_ways(&Netlink::connect()?, &ways).await?;
     environment::write(&host.roots.run, address, weaviate.grpc)?;
     tracing::info!(eni.address = %address, "serves");
-    host.status.done("probe");
     let Exposed { warm } = exposed;
     Ok(Serving { warm })
 }

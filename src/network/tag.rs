@@ -13,11 +13,11 @@ use super::eni::{INITIALIZED_TAG, LocatedEni};
 use crate::aws::failed;
 use crate::host::Host;
 use crate::instance::Identity;
-use crate::report::{Evidence, How};
+use crate::report::{Evidence, How, Step};
 use crate::retry::{Limits, retry};
 
 /// Less than a client would notice: the boot waits for it before it says READY.
-const LIMITS: Limits =
+pub(super) const LIMITS: Limits =
     Limits::new(Duration::from_secs(20), Duration::from_millis(500), Duration::from_secs(5));
 
 /// How the tag stands.
@@ -56,7 +56,7 @@ pub async fn mark_initialized(
         return Ok(Marked::Already);
     }
     let ec2 = &host.aws(identity.region()).await.ec2;
-    let note = |error: &NetworkError| host.status.say("mark", format!("tries again: {error}"));
+    let note = |error: &NetworkError| host.status.say(Step::Mark, format!("tries again: {error}"));
     let work = retry(LIMITS, note, || async {
         let tag = Tag::builder().key(INITIALIZED_TAG).value("true").build();
         let sent = ec2.create_tags().resources(eni.id()).tags(tag).send().await;

@@ -168,6 +168,7 @@ fn network(rows: &mut Vec<Row>) {
         DeletedOnTermination { eni: eni(), instance: instance() },
         LinkAbsent { eni: eni(), mac: "02:00:00:00:02:15".into(), waited: SOME },
         Netlink { operation: "add a route".into(), source: netlink() },
+        Undone { what: "AddRule(from 10.0.2.15 lookup 200)".into() },
         Socket { source: io() },
         BridgeAbsent { bridge: "weaviate0".into(), waited: SOME },
         TableTaken { table: 200, by: "default via 10.0.2.1".into() },
@@ -213,7 +214,8 @@ fn server(rows: &mut Vec<Row>) {
         NoProof { what: "its identity.json is another".into() },
         Proc { path: "/proc/77/root".into(), source: io() },
         MetadataOpen {},
-        Door { source: Box::new(NetworkError::Door { operation: "list", source: process() }) },
+        Door { 0: Box::new(NetworkError::Door { operation: "list", source: process() }) }
+            { 0: Box::new(NetworkError::Ajar { found: DoorState::Altered { chain: "quarantine".into() } }) },
         Leak {},
         Vend { address: "172.30.254.1:80".into(), source: io() },
         Assume { source: call("sts:AssumeRole", Kind::Denied) },

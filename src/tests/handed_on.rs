@@ -1,12 +1,12 @@
 //! What another domain refuses is handed on whole: its sentence, class, remedy and details.
 
-use super::make::call;
+use super::make::{call, json};
 use crate::aws::Kind;
 use crate::container::ContainerError;
 use crate::disk::DiskError;
 use crate::explain::{Explain, Failure};
 use crate::manifest::ManifestError;
-use crate::network::NetworkError;
+use crate::network::{DoorState, NetworkError};
 use crate::restore::RestoreError;
 use crate::secrets::SecretsError;
 use crate::signal::SignalError;
@@ -40,6 +40,8 @@ fn what_another_domain_says_is_handed_on_whole() {
         RestoreError::Container, ContainerError::Exited { code: 1, oom: false, log: log() };
         RestoreError::Network, NetworkError::Socket { source: io() };
         ManifestError::Store, bucket();
+        ContainerError::Door, NetworkError::DoorUnreadable { source: json() };
+        ContainerError::Door, NetworkError::Ajar { found: DoorState::Absent };
         SignalError::Call, call("autoscaling:CompleteLifecycleAction", Kind::Denied);
         SignalError::Call, call("autoscaling:CompleteLifecycleAction", Kind::Throttled);
         SignalError::State, StateError::Unwritable { path: "state.json".into(), source: io() };

@@ -159,21 +159,6 @@ mod tests {
         Facts { me: "i-me".to_owned(), available, attachment, owner, dead_before }
     }
 
-    /// Fails to compile when a variant is added, and the test below when none of its rows has it.
-    fn variant(plan: &Plan) -> usize {
-        match plan {
-            Plan::Keep { .. } => 0,
-            Plan::Protect { .. } => 1,
-            Plan::AwaitAttached => 2,
-            Plan::AwaitReleased { .. } => 3,
-            Plan::Attach => 4,
-            Plan::AwaitOwner { .. } => 5,
-            Plan::Confirm { .. } => 6,
-            Plan::Detach { .. } => 7,
-            Plan::Refuse { .. } => 8,
-        }
-    }
-
     #[test]
     fn the_whole_table() {
         use AttachmentStatus::{Attached, Attaching, Detached, Detaching, Unknown};
@@ -233,12 +218,23 @@ mod tests {
                 Plan::Refuse { why: "a service of AWS holds it".to_owned() },
             ),
         ];
-        let mut seen = [false; 9];
-        for (facts, expected) in rows {
-            assert_eq!(decide(&facts), expected, "{facts:?}");
-            seen[variant(&expected)] = true;
+        for (facts, expected) in &rows {
+            assert_eq!(decide(facts), *expected, "{facts:?}");
         }
-        assert!(seen.iter().all(|seen| *seen), "a plan without a row: {seen:?}");
+        crate::tests::rows::every_variant!(
+            rows.map(|(_, expected)| expected),
+            crate::network::ClaimPlan {
+                Keep,
+                Protect,
+                AwaitAttached,
+                AwaitReleased,
+                Attach,
+                AwaitOwner,
+                Confirm,
+                Detach,
+                Refuse,
+            }
+        );
     }
 
     #[test]

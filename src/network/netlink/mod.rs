@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::NetworkError;
 use crate::config::Cidr;
-use crate::report::Status;
+use crate::report::{Status, Step};
 
 /// Marks our routes and rules as ours (`ip route show proto 87`): no name in iproute2's `rt_protos` has the number.
 /// What a run with another configuration left is known by it.
@@ -105,6 +105,18 @@ impl Netlink {
         mac: &str,
         deadline: Duration,
     ) -> Result<Link, NetworkError> {
+        self.await_link_in(Step::Claim, status, eni, mac, deadline).await
+    }
+
+    /// The same in another step than the claim.
+    pub(super) async fn await_link_in(
+        &self,
+        step: Step,
+        status: &Status,
+        eni: &str,
+        mac: &str,
+        deadline: Duration,
+    ) -> Result<Link, NetworkError> {
         let started = Instant::now();
         loop {
             if let Some(link) = by_mac(&self.links().await?, mac) {
@@ -114,7 +126,7 @@ impl Netlink {
                 let (eni, mac) = (eni.to_owned(), mac.to_owned());
                 return Err(NetworkError::LinkAbsent { eni, mac, waited: started.elapsed() });
             }
-            status.say("claim", format!("waits for the interface of {eni} ({mac})"));
+            status.say(step, format!("waits for the interface of {eni} ({mac})"));
             sleep(LOOK).await;
         }
     }
