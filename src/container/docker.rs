@@ -8,20 +8,23 @@ use bollard::errors::Error;
 
 use super::ContainerError;
 use crate::host::Host;
+use crate::report::Work;
 use crate::retry::{Limits, retry};
 
 /// Docker is started side by side with us; on a fresh machine its first start takes a while.
-const READY: Limits = Limits::new(Duration::from_mins(2), Duration::from_millis(200), Duration::from_secs(3));
+pub(super) const READY: Limits =
+    Limits::new(Duration::from_mins(2), Duration::from_millis(200), Duration::from_secs(3));
 /// One call that is neither a pull nor a wait. A stop takes its own time.
-const CALL: Duration = Duration::from_mins(1);
+pub(super) const CALL: Duration = Duration::from_mins(1);
 /// The client's own limit, for streams.
 const STREAM_SECONDS: u64 = 3600;
 
 /// The engine, with the API version that both sides speak: 1.41 (Docker 20.10) and up.
 pub async fn connect(host: &Host) -> Result<Docker, ContainerError> {
     let socket = &host.roots.docker_socket;
-    let note = |error: &ContainerError| host.status.say("docker", format!("waits: {error}"));
-    let docker = retry(READY, note, || async {
+    let _working = host.status.begin(Work::Docker);
+    let note = |error: &ContainerError| host.status.say(Work::Docker, format!("waits: {error}"));
+    retry(READY, note, || async {
         let failed = |source| ContainerError::Engine { socket: socket.clone(), source };
         let path = socket.to_string_lossy();
         let docker =
@@ -29,9 +32,7 @@ pub async fn connect(host: &Host) -> Result<Docker, ContainerError> {
         let answer = tokio::time::timeout(Duration::from_secs(5), docker.negotiate_version()).await;
         answer.unwrap_or(Err(Error::RequestTimeoutError)).map_err(failed)
     })
-    .await?;
-    host.status.done("docker");
-    Ok(docker)
+    .await
 }
 
 /// Bounds a call and names it.

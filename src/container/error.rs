@@ -33,7 +33,7 @@ pub enum ContainerError {
     OpenFiles { limit: u32, message: String },
     #[error("the container cannot be started: {message}")]
     Refused { message: String },
-    #[error("the server exited with code {code} at its start{}", if *oom { " (out of memory)" } else { "" })]
+    #[error("the server exited with code {code}{}", if *oom { " (out of memory)" } else { "" })]
     Exited { code: i64, oom: bool, log: Vec<String> },
     #[error("the server was not ready within {} s", deadline.as_secs())]
     NotReady { deadline: Duration, log: Vec<String> },
@@ -43,8 +43,9 @@ pub enum ContainerError {
     Proc { path: PathBuf, source: std::io::Error },
     #[error("the container could reach the instance metadata: the door's metadata rules are not loaded")]
     MetadataOpen,
-    #[error("the rules of the door cannot be looked at")]
-    Door { source: Box<crate::network::NetworkError> },
+    /// What is wrong with the door, in the words of whoever looked at it, or could not close it.
+    #[error(transparent)]
+    Door(Box<crate::network::NetworkError>),
     #[error("the container's specification would hold a secret")]
     Leak,
     #[error("the credentials for the container cannot be served on {address}")]
@@ -86,11 +87,11 @@ impl Explain for ContainerError {
             | Self::Proc { .. }
             | Self::NoProof { .. }
             | Self::MetadataOpen
-            | Self::Door { .. }
             | Self::Vend { .. }
             // A signal that was not for want of memory, 0, and no code at all come from outside: somebody stopped
             // it, or the engine was restarted.
             | Self::Exited { .. } => Class::Retry,
+            Self::Door(source) => source.class(),
             Self::Assume { source } => source.class(),
             Self::Token { source } => source.class(),
         }
@@ -139,7 +140,7 @@ impl Explain for ContainerError {
             Self::MetadataOpen => {
                 "Find who removes the nft table inet weaviate_provisioner; it is tried again.".to_owned()
             }
-            Self::Door { source } => source.remedy(),
+            Self::Door(source) => source.remedy(),
             Self::Leak => "Take the secret out of weaviate.env and the image's name.".to_owned(),
             Self::Vend { .. } => "Find what else listens there; it is tried again.".to_owned(),
             Self::Assume { source } => {
@@ -153,6 +154,7 @@ impl Explain for ContainerError {
         match self {
             Self::Exited { log, .. } | Self::NotReady { log, .. } => log.clone(),
             Self::OpenFiles { message, .. } => vec![message.clone()],
+            Self::Door(source) => source.details(),
             _ => Vec::new(),
         }
     }

@@ -10,11 +10,22 @@ use futures_util::StreamExt as _;
 
 use super::{ContainerError, docker};
 use crate::host::Host;
+use crate::report::Step;
 use crate::retry::{Limits, retry};
 
-/// One try of a pull may be silent for so long; the whole may take [`PULL`].
+/// One try of a pull may be silent for so long. One that moves is let go on, however slowly: what it has fetched would
+/// be fetched again. Only the step's own deadline ends it.
 const SILENCE: Duration = Duration::from_mins(2);
+/// For so long a pull that failed is begun again.
 const PULL: Limits = Limits::new(Duration::from_mins(20), Duration::from_secs(1), Duration::from_secs(20));
+/// The engine, three calls, and a pull whose last try is silent.
+#[cfg(test)]
+pub(crate) const LONGEST: Duration = Duration::from_secs(
+    docker::READY.deadline.as_secs()
+        + 3 * docker::CALL.as_secs()
+        + PULL.deadline.as_secs()
+        + SILENCE.as_secs(),
+);
 
 /// Evidence: the image is in the engine's store.
 ///
@@ -59,15 +70,15 @@ pub async fn ready_image(host: &Host) -> Result<Image, ContainerError> {
     let reference = &host.settings.weaviate.image;
     let engine = docker::connect(host).await?;
     if let Some(image) = find(&engine, reference).await? {
-        tracing::info!(step = "pull", image = reference, id = image.id, "is there already");
+        tracing::info!(step = "image", image = reference, id = image.id, "is there already");
         return Ok(image);
     }
     let image = if let Some(path) = &host.settings.weaviate.image_file {
-        host.status.say("pull", format!("loads {}", path.display()));
+        host.status.say(Step::Image, format!("loads {}", path.display()));
         let names = load(host, &engine, path).await?;
         find_loaded(&engine, reference, path, &names).await?
     } else {
-        let note = |error: &ContainerError| host.status.say("pull", format!("tries again: {error}"));
+        let note = |error: &ContainerError| host.status.say(Step::Image, format!("tries again: {error}"));
         retry(PULL, note, || pull(host, &engine, reference)).await?;
         find(&engine, reference).await?.ok_or_else(|| ContainerError::Pull {
             image: reference.clone(),
@@ -75,8 +86,7 @@ pub async fn ready_image(host: &Host) -> Result<Image, ContainerError> {
             again: true,
         })?
     };
-    host.status.done("pull");
-    tracing::info!(step = "pull", image = reference, id = image.id, digest = image.digest, "is ready");
+    tracing::info!(step = "image", image = reference, id = image.id, digest = image.digest, "is ready");
     Ok(image)
 }
 
@@ -172,7 +182,7 @@ async fn load(host: &Host, engine: &Docker, path: &Path) -> Result<Vec<String>, 
 }
 
 pub(super) async fn pull(host: &Host, engine: &Docker, reference: &str) -> Result<(), ContainerError> {
-    host.status.say("pull", format!("pulls {reference}"));
+    host.status.say(Step::Image, format!("pulls {reference}"));
     // The tag stays in the reference: the engine takes "latest" only where there is none.
     let named = if pinned(reference).is_some() || has_tag(reference) {
         reference.to_owned()
@@ -206,7 +216,7 @@ pub(super) async fn pull(host: &Host, engine: &Docker, reference: &str) -> Resul
         {
             layers.insert(layer, current);
             let moved: i64 = layers.values().sum();
-            host.status.say("pull", format!("pulls {reference}: {} MiB", moved >> 20));
+            host.status.say(Step::Image, format!("pulls {reference}: {} MiB", moved >> 20));
         }
         host.status.alive();
     }

@@ -32,15 +32,18 @@ pub mod vend;
 
 pub use decide::{Plan, Seen, decide};
 pub use error::ContainerError;
+#[cfg(test)]
+pub(crate) use image::LONGEST as IMAGE_LONGEST;
 pub use image::{Image, plan_image, ready_image};
 pub use running::{LastWords, Running, last_words, restart, stop};
 pub use settings::{Keys, OWNED_ENVIRONMENT, Oidc, Settings};
 pub use spec::{DirectS3, ServerPlan};
 pub use start::{plan, start};
 
-/// REST on the address.
-pub const REST_PORT: u16 = 8080;
-/// gRPC on the address.
-pub const GRPC_PORT: u16 = 50051;
+use crate::network::PORTS;
+
+/// REST and gRPC on the address: what the door guards.
+pub const REST_PORT: u16 = PORTS[0];
+pub const GRPC_PORT: u16 = PORTS[1];
 /// The container's name: one of them per machine.
 pub const NAME: &str = "weaviate";

@@ -38,7 +38,7 @@ async fn check_door(host: &Host, address: Ipv4Addr) -> Result<(), ContainerError
     match network::check_door(host, address).await {
         Ok(_) => Ok(()),
         Err(NetworkError::Ajar { found }) if !found.metadata_closed() => Err(ContainerError::MetadataOpen),
-        Err(source) => Err(ContainerError::Door { source: Box::new(source) }),
+        Err(source) => Err(ContainerError::Door(Box::new(source))),
     }
 }
 
@@ -155,7 +155,7 @@ async fn settle(
 async fn close(host: &Host) -> Result<(), ContainerError> {
     match network::withdraw(host).await {
         Ok(_) => Ok(()),
-        Err(source) => Err(ContainerError::Door { source: Box::new(source) }),
+        Err(source) => Err(ContainerError::Door(Box::new(source))),
     }
 }
 

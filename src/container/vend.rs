@@ -21,6 +21,7 @@ use crate::aws::{self, CallError};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::network::Publish;
+use crate::report::Step;
 use crate::restore::Mode;
 use crate::retry::{Limits, retry};
 use crate::secrets::files;
@@ -67,7 +68,7 @@ pub async fn plan(host: &Host, me: &Identity) -> Result<ServerPlan, ContainerErr
     match &host.settings.restore.mode {
         Mode::Staged => Ok(ServerPlan::default()),
         Mode::Direct { role } => {
-            host.status.say("start", "vends credentials of weaviate.s3_role_arn");
+            host.status.say(Step::Start, "vends credentials of weaviate.s3_role_arn");
             Ok(ServerPlan { s3: Some(Arc::new(serve(host, me, role).await?)) })
         }
     }
@@ -97,7 +98,7 @@ pub async fn serve(host: &Host, me: &Identity, role: &str) -> Result<Vending, Co
 }
 
 async fn first(host: &Host, source: &Source, limits: Limits) -> Result<Credentials, ContainerError> {
-    let note = |error: &CallError| host.status.say("start", format!("tries again: {error}"));
+    let note = |error: &CallError| host.status.say(Step::Start, format!("tries again: {error}"));
     let first = retry(limits, note, || source.assume()).await;
     first.map_err(|source| ContainerError::Assume { source })
 }

@@ -117,7 +117,7 @@ fn a_server_is_loaded_started_adopted_replaced_and_its_end_explained() {
         let error = start(&host, &volume).await.expect_err("exits");
         // Told because its end was seen, long before `start_deadline`: the sentence is that of an exit, and no
         // clock is needed to know it.
-        assert_eq!(error.to_string(), "the server exited with code 3 at its start");
+        assert_eq!(error.to_string(), "the server exited with code 3");
         let details = crate::explain::Explain::details(&error).join("\n");
         assert!(details.contains("starts with") && details.contains("[redacted]"), "{details}");
         assert!(!details.contains(KEY), "{details}");

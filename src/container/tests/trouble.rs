@@ -158,7 +158,8 @@ fn each_trouble_with_the_container_is_named() {
         let running = behind().await.expect("the control: the door was closed at once");
         engine::run("nft", &["flush", "chain", "inet", "weaviate_provisioner", "quarantine"]);
         let error = behind().await.expect_err("clients would get in");
-        assert!(matches!(error, ContainerError::Door { .. }), "{error}");
+        assert!(matches!(error, ContainerError::Door(_)), "{error}");
+        assert_eq!(error.to_string(), "the door does not keep clients out: it is open");
         let again = behind().await.expect("the control");
         assert_eq!((again.container_id(), again.adopted()), (running.container_id(), true));
         drop(host);
@@ -196,7 +197,7 @@ async fn without_nft() {
     let (volume, secrets) = (volume(root.path(), "0123"), Secrets::for_tests(KEY, root.path()));
     let image = Image::for_tests("server:1", "sha256:0");
     let error = super::start(&host, &placed, &volume, &secrets, &image, &ServerPlan::default()).await;
-    let Err(ContainerError::Door { source }) = error else { panic!("{error:?}") };
+    let Err(ContainerError::Door(source)) = error else { panic!("{error:?}") };
     assert!(matches!(*source, crate::network::NetworkError::Door { operation: "list", .. }), "{source}");
 }
 
