@@ -191,8 +191,7 @@ async fn hook(host: &Host, me: &Identity) -> Row {
             if let Some(warning) = warning {
                 host.status.warn(warning);
             }
-            let facts =
-                signal::Facts { answer: signal::Answer::Continue, stage: member.stage, accepted: false };
+            let facts = signal::Facts { answer: signal::Answer::Continue, stage: member.stage };
             let whole = timeouts.global.as_secs();
             let decision =
                 format!("CONTINUE for {}: {}; {whole} s in all", member.group, signal::decide(&facts));
@@ -220,10 +219,9 @@ fn data(
         None => chosen.decision(),
     };
     let mut rows = vec![Row::does(Step::Choose, decision)];
-    let record = match volume {
-        Ok(disk::Plan::Use { record, .. }) => record.restored.as_ref(),
-        _ => None,
-    };
+    // After a reboot it is not mounted yet.
+    let record = volume.as_ref().ok().and_then(disk::Plan::record);
+    let record = record.and_then(|record| record.restored.as_ref());
     let generation = chosen.generation();
     let kept = match restore::plan(host, record, chosen) {
         Ok(plan) => {

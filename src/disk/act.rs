@@ -17,6 +17,12 @@ use crate::process;
 /// `discard` is absent on purpose: TRIM on each deletion slows an NVMe disk down, `fstrim` does it in bulk.
 const FLAGS: MsFlags =
     MsFlags::MS_NOATIME.union(MsFlags::MS_NODEV).union(MsFlags::MS_NOSUID).union(MsFlags::MS_NOEXEC);
+/// Without TRIM (see below) a matter of seconds.
+pub const FORMAT: Duration = Duration::from_mins(2);
+/// A mount replays the log: of a busy file system that takes seconds.
+pub const MOUNT: Duration = Duration::from_mins(5);
+/// systemd's own answers.
+pub const SOON: Duration = Duration::from_secs(30);
 const FLAG_WORDS: &str = "noatime,nodev,nosuid,noexec";
 
 /// Names the disk in the journal. To be called, and to succeed, before a byte of it is changed.
@@ -42,7 +48,7 @@ pub async fn format(host: &Host, disk: &Disk, plan: &Plan) -> Result<(), DiskErr
         arguments.push("-f");
     }
     arguments.push(&node);
-    process::run("mkfs.xfs", &arguments, None, Duration::from_mins(2))
+    process::run("mkfs.xfs", &arguments, None, FORMAT)
         .await
         .map_err(|source| DiskError::Format { node: disk.node.clone(), source })?;
     Ok(())
@@ -72,11 +78,10 @@ pub async fn mount(host: &Host, disk: &Disk) -> Result<(), DiskError> {
 async fn mount_here(disk: &Disk, target: &Path) -> Result<(), DiskError> {
     let failed = |source| DiskError::Mount { node: disk.node.clone(), mount: target.to_owned(), source };
     let (node, at) = (disk.node.clone(), target.to_owned());
-    // Replaying the log of a busy file system takes seconds.
     let work = tokio::task::spawn_blocking(move || {
         nix::mount::mount(Some(&node), &at, Some("xfs"), FLAGS, None::<&str>)
     });
-    match tokio::time::timeout(Duration::from_mins(5), work).await {
+    match tokio::time::timeout(MOUNT, work).await {
         Ok(Ok(done)) => done.map_err(|errno| failed(errno.into())),
         Ok(Err(broken)) => Err(failed(std::io::Error::other(broken))),
         Err(_) => Err(failed(std::io::ErrorKind::TimedOut.into())),
@@ -85,7 +90,6 @@ async fn mount_here(disk: &Disk, target: &Path) -> Result<(), DiskError> {
 
 /// The unit lives in `/run`: after a reboot the disk is looked at before anything mounts it.
 async fn mount_by_systemd(disk: &Disk, target: &Path) -> Result<(), DiskError> {
-    const SOON: Duration = Duration::from_secs(30);
     let failed = |source| DiskError::MountUnit {
         node: disk.node.clone(),
         mount: target.to_owned(),
@@ -108,6 +112,6 @@ async fn mount_by_systemd(disk: &Disk, target: &Path) -> Result<(), DiskError> {
         source,
     })?;
     process::run("systemctl", &["daemon-reload"], None, SOON).await.map_err(failed)?;
-    process::run("systemctl", &["start", unit], None, Duration::from_mins(5)).await.map_err(failed)?;
+    process::run("systemctl", &["start", unit], None, MOUNT).await.map_err(failed)?;
     Ok(())
 }

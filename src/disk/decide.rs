@@ -72,6 +72,8 @@ pub enum Plan {
     Mount {
         disk: Disk,
         mount: PathBuf,
+        /// What it says about itself, where that could be read without replaying its log.
+        record: Option<Box<Record>>,
     },
     /// Mounted, ours and without a record: the last run ended right after mkfs.
     Complete {
@@ -143,7 +145,7 @@ pub fn decide(facts: &Facts) -> Plan {
             peek:
                 Peek::Unmountable { .. } | Peek::Inside { record: Found::Corrupt(_) | Found::Unreadable(_), .. },
             ..
-        } if facts.named && !mounted => Plan::Mount { disk, mount: facts.mount.clone() },
+        } if facts.named && !mounted => Plan::Mount { disk, mount: facts.mount.clone(), record: None },
         Content::Ours { peek: Peek::Unmountable { why }, .. } => {
             refuse(format!("carries our file system, which cannot be mounted ({why})"))
         }
@@ -151,12 +153,12 @@ pub fn decide(facts: &Facts) -> Plan {
             Found::Here(record) => match stranger(facts, &disk, uuid, record) {
                 Some(what) => refuse(what),
                 None if mounted => Plan::Use { disk, uuid: uuid.clone(), record: record.clone() },
-                None => Plan::Mount { disk, mount: facts.mount.clone() },
+                None => Plan::Mount { disk, mount: facts.mount.clone(), record: Some(record.clone()) },
             },
             Found::Corrupt(why) => refuse(format!("has an identity.json that nobody of us wrote ({why})")),
             Found::Unreadable(why) => refuse(format!("has an identity.json that cannot be read ({why})")),
             // Its log was not replayed for the look: the record may be there once it is mounted.
-            Found::Absent if !mounted => Plan::Mount { disk, mount: facts.mount.clone() },
+            Found::Absent if !mounted => Plan::Mount { disk, mount: facts.mount.clone(), record: None },
             Found::Absent if *data_empty => Plan::Complete { disk, uuid: uuid.clone() },
             Found::Absent => refuse("holds data but no identity.json".to_owned()),
         },
@@ -182,6 +184,22 @@ fn stranger(facts: &Facts, disk: &Disk, uuid: &str, record: &Record) -> Option<S
 }
 
 impl Plan {
+    /// What the volume says about itself, where it is ours and could be read: mounted already, or not yet.
+    pub fn record(&self) -> Option<&Record> {
+        match self {
+            Self::Use { record, .. } | Self::Mount { record: Some(record), .. } => Some(record),
+            Self::Format { .. }
+            | Self::Mount { record: None, .. }
+            | Self::Complete { .. }
+            | Self::RefuseNone { .. }
+            | Self::RefuseSeveral { .. }
+            | Self::RefuseForeign { .. }
+            | Self::RefuseMountpoint { .. }
+            | Self::RefuseBusy { .. }
+            | Self::RefuseRecord { .. } => None,
+        }
+    }
+
     pub fn class(&self) -> Class {
         match self {
             // The mount of a machine that was cut off, or of another program, may end.
@@ -229,7 +247,9 @@ impl fmt::Display for Plan {
             Self::Format { disk, again: true } => {
                 write!(f, "formats {} again: its mkfs was not finished", named(disk))
             }
-            Self::Mount { disk, mount } => write!(f, "mounts {} on {}", named(disk), mount.display()),
+            Self::Mount { disk, mount, record: _ } => {
+                write!(f, "mounts {} on {}", named(disk), mount.display())
+            }
             Self::Complete { disk, .. } => write!(f, "writes the identity of {}", named(disk)),
             Self::Use { disk, record, .. } => {
                 let restored = record.restored.as_ref().and_then(|restored| restored.backup_id.as_deref());

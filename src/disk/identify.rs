@@ -12,6 +12,11 @@ use super::record::{Found, Record};
 use super::{DiskError, volume};
 use crate::process;
 
+/// A few blocks are read.
+pub const BLKID: Duration = Duration::from_secs(20);
+/// A mount that replays nothing, and one file.
+pub const PEEK: Duration = Duration::from_secs(30);
+
 /// The label of our file system: it names deployment and node, so that it can be recognised before anything
 /// inside is read. XFS takes 12 letters (mkfs.xfs(8)).
 pub fn label(deployment: &str, node: &str) -> String {
@@ -123,8 +128,7 @@ async fn probe(disk: &Disk) -> Result<Vec<(String, String)>, DiskError> {
     let failed = |source| DiskError::Probe { node: disk.node.clone(), source };
     let node = disk.node.to_string_lossy();
     let arguments = ["-p", "-o", "export", &node];
-    let (status, output) =
-        process::run_any("blkid", &arguments, None, Duration::from_secs(20)).await.map_err(failed)?;
+    let (status, output) = process::run_any("blkid", &arguments, None, BLKID).await.map_err(failed)?;
     // blkid(8): 2 is "nothing found", 8 is "several signatures contradict each other".
     match status.code() {
         Some(2) => Ok(Vec::new()),
@@ -170,7 +174,7 @@ async fn peek(disk: Disk, scratch: PathBuf) -> Result<Peek, DiskError> {
     std::thread::spawn(move || {
         let _ = answer.send(peek_in_thread(&disk, &scratch));
     });
-    let looked = match tokio::time::timeout(Duration::from_secs(30), answered).await {
+    let looked = match tokio::time::timeout(PEEK, answered).await {
         Ok(Ok(looked)) => looked,
         Ok(Err(broken)) => Err(std::io::Error::other(broken)),
         Err(_) => Err(std::io::ErrorKind::TimedOut.into()),

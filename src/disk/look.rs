@@ -6,12 +6,16 @@ use super::decide::{Content, Facts, Mountpoint};
 use super::{DiskError, discover, identify};
 use crate::host::Host;
 use crate::instance::Identity;
+use crate::report::Step;
+
+/// A controller of an instance store answers within seconds of the boot; a mount ends with its last open file.
+pub const WAIT: Duration = Duration::from_secs(10);
 
 /// Waits until a disk is there and nobody holds it: a controller may answer late, and the mount of a machine
 /// that was cut off ends a moment after it. What is not so by then is refused by the decision.
 pub async fn wait_for_disk(host: &Host) -> Result<(), DiskError> {
     let settings = &host.settings.storage;
-    let end = tokio::time::Instant::now() + Duration::from_secs(10);
+    let end = tokio::time::Instant::now() + WAIT;
     loop {
         let disks = discover::discover(&host.roots.sysfs, &host.roots.dev, &settings.model)?;
         let mounts = identify::mounts(&host.roots.proc)?;
@@ -35,7 +39,7 @@ pub async fn wait_for_disk(host: &Host) -> Result<(), DiskError> {
         if tokio::time::Instant::now() >= end {
             return Ok(());
         }
-        host.status.say("prepare", waits);
+        host.status.say(Step::Prepare, waits);
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

@@ -38,30 +38,41 @@ pub use volume::{DataVolume, PROOF, Synced, empty_data};
 
 use crate::host::Host;
 use crate::instance::Identity;
+use crate::report::Step;
 
 /// What would be done next, without doing it.
 pub async fn plan(host: &Host, me: &Identity) -> Result<Plan, DiskError> {
     Ok(decide(&look::look(host, me).await?))
 }
 
+/// Format, mount, complete, use: one turn more than there are things to change.
+const TURNS: u64 = 5;
+
+/// The disk awaited, looked at in each turn, formatted and mounted by three calls of systemd and the mount itself.
+#[cfg(test)]
+pub(crate) const LONGEST: std::time::Duration = std::time::Duration::from_secs(
+    look::WAIT.as_secs()
+        + TURNS * (identify::BLKID.as_secs() + identify::PEEK.as_secs())
+        + act::FORMAT.as_secs()
+        + 3 * act::SOON.as_secs()
+        + act::MOUNT.as_secs(),
+);
+
 /// Makes the instance store into the mounted data volume of this node.
 pub async fn prepare(host: &Host, me: &Identity) -> Result<DataVolume, DiskError> {
     look::wait_for_disk(host).await?;
-    // Format, mount, complete, use: one turn more than there are things to change.
     let mut last = None;
-    for _ in 0..5 {
+    for _ in 0..TURNS {
         let facts = look::look(host, me).await?;
         let plan = decide(&facts);
         tracing::info!(step = "prepare", %plan);
-        host.status.say("prepare", plan.to_string());
+        host.status.say(Step::Prepare, plan.to_string());
         match &plan {
             Plan::Format { disk, .. } => act::format(host, disk, &plan).await?,
             Plan::Mount { disk, .. } => act::mount(host, disk).await?,
             Plan::Complete { disk, uuid } => volume::complete(host, me, disk, uuid)?,
             Plan::Use { disk, uuid, record } => {
-                let volume = DataVolume::new(host, disk, uuid, record)?;
-                host.status.done("prepare");
-                return Ok(volume);
+                return DataVolume::new(host, disk, uuid, record);
             }
             Plan::RefuseNone { .. }
             | Plan::RefuseSeveral { .. }

@@ -21,7 +21,7 @@ fn a_blank_disk_is_formatted_once_and_then_recognised() {
         let first = prepare(&host, &me()).await.expect("prepares");
         assert_eq!(host.journal.read().disks, ["AWS1"]);
         assert_eq!(first.record(), None, "nothing was restored here");
-        for directory in [first.data_dir(), first.backups_dir(), first.staging_dir()] {
+        for directory in [first.data_dir(), first.backups_dir()] {
             let metadata = std::fs::metadata(&directory).expect("is there");
             assert_eq!((metadata.uid(), metadata.gid(), metadata.dev()), (1000, 1000, first.device()));
         }
@@ -85,10 +85,14 @@ fn what_a_killed_run_leaves_is_finished() {
         let volume = prepare(&host, &me()).await.expect("completes");
         let mount = root.join("mount").display().to_string();
         let nonce = volume.nonce().to_owned();
-        std::fs::remove_dir(volume.staging_dir()).expect("removes");
+        std::fs::remove_dir(volume.backups_dir()).expect("removes");
         assert_eq!(prepare(&host, &me()).await.expect("uses").nonce(), nonce);
-        assert!(volume.staging_dir().is_dir());
+        assert!(volume.backups_dir().is_dir());
         unmount(Path::new(&mount));
+        let seen = plan(&host, &me()).await.expect("looks");
+        assert!(matches!(seen, Plan::Mount { .. }), "{seen}");
+        let known = seen.record().map(|record| record.nonce.as_str());
+        assert_eq!(known, Some(nonce.as_str()), "not mounted, and known all the same");
         // Killed inside mkfs: the superblock says so.
         let disk = std::fs::OpenOptions::new().write(true).open(&node).expect("opens");
         disk.write_all_at(&[1], 126).expect("writes");

@@ -99,7 +99,9 @@ fn every_plan_has_its_facts() {
     let mounted = |content: Content| Facts { content, mountpoint: Mountpoint::Mounted { device }, ..base() };
     let refused = |what: &str| Plan::RefuseRecord { disk: one.clone(), what: what.into() };
     let format = |again| Plan::Format { disk: one.clone(), again };
-    let mounts = || Plan::Mount { disk: one.clone(), mount: at.clone() };
+    let mounts = || Plan::Mount { disk: one.clone(), mount: at.clone(), record: None };
+    let known =
+        Plan::Mount { disk: one.clone(), mount: at.clone(), record: Some(Box::new(record("u", "AWS1"))) };
     let occupied = |what: &str| Plan::RefuseMountpoint { mount: at.clone(), what: what.into() };
     let uses = Plan::Use { disk: one.clone(), uuid: "u".into(), record: Box::new(record("u", "AWS1")) };
     let rows = [
@@ -130,7 +132,7 @@ fn every_plan_has_its_facts() {
             Facts { mountpoint: Mountpoint::Files { first: "data".into() }, ..base() },
             occupied("holds files already (data)"),
         ),
-        (free(here(|_| {})), mounts()),
+        (free(here(|_| {})), known.clone()),
         // The log was not replayed for the look: the record may only be in it.
         (free(inside(Found::Absent, true)), mounts()),
         (free(inside(Found::Absent, false)), mounts()),

@@ -69,7 +69,7 @@ impl DataVolume {
         let fresh = record.restored.is_none() && empty(&mount)?;
         let volume =
             Self { mount, device, record: record.clone(), fresh, owner: (settings.uid, settings.gid) };
-        for directory in [volume.data_dir(), volume.backups_dir(), volume.staging_dir()] {
+        for directory in [volume.data_dir(), volume.backups_dir()] {
             make(&directory, volume.owner).map_err(|source| DiskError::Volume {
                 path: directory,
                 operation: "made",
@@ -91,10 +91,6 @@ impl DataVolume {
     /// `/var/lib/weaviate-backups` of the container.
     pub fn backups_dir(&self) -> PathBuf {
         self.mount.join("backups")
-    }
-    /// For downloads that the container must not see.
-    pub fn staging_dir(&self) -> PathBuf {
-        self.mount.join("staging")
     }
     pub fn uuid(&self) -> &str {
         &self.record.uuid
