@@ -52,7 +52,7 @@ pub fn of_plans() -> Vec<String> {
         refusing!(found, manifest::Decision; acts: Owned, Write; refuses: Lost, Moved, Vanished);
     }
     {
-        refusing!(found, signal::Plan; acts: Done, NotNeeded, AwaitHook, Complete; refuses: Refuse);
+        refusing!(found, signal::Plan; acts: NotNeeded, AwaitHook, Complete; refuses: Refuse);
     }
     found
 }

@@ -66,15 +66,11 @@ impl Stage {
 pub struct Facts {
     pub answer: Answer,
     pub stage: Stage,
-    /// Whether this run's answer was taken by the service.
-    pub accepted: bool,
 }
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// The service took the answer.
-    Done,
     /// Nobody waits for it.
     NotNeeded {
         why: String,
@@ -93,7 +89,6 @@ pub enum Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done => f.write_str("the hook has its answer"),
             Self::NotNeeded { why } => write!(f, "no answer is needed: {why}"),
             Self::AwaitHook { stage } => write!(f, "waits for the hook ({stage})"),
             Self::Complete => f.write_str("answers the hook"),
@@ -104,9 +99,6 @@ impl fmt::Display for Plan {
 
 /// Decides. "No active Lifecycle Action" is never an input: what it means, the stage says.
 pub fn decide(facts: &Facts) -> Plan {
-    if facts.accepted {
-        return Plan::Done;
-    }
     match (&facts.stage, facts.answer) {
         (Stage::Outside, _) => Plan::NotNeeded { why: "the instance is in no Auto Scaling group".to_owned() },
         (Stage::Before(stage), _) => Plan::AwaitHook { stage: stage.clone() },
@@ -150,16 +142,6 @@ impl Target {
 mod tests {
     use super::*;
 
-    fn variant(plan: &Plan) -> usize {
-        match plan {
-            Plan::Done => 0,
-            Plan::NotNeeded { .. } => 1,
-            Plan::AwaitHook { .. } => 2,
-            Plan::Complete => 3,
-            Plan::Refuse { .. } => 4,
-        }
-    }
-
     #[test]
     fn the_whole_table() {
         use Answer::{Abandon, Continue};
@@ -167,45 +149,39 @@ mod tests {
         let wait = |stage: &str| Plan::AwaitHook { stage: stage.to_owned() };
         let refuse = |stage: &str| Plan::Refuse { stage: stage.to_owned() };
         let none = "the instance is in no Auto Scaling group";
-        // The state, the answer, whether it was taken → the plan.
+        // The state, the answer → the plan.
         let rows = [
-            (None, Continue, false, not_needed(none)),
-            (None, Abandon, false, not_needed(none)),
-            (Some("Pending"), Continue, false, wait("Pending")),
-            (Some("Pending"), Abandon, false, wait("Pending")),
-            (Some("Warmed:Pending"), Continue, false, wait("Warmed:Pending")),
-            (Some("Pending:Wait"), Continue, false, Plan::Complete),
-            (Some("Pending:Wait"), Abandon, false, Plan::Complete),
-            (Some("Warmed:Pending:Wait"), Continue, false, Plan::Complete),
-            (Some("Pending:Wait"), Continue, true, Plan::Done),
-            (Some("Pending:Proceed"), Continue, false, not_needed("the instance is Pending:Proceed already")),
-            (Some("InService"), Continue, false, not_needed("the instance is InService already")),
-            (Some("InService"), Abandon, false, not_needed("the instance is InService already")),
-            (Some("Warmed:Stopped"), Continue, false, not_needed("the instance is Warmed:Stopped already")),
-            (Some("Terminating:Wait"), Continue, false, refuse("Terminating:Wait")),
-            (Some("Terminating"), Continue, false, refuse("Terminating")),
-            (Some("Warmed:Terminating:Wait"), Continue, false, refuse("Warmed:Terminating:Wait")),
-            (
-                Some("Terminating"),
-                Abandon,
-                false,
-                not_needed("the group ends the instance already (Terminating)"),
-            ),
+            (None, Continue, not_needed(none)),
+            (None, Abandon, not_needed(none)),
+            (Some("Pending"), Continue, wait("Pending")),
+            (Some("Pending"), Abandon, wait("Pending")),
+            (Some("Warmed:Pending"), Continue, wait("Warmed:Pending")),
+            (Some("Pending:Wait"), Continue, Plan::Complete),
+            (Some("Pending:Wait"), Abandon, Plan::Complete),
+            (Some("Warmed:Pending:Wait"), Continue, Plan::Complete),
+            (Some("Pending:Proceed"), Continue, not_needed("the instance is Pending:Proceed already")),
+            (Some("InService"), Continue, not_needed("the instance is InService already")),
+            (Some("InService"), Abandon, not_needed("the instance is InService already")),
+            (Some("Warmed:Stopped"), Continue, not_needed("the instance is Warmed:Stopped already")),
+            (Some("Terminating:Wait"), Continue, refuse("Terminating:Wait")),
+            (Some("Terminating"), Continue, refuse("Terminating")),
+            (Some("Warmed:Terminating:Wait"), Continue, refuse("Warmed:Terminating:Wait")),
+            (Some("Terminating"), Abandon, not_needed("the group ends the instance already (Terminating)")),
             (
                 Some("ReplacingRootVolume:Wait"),
                 Continue,
-                false,
                 not_needed("the instance is ReplacingRootVolume:Wait already"),
             ),
-            (Some("SomethingNew"), Continue, false, not_needed("the instance is SomethingNew already")),
+            (Some("SomethingNew"), Continue, not_needed("the instance is SomethingNew already")),
         ];
-        let mut seen = [false; 5];
-        for (state, answer, accepted, expected) in rows {
+        for (state, answer, expected) in &rows {
             let stage = state.map_or(Stage::Outside, Stage::read);
-            assert_eq!(decide(&Facts { answer, stage, accepted }), expected, "{state:?} {answer}");
-            seen[variant(&expected)] = true;
+            assert_eq!(decide(&Facts { answer: *answer, stage }), *expected, "{state:?} {answer}");
         }
-        assert!(seen.iter().all(|seen| *seen), "a plan without a row: {seen:?}");
+        crate::tests::rows::every_variant!(
+            rows.map(|(_, _, expected)| expected),
+            crate::signal::Plan { NotNeeded, AwaitHook, Complete, Refuse }
+        );
     }
 
     #[test]

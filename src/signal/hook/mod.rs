@@ -1,8 +1,8 @@
 //! The Auto Scaling group's lifecycle hook: kept patient, and always answered.
 //!
 //! ```text
-//! where do I stand? ──▶ decide ──▶ AwaitHook (Pending): look again    NotNeeded, Done: written down
-//!        ▲                   ├──▶ Complete ──taken──▶ Done            Refuse: the group ends us
+//! where do I stand? ──▶ decide ──▶ AwaitHook (Pending): look again    NotNeeded: written down
+//!        ▲                   ├──▶ Complete ──taken──▶ written down    Refuse: the group ends us
 //!        └──── no action ────┘      (propagation race, or another answered: the next look tells)
 //! ```
 //!
@@ -30,7 +30,7 @@ use crate::explain::{Class, Explain as _, Failure};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::network::Serving;
-use crate::report::Status;
+use crate::report::{Status, Step};
 use crate::state::SignalOutcome;
 
 /// How long an answer is offered. The hook itself waits longer, and the next run offers it again.
@@ -96,6 +96,7 @@ async fn group(host: &Host, identity: &Identity) -> Option<Group> {
 }
 
 async fn answer(host: &Host, identity: &Identity, answer: Answer) -> Result<SignalOutcome, SignalError> {
+    let _working = host.status.begin(Step::Signal);
     let done = match group(host, identity).await {
         Some(group) => offer(&group, &host.status, answer, DEADLINE).await?,
         None => Some("no [signal.asg] is configured".to_owned()),
@@ -112,7 +113,6 @@ async fn answer(host: &Host, identity: &Identity, answer: Answer) -> Result<Sign
             state.signal = outcome.clone();
         }
     })?;
-    host.status.done("signal");
     Ok(outcome)
 }
 
@@ -124,27 +124,20 @@ async fn offer(
     deadline: Duration,
 ) -> Result<Option<String>, SignalError> {
     let started = Instant::now();
-    let (mut accepted, mut pause) = (false, FIRST);
+    let mut pause = FIRST;
     loop {
-        let (name, last) = match turn(group, answer, &mut accepted).await {
-            Ok((_, Plan::Done)) => return Ok(None),
-            Ok((_, Plan::NotNeeded { why })) => return Ok(Some(why)),
-            Ok((_, Plan::Refuse { stage })) => {
-                return Err(SignalError::Ending { instance: group.instance.clone(), stage });
-            }
-            Ok((name, plan)) => {
-                status.say("signal", format!("{answer}: {plan}"));
-                (name, None)
+        let (name, last) = match turn(group, answer).await {
+            Ok(Turn::Settled(why)) => return Ok(why),
+            Ok(Turn::Again { group, plan }) => {
+                status.say(Step::Signal, format!("{answer}: {plan}"));
+                (group, None)
             }
             Err(error) if error.class() == Class::Final => return Err(error),
             Err(error) => {
-                status.say("signal", format!("{answer}: tries again: {error}"));
+                status.say(Step::Signal, format!("{answer}: tries again: {error}"));
                 (String::new(), Some(error))
             }
         };
-        if accepted {
-            continue;
-        }
         if started.elapsed() + pause >= deadline {
             let (hook, waited) = (group.hook.clone(), started.elapsed());
             let late = SignalError::NotTaken { group: name, hook, answer: answer.as_str(), waited };
@@ -155,21 +148,34 @@ async fn offer(
     }
 }
 
+/// What a turn came to.
+enum Turn {
+    /// The answer was taken (`None`), or nobody waits for it (why).
+    Settled(Option<String>),
+    /// Another look tells more.
+    Again { group: String, plan: Plan },
+}
+
 /// Look, decide, act, once.
-async fn turn(group: &Group, answer: Answer, accepted: &mut bool) -> Result<(String, Plan), SignalError> {
-    if *accepted {
-        return Ok((String::new(), Plan::Done));
-    }
+async fn turn(group: &Group, answer: Answer) -> Result<Turn, SignalError> {
     let member = group.member().await?;
     let (name, stage) = member.map_or((String::new(), Stage::Outside), |member| (member.group, member.stage));
-    let plan = decide(&Facts { answer, stage, accepted: *accepted });
-    match plan {
-        Plan::Complete => *accepted = group.complete(&name, answer).await? == Taken::Yes,
+    let plan = decide(&Facts { answer, stage });
+    match &plan {
+        Plan::NotNeeded { why } => return Ok(Turn::Settled(Some(why.clone()))),
+        Plan::Refuse { stage } => {
+            let (instance, stage) = (group.instance.clone(), stage.clone());
+            return Err(SignalError::Ending { instance, stage });
+        }
+        Plan::Complete => {
+            if group.complete(&name, answer).await? == Taken::Yes {
+                return Ok(Turn::Settled(None));
+            }
+        }
         // A hook that is not there would never begin to wait: said now, not at the deadline.
         Plan::AwaitHook { .. } => drop(group.timeouts(&name).await?),
-        Plan::Done | Plan::NotNeeded { .. } | Plan::Refuse { .. } => {}
     }
-    Ok((name, plan))
+    Ok(Turn::Again { group: name, plan })
 }
 
 #[cfg(test)]
