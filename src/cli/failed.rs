@@ -1,10 +1,12 @@
 //! What becomes of a run that does not serve: the door, the report, and the hook's answer.
 //!
 //! ```text
-//! failure ─▶ doubted? door closed ─▶ retry: report, exit 75
-//!                                 └▶ final: report ─┬─ abandon: ABANDON, exit 78
-//!                                                   └─ hold: heartbeats until the deadline ─▶ ABANDON, exit 78
+//! failure ─▶ doubted? door closed ─┬─ retry, or the door does not close: report, exit 75
+//!                                  └─ final: report ─┬─ abandon: ABANDON, exit 78
+//!                                                    └─ hold: heartbeats until the deadline ─▶ ABANDON, exit 78
 //! ```
+//!
+//! The report goes into the bucket too, where this instance knows who it is and where the bucket is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use crate::explain::{Class, Explain as _, Failure};
 use crate::host::Host;
 use crate::instance::{self, Identity};
 use crate::network;
-use crate::report::{Outcome, Report, Status, Step, Timeline};
+use crate::report::{Outcome, Report, Status, Step, Timeline, Work};
 use crate::signal::{self, Heartbeat, OnFinal, Patience, systemd};
 use crate::state::{Journal, Provisioning, uptime};
 
@@ -45,14 +47,16 @@ pub(super) async fn fail(
     }
     host.status.rest(failure.to_string());
     systemd::status(&failure.to_string());
-    if (opened || must_close(failure))
-        && let Err(error) = network::withdraw(host).await
-    {
+    let withdrawn =
+        if opened || must_close(failure) { network::withdraw(host).await.map(drop) } else { Ok(()) };
+    if let Err(error) = &withdrawn {
         tracing::error!(%error, "the door could not be closed");
-        return Exit::Retry;
+        host.status.warn(format!("the door could not be closed: {error}; {}", error.remedy()));
     }
-    if failure.class == Class::Retry {
+    // An instance whose door stands open is not given up before it is closed: its clients would go on.
+    if withdrawn.is_err() || failure.class == Class::Retry {
         conclude(globals, host, None, timeline, Err(failure), Outcome::Failed);
+        keep_report(host, me).await;
         return Exit::Retry;
     }
     match host.settings.signal.on_final {
@@ -95,14 +99,14 @@ fn must_close(failure: &Failure) -> bool {
 /// Until the time is up, or nobody waits any more. A person who looks can end the unit at any moment.
 async fn hold(host: &Host, failure: &Failure, heartbeat: &Heartbeat) {
     heartbeat.hold();
-    host.status.say("hold", format!("{failure} Held for a person to look; heartbeats go on."));
+    let _working = host.status.begin(Work::Hold);
+    host.status.say(Work::Hold, format!("{failure} Held for a person to look; heartbeats go on."));
     let (left, _) = left(host, heartbeat.patience());
     let end = Instant::now() + left;
     while Instant::now() < end && heartbeat.is_waited_for() {
         host.status.alive();
         tokio::time::sleep(SIGN.min(end - Instant::now())).await;
     }
-    host.status.done("hold");
 }
 
 /// A failure before anybody knows which instance this is. The runs of this boot share the deadline all the same; a
@@ -124,7 +128,7 @@ pub(super) async fn before_the_boot(
     tracing::info!(up = uptime().as_secs(), late, "the boot did not begin");
     conclude(globals, host, None, timeline, Err(failure), outcome);
     if failure.class == Class::Final {
-        give_up(host, failure).await;
+        give_up(host, failure, Bucket::Known).await;
     }
     failure.class.into()
 }
@@ -149,19 +153,29 @@ pub(super) async fn refused_configuration(globals: &Globals, error: &config::Con
     match Journal::open(&roots.state) {
         Ok(journal) => {
             let host = Host::new(settings, roots, Arc::new(journal), Status::default());
-            give_up(&host, &failure).await;
+            give_up(&host, &failure, Bucket::Unknown).await;
         }
         Err(error) => tracing::warn!(%error, "the hook is not told"),
     }
     exit
 }
 
+/// Whether the settings say where a report may be kept: those that were salvaged from a refused configuration do not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bucket {
+    Known,
+    Unknown,
+}
+
 /// As well as it can be done, and within a minute: whoever cannot be asked now is not waited for.
-async fn give_up(host: &Host, failure: &Failure) {
+async fn give_up(host: &Host, failure: &Failure, bucket: Bucket) {
     let told = async {
         let me = instance::identify(host).await.map_err(|error| error.to_string())?;
         // It is this instance's journal that remembers the answer.
         host.journal.begin(me.instance_id(), me.boot_id()).map_err(|error| error.to_string())?;
+        if bucket == Bucket::Known {
+            keep_report(host, &me).await;
+        }
         signal::abandon(host, &me, failure).await.map_err(|error| format!("{error}. {}", error.remedy()))
     };
     match tokio::time::timeout(BEST_EFFORT, told).await {

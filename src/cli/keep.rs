@@ -11,21 +11,23 @@ use crate::explain::Failure;
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::network::Serving;
-use crate::report::{Outcome, Report, RestoredReport, Timeline};
+use crate::report::{Outcome, Report, RestoredReport, Timeline, Work};
 use crate::restore;
 use crate::store::Condition;
 
-/// The answer to the hook waits for it.
+/// The answer to the hook, or the next run, waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Puts the report of this boot into the bucket; a later run of the same boot replaces it. A report that cannot be
 /// sent is a warning of the one that stays here, and nothing else.
 pub async fn keep_report(host: &Host, me: &Identity) {
+    let _working = host.status.begin(Work::Report);
     let report = match Report::read(&host.roots.state) {
         Ok(Some(report)) => report,
         Ok(None) => return,
         Err(error) => return tracing::error!(%error, "the report could not be read back"),
     };
+    host.status.say(Work::Report, "puts the report into the bucket");
     let sent = match tokio::time::timeout(PATIENCE, send(host, me, &report)).await {
         Ok(sent) => sent,
         Err(_) => Err(format!("nothing within {} s", PATIENCE.as_secs())),
