@@ -11,7 +11,8 @@ use crate::explain::{Class, Explain};
 /// How long and how often something is tried.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The whole time, first try included.
+    /// After this no try is begun, counted from the first one's begin. A try that is at work is never cut short: who
+    /// needs that bounds the work itself.
     pub deadline: Duration,
     /// The first pause; doubled each time.
     pub first: Duration,
@@ -32,7 +33,7 @@ impl Limits {
     }
 }
 
-/// Runs `work` until it succeeds, its error is final, or the deadline passes; then the last error is returned.
+/// Runs `work` until it succeeds, its error is final, or no other try may be begun; then the last error is returned.
 /// `note` is told about each failure that will be tried again.
 pub async fn retry<T, E, F>(
     limits: Limits,

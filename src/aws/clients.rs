@@ -25,6 +25,9 @@ pub struct Clients {
     pub config: SdkConfig,
 }
 
+/// One call with its retries.
+pub const OPERATION: Duration = Duration::from_secs(45);
+
 /// The SDK sets a connect timeout only (3.1 s); a call that hangs would hang the boot
 /// (aws-runtime's defaults, read in its source). An API answer takes well under a second, a
 /// throttled one retries inside `operation`.
@@ -33,7 +36,7 @@ fn timeouts() -> TimeoutConfig {
         .connect_timeout(Duration::from_secs(3))
         .read_timeout(Duration::from_secs(10))
         .operation_attempt_timeout(Duration::from_secs(15))
-        .operation_timeout(Duration::from_secs(45))
+        .operation_timeout(OPERATION)
         .build()
 }
 

@@ -11,5 +11,5 @@
 mod clients;
 mod error;
 
-pub use clients::Clients;
+pub use clients::{Clients, OPERATION};
 pub use error::{CallError, HttpStatus, Kind, failed};

@@ -11,8 +11,8 @@ use crate::retry::{Limits, retry};
 /// 6 hours, the longest that the service gives.
 const TOKEN_SECONDS: &str = "21600";
 
-/// The service is one hop away and answers in a millisecond; a second without an answer is none.
-const TIMEOUT: Duration = Duration::from_secs(2);
+/// The service is one hop away and answers in a millisecond; two seconds without an answer are none.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Reads leaves under `/latest/meta-data/`.
 #[derive(Debug)]

@@ -22,12 +22,17 @@ pub use settings::Settings;
 use std::time::Duration;
 
 use crate::host::Host;
+use crate::report::Step;
 use crate::retry::{Limits, retry};
 
 /// The service of a fresh instance can be seconds late (nodeadm's e2e case has it 10 s late); a leaf that must
 /// exist can be missing for as long (eks-ami #1970). A pause of 100 ms costs little beside them.
 const LIMITS: Limits =
     Limits::new(Duration::from_mins(2), Duration::from_millis(100), Duration::from_secs(5));
+/// The last try has six leaves, each with its token, and once more with a new one.
+#[cfg(test)]
+pub(crate) const LONGEST: Duration =
+    Duration::from_secs(LIMITS.deadline.as_secs() + 6 * 4 * imds::TIMEOUT.as_secs());
 
 /// Evidence: this instance, as its metadata service told it.
 ///
@@ -92,7 +97,7 @@ impl Identity {
 
 /// Asks the metadata service who this instance is.
 pub async fn identify(host: &Host) -> Result<Identity, InstanceError> {
-    host.status.say("identify", "asks the instance metadata service");
+    host.status.say(Step::Identify, "asks the instance metadata service");
     let metadata = Metadata::new(&host.roots.metadata)?;
     let boot_id = boot_id(host)?;
     let identity = ask(&metadata, LIMITS, boot_id).await?;
@@ -103,7 +108,6 @@ pub async fn identify(host: &Host) -> Result<Identity, InstanceError> {
         instance.lifecycle_target = identity.lifecycle_target.as_deref().unwrap_or("none"),
         "identified"
     );
-    host.status.done("identify");
     Ok(identity)
 }
 

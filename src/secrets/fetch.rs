@@ -10,20 +10,23 @@ use crate::aws::{self, CallError, Kind};
 use crate::config::SecretReference;
 use crate::host::Host;
 use crate::instance::Identity;
+use crate::report::Step;
 use crate::retry::{Limits, retry};
 
 /// Secrets Manager answers in tens of milliseconds; a permission that was just granted takes seconds.
 const LIMITS: Limits =
     Limits::new(Duration::from_mins(2), Duration::from_millis(500), Duration::from_secs(10));
 
+/// One value, however it ends.
+#[cfg(test)]
+pub const LONGEST: Duration = Duration::from_secs(LIMITS.deadline.as_secs() + aws::OPERATION.as_secs());
+
 pub async fn value(
     host: &Host,
     me: &Identity,
     reference: &SecretReference,
 ) -> Result<SecretString, SecretsError> {
-    let note = |error: &SecretsError| {
-        host.status.say("fetch", format!("tries again: {error}"));
-    };
+    let note = |error: &SecretsError| host.status.say(Step::Fetch, format!("tries again: {error}"));
     let text = retry(LIMITS, note, || call(host, me, reference)).await?;
     check(reference, &text)
 }

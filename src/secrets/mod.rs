@@ -20,10 +20,13 @@ use std::path::{Path, PathBuf};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub use error::SecretsError;
+#[cfg(test)]
+pub(crate) use fetch::LONGEST;
 pub use fetch::value;
 
 use crate::host::Host;
 use crate::instance::Identity;
+use crate::report::Step;
 
 /// Evidence: the keys are fetched, checked, and lie where the server will read them.
 ///
@@ -95,7 +98,7 @@ pub async fn fetch(host: &Host, me: &Identity) -> Result<Secrets, SecretsError> 
     let weaviate = &host.settings.weaviate;
     // Before anything is fetched: where it may not be written it is not needed either.
     let (config_dir, overrides_dir) = files::prepare(host)?;
-    host.status.say("fetch", "fetches the API keys");
+    host.status.say(Step::Fetch, "fetches the API keys");
     let keys = &weaviate.keys;
     let optional = async |reference: &Option<_>| match reference {
         Some(reference) => fetch::value(host, me, reference).await.map(Some),
@@ -121,6 +124,5 @@ pub async fn fetch(host: &Host, me: &Identity) -> Result<Secrets, SecretsError> 
     // A run that was killed while it quiesced the server leaves it read-only: a start begins open.
     files::write(&overrides_dir, "overrides.yaml", b"operational_mode: ReadWrite\n", owner)?;
     remind(host);
-    host.status.done("fetch");
     Ok(Secrets { admin, writer, reader, config_dir, overrides_dir })
 }

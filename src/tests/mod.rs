@@ -5,6 +5,7 @@
 
 pub(crate) mod alone;
 mod architecture;
+mod deadlines;
 mod drawing;
 mod errors;
 mod evidence;
