@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::Settings;
 use crate::signal::Patience;
 
-/// The longest default: an hour more than the largest restore that we have measured is still far from it, and
-/// a group should not wait half a day for a machine that hangs.
+/// The longest default. Sixteen ranges at a time, of 20 MB/s each, bring 2.3 TB in it, and the largest instance store
+/// that this program uses holds 1.9 TB (c8gd.8xlarge); a group should not wait half a day for a machine that hangs.
 const LONGEST: Duration = Duration::from_hours(2);
 /// Without a hook nobody waits; systemd starts us again.
 const WITHOUT_HOOK: Duration = Duration::from_mins(30);

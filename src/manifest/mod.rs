@@ -33,9 +33,9 @@ pub const COPIES: &str = "manifests";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pointer {
     pub manifest: Manifest,
-    /// Empty for one that was read from a copy: there is no pointer then.
+    /// Of the object that was read.
     pub etag: String,
-    /// Where it was read.
+    /// Where it was read: the pointer's own key, or a copy's.
     pub key: String,
 }
 

@@ -52,8 +52,8 @@ impl StoreError {
     pub(super) fn of(operation: &'static str, bucket: &str, key: &str, source: CallError) -> Self {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());
         match (source.kind, source.code.as_str()) {
-            // HEAD has no body, so its 404 and 403 come without a code of their own (S3 API, HeadObject); and a
-            // conditional PUT on a key that is gone is 404 NoSuchKey.
+            // A conditional PUT on a key that is gone is 404 NoSuchKey. An answer without a body, as a proxy before
+            // another store may give it, has its status for a code.
             (_, "NoSuchKey" | "NotFound" | "404") => Self::Absent { bucket, key },
             (_, "NoSuchBucket") => Self::NoBucket { bucket },
             (_, "PreconditionFailed" | "412") => Self::Precondition { bucket, key },

@@ -1,7 +1,7 @@
 //! Objects in S3: read in ranges, in parallel, and checked on the way.
 //!
 //! ```text
-//! Store::{get, put, head, list} ────────────────────────────────▶ small objects, whole
+//! Store::{get, put, list} ──────────────────────────────────────▶ small objects, whole
 //! fetch(store, wanted) ─▶ ranges of 8 MiB, N at a time ─▶ x.part ─▶ hashed in order ─▶ rename to x
 //!                            │ body ends early: goes on at that byte
 //!                            └ no byte for 10 s: asks again
