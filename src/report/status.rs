@@ -274,15 +274,17 @@ mod tests {
     fn a_listener_hears_every_change_in_its_order() {
         let status = Status::default();
         let mut lines = status.listen();
+        let close = status.begin(Step::Close);
         status.say(Step::Close, "begins");
-        status.done(Step::Close);
+        drop(close);
+        let claim = status.begin(Step::Claim);
         status.say(Step::Claim, "waits");
-        status.done(Step::Close);
         status.say(Step::Claim, "waits");
+        let stage = status.begin(Step::Stage);
         status.say(Step::Stage, "begins");
-        status.done(Step::Claim);
+        drop(claim);
+        drop(stage);
         status.rest("serves");
-        status.done(Step::Stage);
         let heard: Vec<String> = std::iter::from_fn(|| lines.try_recv().ok()).collect();
         assert_eq!(
             heard,
