@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{ContainerError, docker, logs};
 use crate::host::Host;
+use crate::report::Step;
 use crate::secrets::Secrets;
 
 /// Ready is asked for on the address itself; whether the server still lives is asked of Docker.
@@ -38,7 +39,7 @@ pub async fn wait(
             Err(error) if error.is_timeout() => "waits until the server answers (timeout)".to_owned(),
             Err(_) => "waits until the server listens".to_owned(),
         };
-        host.status.say("start", status);
+        host.status.say(Step::Start, status);
         if Instant::now() >= end {
             return Err(ContainerError::NotReady {
                 deadline,

@@ -10,6 +10,7 @@ use bollard::query_parameters::{
 use super::{ContainerError, GRPC_PORT, Image, REST_PORT, ServerPlan, docker, logs, start};
 use crate::disk::{DataVolume, DiskError, Record, ServerProcess};
 use crate::host::Host;
+use crate::report::Work;
 use crate::secrets::Secrets;
 
 /// The server's own worst case is 115 s: drains, flushes, closes (weaviate's shutdown, read in its source).
@@ -99,10 +100,9 @@ impl Running {
 /// Stops the server and lets it flush. Already stopped or gone is done.
 pub async fn stop(host: &Host, running: &Running) -> Result<(), ContainerError> {
     let engine = docker::connect(host).await?;
-    host.status.say("stop", "waits until the server has stopped");
-    let done = stop_container(&engine, running.container_id()).await;
-    host.status.done("stop");
-    done
+    let _working = host.status.begin(Work::Stop);
+    host.status.say(Work::Stop, "waits until the server has stopped");
+    stop_container(&engine, running.container_id()).await
 }
 
 /// What a server leaves behind.

@@ -18,6 +18,7 @@ use super::{ContainerError, Image, NAME, Running, ServerPlan, bridge, docker, pr
 use crate::disk::{DataVolume, ServerProcess};
 use crate::host::Host;
 use crate::network::{self, NetworkError, PlacedAddress};
+use crate::report::Step;
 use crate::secrets::Secrets;
 
 /// Starts the server on the interface's address, which lies on `lo` by now, behind the closed door.
@@ -75,7 +76,7 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
         bridge::ensure(host, &engine).await?;
     }
     let (id, adopted) = settle(host, &engine, &specification, &parts.volume).await?;
-    host.status.say("start", "waits for the server's process");
+    host.status.say(Step::Start, "waits for the server's process");
     let pid = ready::check_alive(host, &engine, &id, &parts.secrets).await?.pid;
     prove(&engine, host, &id, pid, &parts).await?;
     let inside = match specification.publish {
@@ -91,7 +92,6 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
     };
     let base_url = format!("http://{inside}:{}", super::REST_PORT);
     let started = ready::wait(host, &engine, &id, &base_url, &parts.secrets).await?.started;
-    host.status.done("start");
     tracing::info!(step = "start", container = id, pid, adopted, %inside, "the server is ready");
     Ok(Running::new(ServerProcess { container: id, started }, pid, adopted, inside, parts))
 }
@@ -126,7 +126,7 @@ async fn settle(
     for _ in 0..6 {
         let plan = decide(&see(engine).await?, &hash);
         last = plan.to_string();
-        host.status.say("start", last.clone());
+        host.status.say(Step::Start, last.clone());
         match plan {
             Plan::Adopt { id } => return Ok((id, true)),
             Plan::RefuseNotOurs => return Err(ContainerError::NotOurs { name: NAME.to_owned() }),

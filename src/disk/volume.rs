@@ -7,6 +7,7 @@ use super::record::{FILE, Record, SCHEMA};
 use super::{Disk, DiskError, act};
 use crate::host::Host;
 use crate::instance::Identity;
+use crate::report::Step;
 use crate::state::replace;
 
 /// Inside `data/`: holds the volume's nonce, so that it can be read back through the container.
@@ -254,7 +255,8 @@ pub async fn empty_data(host: &Host, volume: &DataVolume) -> Result<(), DiskErro
     if !volume.is_mounted() {
         return Err(DiskError::Changed { mount: volume.mount.clone() });
     }
-    host.status.say("prepare", "empties the data directory");
+    let _working = host.status.begin(Step::Prepare);
+    host.status.say(Step::Prepare, "empties the data directory");
     let path = volume.data_dir();
     let failed = |source| DiskError::Volume { path: volume.data_dir(), operation: "emptied", source };
     let work = tokio::task::spawn_blocking(move || -> std::io::Result<()> {
@@ -270,6 +272,5 @@ pub async fn empty_data(host: &Host, volume: &DataVolume) -> Result<(), DiskErro
         Ok(())
     });
     work.await.map_err(|broken| failed(std::io::Error::other(broken)))?.map_err(failed)?;
-    host.status.done("prepare");
     volume.write_proof()
 }

@@ -11,6 +11,7 @@ use crate::disk::{self, DataVolume};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::network::AttachedEni;
+use crate::report::Step;
 use crate::restore::Fresh;
 
 /// Conditional writes meet others for moments; an outage of S3 is the next run's matter.
@@ -78,13 +79,12 @@ pub async fn take_over<E: From<ManifestError>>(
             Ok(taken) => break taken,
             Err(error @ ManifestError::Moved { .. }) if moves < MOVES => {
                 moves += 1;
-                host.status.say("take over", format!("goes back to refresh: {error}"));
+                host.status.say(Step::TakeOver, format!("goes back to refresh: {error}"));
                 fresh = again(fresh, &eni).await?;
             }
             Err(error) => return Err(error.into()),
         }
     };
-    host.status.done("take over");
     let (running, volume) = fresh.into_running();
     Ok(Owned { eni, running, volume, restored, etag, kept })
 }
@@ -132,7 +132,7 @@ async fn take(
     let unwritten = |error| unwritten(next.generation, error);
     let synced = fresh.synced().map_err(unwritten)?;
     volume.write_of_data(&record, &synced).map_err(unwritten)?;
-    host.status.say("take over", format!("takes generation {}", next.generation));
+    host.status.say(Step::TakeOver, format!("takes generation {}", next.generation));
     let claimed = publish(fresh.store(), &key, fresh.held(), &next, &claim, DEADLINE).await?;
     tracing::info!(step = "take over", claimed.generation, "owner");
     restored.taken = true;

@@ -49,14 +49,6 @@ impl From<Step> for Work {
     }
 }
 
-/// For callers that still name their work by a word: a step's name, or "stop".
-impl From<&str> for Work {
-    fn from(word: &str) -> Self {
-        let word = word.replace(' ', "-");
-        Step::ALL.into_iter().find(|step| step.name() == word).map_or(Self::Stop, Self::Step)
-    }
-}
-
 /// Says what each running step is doing. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
@@ -133,15 +125,6 @@ impl Status {
     /// A sign of life without a new line: bytes moved, a poll answered.
     pub fn alive(&self) {
         self.inner().progress += 1;
-    }
-
-    /// `work` has ended.
-    pub fn done(&self, work: impl Into<Work>) {
-        let work = work.into();
-        let mut inner = self.inner();
-        inner.progress += 1;
-        inner.lines.retain(|(known, _)| *known != work);
-        inner.tell();
     }
 
     /// From now on each change of the line, in its order; who only looked now and then would miss the short steps.
@@ -259,15 +242,11 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_the_name_of_its_work() {
+    fn each_work_has_its_own_name() {
         let others = [Work::Docker, Work::Withdraw, Work::Stop, Work::Hold, Work::Report];
         let all: Vec<Work> = Step::ALL.into_iter().map(Work::Step).chain(others).collect();
         let names: std::collections::BTreeSet<&str> = all.iter().map(|work| work.name()).collect();
         assert_eq!(names.len(), all.len());
-        for work in Step::ALL.into_iter().map(Work::Step).chain([Work::Stop]) {
-            assert_eq!(Work::from(work.name()), work);
-        }
-        assert_eq!(Work::from("take over"), Work::Step(Step::TakeOver));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub use kept::to_record;
 pub use refresh::Plan as RefreshPlan;
 pub use settings::{Mode, Settings, Unverified};
 pub use stage::Plan as StagePlan;
+#[cfg(test)]
+pub(crate) use steps::{CHOOSE_LONGEST, WARM_LONGEST};
 pub use steps::{
     LastCount, choose, clear, connect, count_last, note_stop, plan, refresh, restore, stage, verify, warm,
 };

@@ -11,7 +11,7 @@ use super::descriptor::Node;
 use super::error::RestoreError;
 use super::stage;
 use crate::explain::{Class, Explain as _};
-use crate::report::Status;
+use crate::report::{Status, Step};
 use crate::weaviate::{Backend, Client, State, WeaviateError};
 
 /// One restore by the server.
@@ -120,7 +120,7 @@ pub async fn wait(
                 if now.state != seen {
                     moved = answered;
                     seen = now.state;
-                    status.say("restore", format!("{backup}: {seen}"));
+                    status.say(Step::Restore, format!("{backup}: {seen}"));
                 }
             }
             // It lives in the server's memory only: gone means restarted.

@@ -11,7 +11,7 @@ use super::descriptor::{GLOBAL, Global, PROBE, RESTORE};
 use super::error::RestoreError;
 use super::space::{Shortage, Space};
 use crate::manifest::{Manifest, checksum};
-use crate::report::Status;
+use crate::report::{Status, Step};
 use crate::store::{self, Fetched, Limits, Store, Tree, Wanted};
 
 /// What the volume remembers of an earlier restore.
@@ -327,7 +327,7 @@ impl Progress {
         let due = now >= said + 500
             && self.said.compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if due {
-            self.status.say("stage", format!("{}: {}", self.backup, rate(moved, self.total, now)));
+            self.status.say(Step::Stage, format!("{}: {}", self.backup, rate(moved, self.total, now)));
         } else {
             self.status.alive();
         }

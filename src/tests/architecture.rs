@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::report::Work;
-
 const NONE: [String; 0] = [];
 
 /// Every source file of the crate without its tests, by its path under `src`.
@@ -123,29 +121,6 @@ fn only_process_starts_subprocesses() {
 fn nothing_unwraps() {
     let found = offenders(&[".unwrap()", ".expect(\"", "panic!(", "todo!(", "unimplemented!("], |_| false);
     assert_eq!(found, NONE);
-}
-
-/// Here work is still named by a word. Each must be one that [`Work`] knows: a line by another name would be nobody's
-/// to end.
-const NAMED_BY_A_WORD: [&str; 7] = [
-    "container/ready.rs",
-    "container/running.rs",
-    "container/start.rs",
-    "disk/volume.rs",
-    "manifest/take_over.rs",
-    "network/claim/mod.rs",
-    "restore/",
-];
-
-#[test]
-fn what_status_tells_is_named_by_its_work() {
-    let words = [".say(\"", ".done(\""];
-    let may = |name: &str| NAMED_BY_A_WORD.iter().any(|known| name.starts_with(known));
-    assert_eq!(offenders(&words, may), NONE);
-    for line in offenders(&words, |_| false) {
-        let word = line.split('"').nth(1).unwrap_or_default();
-        assert_eq!(Work::from(word).name(), word.replace(' ', "-"), "{line}");
-    }
 }
 
 /// The searches above find something where there is something.

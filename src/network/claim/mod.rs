@@ -31,7 +31,7 @@ use super::netlink::Netlink;
 use super::{NetworkError, audit, locate};
 use crate::host::Host;
 use crate::instance::Identity;
-use crate::report::Status;
+use crate::report::{Status, Step};
 
 /// How long each kind of wait lasts at most.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,6 @@ pub async fn claim(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result
     let (claimed, ()) = tokio::join!(claimed, warn_of_wide_groups(host, identity, eni));
     let (attachment_id, reused, link) = claimed?;
     tracing::info!(eni.id = eni.id(), eni.link = %link.name, eni.reused = reused, "claimed the interface");
-    host.status.done("claim");
     Ok(AttachedEni::new(eni.clone(), attachment_id, link.name, link.index, reused))
 }
 
@@ -165,18 +164,18 @@ impl Machine<'_> {
                 Err(error @ NetworkError::EniNotFound { .. })
                     if progress.unseen.get_or_insert_with(Instant::now).elapsed() < self.patience.unseen =>
                 {
-                    self.status.say("claim", format!("looks again: {error}"));
+                    self.status.say(Step::Claim, format!("looks again: {error}"));
                     sleep(jitter(Duration::from_secs(1))).await;
                     continue;
                 }
                 Err(error) if locate::may_pass(&error) && started.elapsed() < self.patience.owner => {
-                    self.status.say("claim", format!("looks again: {error}"));
+                    self.status.say(Step::Claim, format!("looks again: {error}"));
                     sleep(jitter(Duration::from_secs(1))).await;
                     continue;
                 }
                 Err(error) => return Err(error),
             };
-            self.status.say("claim", format!("{} {plan}", self.eni.id()));
+            self.status.say(Step::Claim, format!("{} {plan}", self.eni.id()));
             if let Plan::Keep { attachment_id } = plan {
                 return Ok((attachment_id, !progress.attached));
             }
@@ -244,7 +243,7 @@ impl Machine<'_> {
     fn or_later(&self, done: Result<(), NetworkError>, progress: &Progress) -> Result<(), NetworkError> {
         match done {
             Err(error) if locate::may_pass(&error) && progress.started.elapsed() < self.patience.owner => {
-                self.status.say("claim", format!("looks again: {error}"));
+                self.status.say(Step::Claim, format!("looks again: {error}"));
                 Ok(())
             }
             other => other,

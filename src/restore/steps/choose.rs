@@ -11,6 +11,7 @@ use super::super::evidence::ChosenBackup;
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::network::LocatedEni;
+use crate::report::Step;
 use crate::retry::retry;
 use crate::secrets;
 use crate::store::Store;
@@ -37,7 +38,7 @@ pub async fn connect(host: &Host, me: &Identity) -> Result<Store, RestoreError> 
 /// Finds out what is to be restored. Changes nothing.
 pub async fn choose(host: &Host, me: &Identity, located: &LocatedEni) -> Result<ChosenBackup, RestoreError> {
     let store = connect(host, me).await?;
-    host.status.say("choose", format!("looks into s3://{}", store.bucket()));
+    host.status.say(Step::Choose, format!("looks into s3://{}", store.bucket()));
     let settings = &host.settings;
     let wish = Wish {
         deployment: settings.node.deployment.to_string(),
@@ -48,8 +49,7 @@ pub async fn choose(host: &Host, me: &Identity, located: &LocatedEni) -> Result<
         initialized: located.initialized(),
         image: tagged(&settings.weaviate.image).map(str::to_owned),
     };
-    let choice = look(host, &store, &wish, "choose").await?;
-    host.status.done("choose");
+    let choice = look(host, &store, &wish, Step::Choose).await?;
     Ok(ChosenBackup { store, wish, instance_id: me.instance_id().to_owned(), choice })
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn look(
     host: &Host,
     store: &Store,
     wish: &Wish,
-    step: &str,
+    step: Step,
 ) -> Result<Choice, RestoreError> {
     retry(super::ASK, super::again(host, step), || choose::choose(store, wish)).await
 }

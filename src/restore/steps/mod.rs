@@ -22,6 +22,7 @@ use super::settings::Mode;
 use crate::container::Running;
 use crate::explain::Explain;
 use crate::host::Host;
+use crate::report::Step;
 use crate::retry::Limits;
 use crate::secrets::Secrets;
 use crate::weaviate::{Backend, Client};
@@ -29,8 +30,15 @@ use crate::weaviate::{Backend, Client};
 /// What only asks is asked again for so long before the whole run is given up: a run costs a minute.
 const ASK: Limits = Limits::new(Duration::from_secs(90), Duration::from_millis(300), Duration::from_secs(10));
 
+/// Both keys of `backup.credentials`, one after the other, and the look.
+#[cfg(test)]
+pub(crate) const CHOOSE_LONGEST: Duration =
+    Duration::from_secs(2 * crate::secrets::LONGEST.as_secs() + ASK.deadline.as_secs());
+#[cfg(test)]
+pub(crate) const WARM_LONGEST: Duration = warm::BUDGET;
+
 /// Says that something is tried again, which is a sign of life too.
-fn again<'a, E: Explain>(host: &'a Host, step: &'a str) -> impl FnMut(&E) + 'a {
+fn again<E: Explain>(host: &Host, step: Step) -> impl FnMut(&E) {
     move |error| host.status.say(step, format!("tries again: {error}"))
 }
 

@@ -11,6 +11,7 @@ use crate::host::Host;
 use crate::instance::Identity;
 use crate::manifest::{self, Held, Pointer};
 use crate::network::AttachedEni;
+use crate::report::Step;
 use crate::retry::retry;
 use crate::secrets::Secrets;
 
@@ -27,7 +28,7 @@ pub async fn refresh(
     loop {
         let key = task.store.settings().key(manifest::NAME);
         let read = || manifest::read(&task.store, &key, &task.wish.deployment, &task.wish.node);
-        let now = retry(super::ASK, super::again(host, "refresh"), read).await?;
+        let now = retry(super::ASK, super::again(host, Step::Refresh), read).await?;
         match again::decide(&task.held, now.as_ref(), &task.plan, &task.manifest) {
             Plan::Unchanged => break,
             Plan::Follow => {
@@ -36,7 +37,7 @@ pub async fn refresh(
             }
             Plan::Again => {
                 say_moved(host, now.as_ref());
-                let choice = choose::look(host, &task.store, &task.wish, "refresh").await?;
+                let choice = choose::look(host, &task.store, &task.wish, Step::Refresh).await?;
                 let Task { store, wish, volume, .. } = task;
                 let instance_id = me.instance_id().to_owned();
                 let chosen = ChosenBackup { store, wish, instance_id, choice };
@@ -50,6 +51,7 @@ pub async fn refresh(
                     let restarted =
                         async { Ok::<_, RestoreError>(container::restart(host, &running).await?) };
                     let brought = async {
+                        let _working = host.status.begin(Step::Stage);
                         match task.plan {
                             Staging::Restore { .. } => stage::bring(host, task).await,
                             Staging::Keep { .. }
@@ -59,7 +61,6 @@ pub async fn refresh(
                         }
                     };
                     (task, running) = tokio::try_join!(Box::pin(brought), Box::pin(restarted))?;
-                    host.status.done("stage");
                 }
                 running = Box::pin(into_server(host, &task, running, secrets)).await?;
                 (seen, synced) = Box::pin(verify::look(host, &task, &running, secrets)).await?;
@@ -70,12 +71,11 @@ pub async fn refresh(
             }
         }
     }
-    host.status.done("refresh");
     Ok(Fresh { task, running, seen, synced })
 }
 
 fn say_moved(host: &Host, now: Option<&Pointer>) {
     let backup = now.and_then(|p| p.manifest.backup_id.as_deref()).unwrap_or("none");
     tracing::info!(step = "refresh", backup, "the manifest moved while we waited");
-    host.status.say("refresh", format!("the manifest moved on to {backup}"));
+    host.status.say(Step::Refresh, format!("the manifest moved on to {backup}"));
 }

@@ -16,6 +16,7 @@ use super::{backend, client};
 use crate::container::{self, LastWords, Running};
 use crate::disk;
 use crate::host::Host;
+use crate::report::Step;
 use crate::secrets::Secrets;
 
 /// In direct mode the server's own transfer meets the store's trouble, which staging would have met and retried.
@@ -32,7 +33,6 @@ pub async fn restore(
 ) -> Result<Restored, RestoreError> {
     let StagedBackup { task } = staged;
     let running = into_server(host, &task, running, secrets).await?;
-    host.status.done("restore");
     Ok(Restored { task, running })
 }
 
@@ -42,6 +42,7 @@ pub(super) async fn into_server(
     mut running: Running,
     secrets: &Secrets,
 ) -> Result<Running, RestoreError> {
+    let _working = host.status.begin(Step::Restore);
     if let Plan::Keep { .. } = task.plan {
         return Ok(running);
     }
@@ -110,7 +111,7 @@ async fn once(
             .then_some(root),
         mount: task.volume.mount(),
     };
-    host.status.say("restore", format!("orders the restore of {backup}"));
+    host.status.say(Step::Restore, format!("orders the restore of {backup}"));
     if let Accepted::Busy(what) = serve::order(&client(&running, secrets), &order).await? {
         running = reset(host, task, running, &what).await?;
         if let Accepted::Busy(message) = serve::order(&client(&running, secrets), &order).await? {
@@ -161,7 +162,7 @@ pub(super) async fn empty(
     what: &str,
 ) -> Result<(), RestoreError> {
     tracing::warn!(step = "restore", what, "the data directory is emptied");
-    host.status.say("restore", format!("empties the data directory: {what}"));
+    host.status.say(Step::Restore, format!("empties the data directory: {what}"));
     container::stop(host, running).await?;
     Ok(disk::empty_data(host, &task.volume).await?)
 }

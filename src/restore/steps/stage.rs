@@ -10,6 +10,7 @@ use crate::disk::{self, DataVolume};
 use crate::host::Host;
 use crate::manifest;
 use crate::network;
+use crate::report::Step;
 
 /// Decides what this volume needs, and brings the bytes to it, checked.
 pub async fn stage(
@@ -21,10 +22,8 @@ pub async fn stage(
     let task = decide(host, volume, chosen, remembered).await?;
     if let Plan::Restore { .. } = task.plan {
         let task = bring(host, task).await?;
-        host.status.done("stage");
         return Ok(StagedBackup { task });
     }
-    host.status.done("stage");
     Ok(StagedBackup { task })
 }
 
@@ -86,7 +85,7 @@ pub(super) async fn decide(
 ) -> Result<Task, RestoreError> {
     let plan = stage::decide(&Facts::new(&chosen.instance_id, remembered, &chosen.choice));
     tracing::info!(step = "stage", %plan);
-    host.status.say("stage", plan.to_string());
+    host.status.say(Step::Stage, plan.to_string());
     let kept = matches!(plan, Plan::Keep { .. });
     if !kept && host.journal.read().opened_in.is_some() {
         // An earlier run of this boot opened it, for data that is not ours any more: not a moment longer.

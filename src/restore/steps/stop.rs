@@ -8,6 +8,7 @@ use super::client;
 use crate::container::Running;
 use crate::host::Host;
 use crate::manifest::Collections;
+use crate::report::Work;
 
 /// Evidence: counted with the door closed.
 ///
@@ -38,7 +39,7 @@ pub async fn count_last(
     running: &Running,
     _closed: &crate::network::Closed,
 ) -> Result<LastCount, RestoreError> {
-    host.status.say("stop", "counts for the last time");
+    host.status.say(Work::Stop, "counts for the last time");
     let client = client(running, running.secrets());
     let seen = verify::count_at_rest(&client, &host.status, QUIET, LAST).await?;
     Ok(LastCount { collections: seen.collections })

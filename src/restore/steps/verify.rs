@@ -10,13 +10,13 @@ use super::{backend, client};
 use crate::container::Running;
 use crate::disk::Synced;
 use crate::host::Host;
+use crate::report::Step;
 use crate::secrets::Secrets;
 
 /// Counts what the server has and compares; looks who may see it.
 pub async fn verify(host: &Host, restored: Restored, secrets: &Secrets) -> Result<Verified, RestoreError> {
     let Restored { task, running } = restored;
     let (seen, synced) = look(host, &task, &running, secrets).await?;
-    host.status.done("verify");
     Ok(Verified { task, running, seen, synced })
 }
 
@@ -27,8 +27,9 @@ pub(super) async fn look(
     running: &Running,
     secrets: &Secrets,
 ) -> Result<(Seen, Option<Synced>), RestoreError> {
+    let _working = host.status.begin(Step::Verify);
     let client = client(running, secrets);
-    host.status.say("verify", "counts");
+    host.status.say(Step::Verify, "counts");
     let weaviate = &host.settings.weaviate;
     let wanted = Access {
         anonymous: weaviate.anonymous,
@@ -48,7 +49,7 @@ pub(super) async fn look(
         Plan::Restore { .. } | Plan::Empty | Plan::Refuse | Plan::RefuseGone { .. } => {
             verify::compare(&task.manifest, &seen)?;
             // Here and not when the record is written: while the interface is awaited it costs no client anything.
-            host.status.say("verify", "waits until the disk has it all");
+            host.status.say(Step::Verify, "waits until the disk has it all");
             let volume = task.volume.clone();
             Some(blocking(move || Ok(volume.sync()?)).await?)
         }

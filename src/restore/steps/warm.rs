@@ -12,18 +12,17 @@ use super::client;
 use crate::disk::DataVolume;
 use crate::host::Host;
 use crate::manifest::Owned;
-use crate::report::Status;
+use crate::report::{Status, Step};
 use crate::secrets::Secrets;
 use crate::weaviate::{Client, WeaviateError};
 
 /// For all queries together: clients wait meanwhile, and a cold cache is slow, not wrong.
-const BUDGET: Duration = Duration::from_mins(2);
+pub(super) const BUDGET: Duration = Duration::from_mins(2);
 
 /// Sends the configured queries once. A query that fails is said, and stops nothing: the data is right.
 pub async fn warm(host: &Host, owned: Owned, secrets: &Secrets) -> Result<Warm, RestoreError> {
     let (eni, running, volume, restored) = owned.into_parts();
     ask(&host.status, &client(&running, secrets), &host.settings.restore.warm, BUDGET).await;
-    host.status.done("warm");
     Ok(Warm { eni, running, volume, restored })
 }
 
@@ -31,7 +30,7 @@ pub async fn warm(host: &Host, owned: Owned, secrets: &Secrets) -> Result<Warm, 
 async fn ask(status: &Status, client: &Client, queries: &[String], budget: Duration) {
     let end = Instant::now() + budget;
     for (n, query) in (1..).zip(queries) {
-        status.say("warm", format!("query {n} of {}", queries.len()));
+        status.say(Step::Warm, format!("query {n} of {}", queries.len()));
         match timeout_at(end, one(client, query)).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(why))) => status.warn(format!("query {n} of restore.warm failed: {why}")),
