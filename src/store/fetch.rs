@@ -260,9 +260,11 @@ impl Job<'_> {
                 (range.moved)(end - start);
                 return Ok((start, end));
             }
+            // Never closed. Before the task and not in it: one that waits for its turn would hold the memory of a
+            // request, and of many objects many wait.
+            let permit = connections.acquire_owned().await.ok();
             let work = async move {
-                // Never closed.
-                let _permit = connections.acquire().await.ok();
+                let _permit = permit;
                 range.fetch(limits).await
             };
             match Spawned(tokio::spawn(work)).await {

@@ -111,7 +111,12 @@ async fn measure(programs: &Programs, mib: u64, venv: Option<&std::path::Path>) 
     let began = Instant::now();
     let mut running = match venv {
         // Without the shims, which are the world's and cost time.
-        None => stage.start_agent_with(&["--once"], &[("PATH", shim::PATH.to_owned())])?,
+        None => {
+            let path = ("PATH".to_owned(), shim::PATH.to_owned());
+            let environment: Vec<_> = unit(&programs.repository)?.into_iter().chain([path]).collect();
+            let environment: Vec<_> = environment.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
+            stage.start_agent_with(&["--once"], &environment)?
+        }
         Some(venv) => stage.start_script(&programs.repository.join("tests/peers/userdata.sh"), venv)?,
     };
     let mut peak = None;
@@ -133,6 +138,18 @@ async fn measure(programs: &Programs, mib: u64, venv: Option<&std::path::Path>) 
     let last_stretch = last_stretch(&stage.ledger.events());
     stage.strike().await?;
     Ok(Figures { serving, peak: peak.filter(|_| venv.is_none()), bytes, critical, last_stretch })
+}
+
+/// The environment that the unit gives to the agent.
+fn unit(repository: &std::path::Path) -> Result<Vec<(String, String)>> {
+    let file = repository.join("systemd/weaviate-provisioner.service");
+    let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let words =
+        text.lines().filter_map(|line| line.strip_prefix("Environment=")).flat_map(str::split_whitespace);
+    words
+        .map(|word| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
+        .collect::<Option<_>>()
+        .context("an Environment= without a value")
 }
 
 /// Where the time above the critical path goes.
