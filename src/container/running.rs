@@ -1,13 +1,13 @@
 //! Evidence: the server runs, sees the data volume, and is ready. Nobody outside can reach it yet.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use bollard::Docker;
 use bollard::query_parameters::{
     InspectContainerOptions, RemoveContainerOptionsBuilder, StopContainerOptionsBuilder,
 };
 
-use super::{ContainerError, GRPC_PORT, Image, REST_PORT, ServerPlan, docker, logs, start};
+use super::{ContainerError, Image, REST_PORT, ServerPlan, docker, logs, start};
 use crate::disk::{DataVolume, DiskError, Record, ServerProcess};
 use crate::host::Host;
 use crate::report::Work;
@@ -82,9 +82,6 @@ impl Running {
     /// For this program itself; clients come by [`Self::address`].
     pub fn base_url(&self) -> String {
         format!("http://{}:{REST_PORT}", self.inside)
-    }
-    pub fn grpc_address(&self) -> SocketAddr {
-        SocketAddr::from((self.parts.address, GRPC_PORT))
     }
     pub const fn image(&self) -> &Image {
         &self.parts.image

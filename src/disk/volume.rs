@@ -96,9 +96,6 @@ impl DataVolume {
     pub fn uuid(&self) -> &str {
         &self.record.uuid
     }
-    pub fn serials(&self) -> &[String] {
-        &self.record.serials
-    }
     pub fn nonce(&self) -> &str {
         &self.record.nonce
     }

@@ -61,6 +61,7 @@ impl Owned {
 }
 
 /// How often the fence may move under us: each time the one whose backup was restored has published once more.
+/// Who retires publishes once.
 const MOVES: u32 = 3;
 
 /// Takes the fence: generation + 1 under a nonce that the volume remembers first, so that a run which is

@@ -165,9 +165,6 @@ impl LocatedEni {
     pub fn owner(&self) -> Option<&str> {
         self.sight.attachment.as_ref()?.instance.as_deref()
     }
-    pub const fn tags(&self) -> &BTreeMap<String, String> {
-        &self.sight.tags
-    }
     /// Whether the deployment has had a backup: it must never start empty again.
     pub fn initialized(&self) -> bool {
         self.sight.tags.contains_key(INITIALIZED_TAG)
@@ -213,20 +210,13 @@ pub struct AttachedEni {
     eni: LocatedEni,
     attachment_id: String,
     link: String,
-    link_index: u32,
     reused: bool,
 }
 
 impl AttachedEni {
     /// Only [`super::claim()`] makes one.
-    pub(super) const fn new(
-        eni: LocatedEni,
-        attachment_id: String,
-        link: String,
-        link_index: u32,
-        reused: bool,
-    ) -> Self {
-        Self { eni, attachment_id, link, link_index, reused }
+    pub(super) const fn new(eni: LocatedEni, attachment_id: String, link: String, reused: bool) -> Self {
+        Self { eni, attachment_id, link, reused }
     }
     pub const fn eni(&self) -> &LocatedEni {
         &self.eni
@@ -243,9 +233,6 @@ impl AttachedEni {
     /// Name of the interface here; looked up by MAC, so good for this boot only.
     pub fn link(&self) -> &str {
         &self.link
-    }
-    pub const fn link_index(&self) -> u32 {
-        self.link_index
     }
     /// Whether it was attached before this run asked.
     pub const fn reused(&self) -> bool {

@@ -242,12 +242,7 @@ pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
     Ok(Exposed { warm })
 }
 
-/// Asserts address, routes and rules: at the exposure, and whenever somebody changed them. The door is not
-/// touched.
-pub async fn assert_routes(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
-    settle(host, eni).await
-}
-
+/// Asserts address, routes and rules. The door is not touched.
 async fn settle(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
     let settings = &host.settings.network;
     let netlink = Netlink::connect()?;

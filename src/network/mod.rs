@@ -37,8 +37,8 @@ pub use door::{DoorState, PORTS};
 pub use eni::{AttachedEni, Attachment, AttachmentStatus, INITIALIZED_TAG, LocatedEni};
 pub use error::NetworkError;
 pub use expose::{
-    Closed, Exposed, PlacedAddress, assert_routes, check_closed, check_door, close, close_early, expose,
-    is_open, place_address, state, withdraw,
+    Closed, Exposed, PlacedAddress, check_closed, check_door, close, close_early, expose, is_open,
+    place_address, state, withdraw,
 };
 pub use locate::{DEPLOYMENT_TAG, NODE_TAG, locate};
 pub use probe::{Serving, probe};

@@ -12,7 +12,8 @@ use super::settings::Unverified;
 use crate::manifest::{Collection, Collections, Manifest, Object, RESERVED_IDS, Server, checksum};
 use crate::store::{Listed, Store, StoreError};
 
-/// A chain of incremental backups is shorter than this.
+/// A chain of incremental backups is shorter than this: of daily ones it would be two months without a
+/// full one.
 const LONGEST_CHAIN: usize = 64;
 const READS: usize = 8;
 

@@ -13,7 +13,8 @@ use crate::report::Status;
 use crate::retry::{Limits, retry};
 use crate::weaviate::{Alias, Class, Client, Count, Meta, WeaviateError};
 
-/// Counts that are asked for at a time.
+/// Counts that are asked for at a time. The server answers each from its own count in milliseconds (recording 03): so
+/// many hide the way there and back, and more would take its threads from a load.
 const COUNTS: usize = 8;
 
 /// A server that has just started may still load a shard; what it cannot count then is counted again.

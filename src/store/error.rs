@@ -68,10 +68,6 @@ impl StoreError {
             }
         }
     }
-
-    pub const fn is_absent(&self) -> bool {
-        matches!(self, Self::Absent { .. })
-    }
 }
 
 impl Explain for StoreError {

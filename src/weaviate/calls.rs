@@ -33,11 +33,6 @@ struct Aliases {
 }
 
 impl Client {
-    /// Whether `GET /v1/.well-known/ready` says 200. It says so during a restore too (recording 08).
-    pub async fn ready(&self) -> Result<bool, WeaviateError> {
-        Ok(self.call(Method::GET, "/v1/.well-known/ready", None).await?.status == 200)
-    }
-
     pub async fn meta(&self) -> Result<Meta, WeaviateError> {
         self.expect(Method::GET, "/v1/meta", None).await
     }

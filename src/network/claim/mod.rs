@@ -70,7 +70,7 @@ pub async fn claim(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result
     let (claimed, ()) = tokio::join!(claimed, warn_of_wide_groups(host, identity, eni));
     let (attachment_id, reused, link) = claimed?;
     tracing::info!(eni.id = eni.id(), eni.link = %link.name, eni.reused = reused, "claimed the interface");
-    Ok(AttachedEni::new(eni.clone(), attachment_id, link.name, link.index, reused))
+    Ok(AttachedEni::new(eni.clone(), attachment_id, link.name, reused))
 }
 
 /// Tells who else the ENI's security groups let in.
