@@ -78,7 +78,7 @@ pub enum RestoreError {
     Forgotten { backup: String },
     #[error("the restore of {backup} shows no progress since {} s in state {state}", quiet.as_secs())]
     Stalled { backup: String, state: State, quiet: std::time::Duration },
-    #[error("the server's counts still change {} s after its last client was shut out", within.as_secs())]
+    #[error("the server did not count the same twice within {} s after its last client was shut out", within.as_secs())]
     Unsettled { within: std::time::Duration },
     #[error("the local file {path} cannot be used")]
     Local { path: String, source: std::io::Error },
