@@ -58,8 +58,8 @@ impl Disks {
         }
     }
 
-    /// A program is about to run with these words, or what it would do. The journal must name what it writes now: between two looks
-    /// it might be named a moment later.
+    /// A program is about to run with these words, or what it would do. The journal must name what it writes
+    /// now: between two looks it might be named a moment later.
     pub fn announce(&self, words: &[&str]) {
         let program = words.first().and_then(|word| Path::new(word).file_name()?.to_str());
         if !program.is_some_and(|program| WRITERS.contains(&program)) {

@@ -146,19 +146,19 @@ pub async fn prepare_disks(machine: &Machine, scene: &Scene) -> Result<()> {
     machine.disks().iter().try_for_each(|disk| disk.begin())
 }
 
-/// What somebody did to the machine.
+/// What somebody did to the machine before the agent came.
 pub async fn prepare_machine(stage: &Stage) -> Result<()> {
-    let scene: MachineScene = read("[scene.machine]", &stage.scene().machine)?;
-    match scene.script {
-        Some(text) => script(&stage.machine, &text).await,
-        None => Ok(()),
-    }
+    somebody(stage, |scene| scene.script).await
 }
 
 /// What somebody did to the machine that has just been started again.
 pub async fn between(stage: &Stage) -> Result<()> {
+    somebody(stage, |scene| scene.between).await
+}
+
+async fn somebody(stage: &Stage, did: impl FnOnce(MachineScene) -> Option<String>) -> Result<()> {
     let scene: MachineScene = read("[scene.machine]", &stage.scene().machine)?;
-    match scene.between {
+    match did(scene) {
         Some(text) => script(&stage.machine, &text).await,
         None => Ok(()),
     }
