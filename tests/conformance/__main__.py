@@ -20,6 +20,7 @@ from .made import Made, Unavailable
 from .pace import Late, Pace, Stopped
 from .plan import plan
 from .record import Asking, Scrub, not_asked, write
+from .say import say
 
 DONE, LEFT, USAGE, AGAIN = 0, 1, 64, 75
 CLEANING = 600.0
@@ -176,11 +177,6 @@ def swept(calls, args, run, kinds):
     except Stopped as why:
         return [*left, f"the look for leftovers ended early: {why}"]
     return left
-
-
-def say(text, code=None):
-    print(text, file=sys.stderr, flush=True)
-    return code
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -91,17 +90,25 @@ class Script:
     def clean(self, run, *words):
         return self.run("--clean", run, *words)
 
-    def interrupted(self, number, at, *words):
-        """Its run, killed by a signal as soon as it says `at`. Exit status, what it said, the run's id."""
-        command = self.command("--out", str(self.out), *words)
-        process = subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        said, killed = "", False
+    def record(self):
+        return json.loads(self.out.read_text())
+
+    def begun(self, command):
+        return subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+
+    def interrupted(self, number, at, *words, when=lambda: True):
+        """Its run, sent a signal after it says `at` and `when` is true. Exit status, what it said, the run's id."""
+        process = self.begun(self.command("--out", str(self.out), *words))
+        said, sent = "", False
         for line in process.stderr:
             said += line
-            if at in line and not killed:
-                killed = True
+            if at in line and not sent:
+                sent = True
+                deadline = time.monotonic() + 20
+                while not when() and time.monotonic() < deadline:
+                    time.sleep(0.05)
                 process.send_signal(number)
-        assert killed, f"it never said {at!r}: {said}"
+        assert sent, f"it never said {at!r}: {said}"
         return process.wait(60), said, re.search(r"^run (\w+)$", said, re.MULTILINE).group(1)
 
 
@@ -114,6 +121,10 @@ class Cloud:
 
     def client(self, service):
         return client(service, self.s3 if service == "s3" else self.aws)
+
+    def attachment(self):
+        (found,) = self.client("ec2").describe_network_interfaces(NetworkInterfaceIds=[ENI])["NetworkInterfaces"]
+        return found.get("Attachment")
 
     def state(self):
         """All that a run could change and leave, as its administrator sees it. The member's end is asked for."""

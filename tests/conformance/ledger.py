@@ -1,8 +1,7 @@
 """What must be undone: last to first, each some times, all within one time; what could not be is told."""
 
-import sys
-
 from .pace import Late, Stopped
+from .say import say
 
 
 class NotYet(Exception):
@@ -32,7 +31,7 @@ class Ledger:
         pace = self.pace()
         while self.debts:
             what, undo = self.debts.pop()
-            print(f"  removing {what}", file=sys.stderr)
+            say(f"  removing {what}")
             problem = self.undone(pace, undo)
             if problem:
                 self.left.append(f"{what}: {problem}")
