@@ -10,7 +10,7 @@ import sys
 import threading
 
 import botocore
-import botocore.exceptions
+from botocore.exceptions import BotoCoreError
 
 from . import clean
 from .assumed import TABLE
@@ -52,7 +52,7 @@ def arguments(words):
         "eni": "a free interface; it is attached, and described as before at the end",
         "instance": "a running instance in the interface's zone, with device index 1 free",
         "group": "an Auto Scaling group with hooks at both ends and an instance in Pending:Wait, which ends",
-        "role": "the ARN of a role that may move only interfaces with a tag that the one used has not, and nothing in S3",
+        "role": "the ARN of a role that may look at interfaces, move only those with a tag that the one used has not, and do nothing in S3",
         "bucket": "a bucket without versions; a prefix of it is used",
         "image": "an arm64 image, instead of the newest Amazon Linux 2023",
     }.items():
@@ -156,7 +156,7 @@ def probe(row, record, made):
         return not_asked(str(why))
     except Stopped:
         raise
-    except (botocore.exceptions.BotoCoreError, LookupError, TypeError, OSError, subprocess.SubprocessError) as why:
+    except (BotoCoreError, AttributeError, LookupError, TypeError, OSError, subprocess.SubprocessError) as why:
         # An answer of another shape than the probe knows; the others may still be asked.
         return not_asked(f"the answer was not understood: {type(why).__name__}: {why}")
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import random
 import urllib.parse
 
 import boto3
@@ -143,7 +144,7 @@ class Calls:
             except botocore.exceptions.BotoCoreError as error:
                 # It never left: no credentials, say.
                 raise Unanswered(f"{service}:{operation} could not be asked: {error}") from error
-            self.pace.sleep(0.5 * 2 ** (TRIES - 1 - left))
+            self.pace.sleep(2 ** (TRIES - 1 - left) * random.uniform(0.25, 0.5))
         raise AssertionError("the last try returns")
 
     def must(self, service, operation, *, unless=(), **parameters):

@@ -24,7 +24,8 @@ ROLE = "arn:aws:iam::123456789012:role/conformance"
 KEYS = {"aws_access_key_id": "AKIAWORLDOPERATOR000", "aws_secret_access_key": "world-operator-secret"}
 
 POLICY = """{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Resource": "*",
-  "Action": ["ec2:AttachNetworkInterface", "ec2:DetachNetworkInterface"],
+  "Action": "ec2:DescribeNetworkInterfaces"},
+  {"Effect": "Allow", "Resource": "*", "Action": ["ec2:AttachNetworkInterface", "ec2:DetachNetworkInterface"],
   "Condition": {"StringEquals": {"aws:ResourceTag/weaviate:conformance": "none"}}}]}"""
 CASE = f"""
 [cloud]

@@ -7,6 +7,7 @@ token=$(curl -s -m 5 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$BAS
 # A versioned path is not allowed: the denied request.
 denied=$(curl -s -m 5 -o /dev/null -w '%{http_code}' -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' \
     "$BASE/2021-03-23/api/token")
+# shellcheck disable=SC2016 # the inner shell expands it
 counts=$(seq "$MANY" | xargs -P 32 -n 100 sh -c '
   token=$1 base=$2
   shift 2

@@ -107,6 +107,7 @@ class Made:
             made = self.calls.must("ec2", "CreateNetworkInterface", **parameters, TagSpecifications=tags)
             eni = made["NetworkInterface"]["NetworkInterfaceId"]
             self.described = ""
+            self.calls.pace.wait("the interface can be seen", lambda: clean.interface(self.calls, eni))
             return eni
         found = clean.interface(self.calls, eni)
         if not found or found["Status"] != "available":
@@ -178,7 +179,9 @@ class Made:
         # As in the shipped policy: only what bears a tag. Nothing bears this one.
         condition = {"StringEquals": {f"aws:ResourceTag/{clean.TAG}": f"{self.run}-none"}}
         actions = ["ec2:AttachNetworkInterface", "ec2:DetachNetworkInterface"]
-        allowed = _policy({"Effect": "Allow", "Action": actions, "Resource": "*", "Condition": condition})
+        # And looking, which says when the policy is in force.
+        look = {"Effect": "Allow", "Action": "ec2:DescribeNetworkInterfaces", "Resource": "*"}
+        allowed = _policy(look, {"Effect": "Allow", "Action": actions, "Resource": "*", "Condition": condition})
         self.owe("the role")
         exists = ("EntityAlreadyExists",)
         parameters = {"RoleName": self.name, "AssumeRolePolicyDocument": trust, "Tags": clean.tags_of(self.run)}
@@ -197,7 +200,12 @@ class Made:
             parameters = {"RoleArn": arn, "RoleSessionName": self.name, "DurationSeconds": 900}
             return self.calls.must("sts", "AssumeRole", unless=("AccessDenied",), **parameters)
 
-        return self.calls.role(self.calls.pace.wait("the role can be assumed", assumed, self.calls.pace.patience / 5)["Credentials"])
+        pace = self.calls.pace
+        role = self.calls.role(pace.wait("the role can be assumed", assumed, pace.patience / 5)["Credentials"])
+        mine = [{"Name": "network-interface-id", "Values": [self.eni]}]
+        look = lambda: role.ask("ec2", "DescribeNetworkInterfaces", Filters=mine).ok
+        pace.wait("the role may look", look, pace.patience / 5)
+        return role
 
     @once
     def place(self):
@@ -217,5 +225,5 @@ class Made:
         return self.name, ""
 
 
-def _policy(statement):
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+def _policy(*statements):
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})

@@ -29,10 +29,11 @@ def plan(run, region, subnet, endpoints, given, deadline, cleaning):
     yield f"Cost: {COST}."
     if not given.group:
         yield "The account's first Auto Scaling group also makes its service-linked role, which stays."
+    yield "The account's first object under aws:kms also makes the key aws/s3, which stays and costs nothing."
     if given.group:
         yield "The given group's waiting instance is told to ABANDON: it ends."
     yield f"After a kill or a crash: scripts/aws-conformance --clean {run} --region {region}. Until then the group keeps its instance."
     yield ""
-    yield "Its calls:"
+    yield "Its calls, beside which the tags need ec2:CreateTags, autoscaling:CreateOrUpdateTags and iam:TagRole:"
     for service, operations in CALLS.items():
         yield f"  {service}: {', '.join(operations)}"

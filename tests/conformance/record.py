@@ -94,4 +94,6 @@ def write(path, header, records, scrub):
     with open(beside, "w", encoding="utf-8") as file:
         json.dump(whole, file, indent=2)
         file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(beside, path)

@@ -57,14 +57,22 @@ class Account:
         return {kind: things for kind, things in found.items() if things}
 
 
-def test_everything_is_made_and_removed(account):
+def test_everything_is_made_and_removed_and_what_others_made_stays(account):
     assert account.kinds() == {}
+    ec2 = account.client("ec2")
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    ec2.create_network_interface(SubnetId=subnet, Description="theirs")
+    account.client("s3").create_bucket(
+        Bucket="weaviate-conformance-theirs", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    before = account.kinds()
+    assert set(before) == {"interfaces", "buckets"}
     status, said, record = account.script.run("--yes")
     # Several things cannot be asked there.
     assert status == 75, said
-    assert account.kinds() == {}, said
+    assert account.kinds() == before, said
     found = verdicts(record)
-    assert found["s3.put.race"] == found["s3.list.token"] == "as assumed"
+    assert found["s3.list.token"] == found["s3.versions"] == "as assumed"
     for removed in ("the instance", "the interface", "the launch template", "the Auto Scaling group", "the role", "the bucket"):
         assert f"removing {removed}" in said
     # Nothing could not be had: whatever was not asked has another reason than a call of ours that was refused.
@@ -86,13 +94,13 @@ def test_a_killed_run_leaves_all_kinds_with_its_name_and_cleaning_removes_them(a
     assert (status, account.kinds()) == (0, {}), said
 
 
-@pytest.mark.parametrize("point", ["run ", "s3.put.race", "iam.order"])
+@pytest.mark.parametrize("point", ["run ", "iam.order"])
 def test_a_stopped_run_removes_what_it_made(account, point):
     status, said, _ = account.script.interrupted(signal.SIGTERM, point, "--yes")
     assert (status, account.kinds()) == (128 + signal.SIGTERM, {}), said
 
 
-@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("kind", ["instances", "interfaces", "roles", "groups"])
 def test_a_run_killed_when_a_kind_has_come_is_cleaned_up(account, kind):
     """At every stage of the making."""
     come = lambda: kind in account.kinds()
@@ -100,15 +108,3 @@ def test_a_run_killed_when_a_kind_has_come_is_cleaned_up(account, kind):
     assert account.kinds(), said
     status, said, _ = account.script.clean(run)
     assert (status, account.kinds()) == (0, {}), said
-
-
-def test_what_others_made_stays(account):
-    ec2 = account.client("ec2")
-    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
-    ec2.create_network_interface(SubnetId=subnet, Description="theirs")
-    account.client("s3").create_bucket(
-        Bucket="weaviate-conformance-theirs", CreateBucketConfiguration={"LocationConstraint": REGION}
-    )
-    before = account.kinds()
-    account.script.run("--yes")
-    assert account.kinds() == before and set(before) == {"interfaces", "buckets"}

@@ -114,7 +114,7 @@ def test_the_deadline_ends_it_and_it_still_cleans_up(start):
     # The member never waits at its hook: the probe would wait for it as long as its patience.
     cloud = start(CASE.replace("[{ instance = ", "[{ state = 'InService', instance = "))
     before = cloud.state()
-    status, said, record = cloud.script.run("--yes", "--deadline", "8", "--patience", "60")
+    status, said, record = cloud.script.run("--yes", "--deadline", "12", "--patience", "60")
     assert "the deadline of the run has passed" in said
     assert verdicts(record)["autoscaling.abandon-at-launch"] == "not asked: the run ended before"
     assert verdicts(record)["s3.put.race"] == "as assumed"
