@@ -18,7 +18,7 @@ from .calls import Calls, Elsewhere, Refused, Unanswered
 from .ledger import Ledger
 from .made import Made, Unavailable
 from .pace import Late, Pace, Stopped
-from .plan import plan
+from .plan import cleaning_command, plan
 from .record import Asking, Scrub, not_asked, write
 from .say import say
 
@@ -111,7 +111,7 @@ def main(words=None):
     for sentence in left:
         say(f"LEFT: {sentence}")
     if left:
-        return say(f"try again: scripts/aws-conformance --clean {run} --region {args.region}", LEFT)
+        return say(f"try again: {cleaning_command(run, args.region, args.bucket)}", LEFT)
     if signals:
         return 128 + signals[0]
     open_ones = [record for row, record in zip(TABLE, records) if row.asked and record.verdict.startswith("not asked")]

@@ -10,6 +10,11 @@ COST = (
 )
 
 
+def cleaning_command(run, region, bucket):
+    words = f"scripts/aws-conformance --clean {run} --region {region}"
+    return f"{words} --bucket {bucket}" if bucket else words
+
+
 def plan(run, region, subnet, endpoints, given, deadline, cleaning):
     where = f"in {region}, subnet {subnet}"
     where = f"{where}, at {', '.join(sorted(set(endpoints.values())))} (this is not AWS)" if endpoints else where
@@ -32,7 +37,8 @@ def plan(run, region, subnet, endpoints, given, deadline, cleaning):
     yield "The account's first object under aws:kms also makes the key aws/s3, which stays and costs nothing."
     if given.group:
         yield "The given group's waiting instance is told to ABANDON: it ends."
-    yield f"After a kill or a crash: scripts/aws-conformance --clean {run} --region {region}. Until then the group keeps its instance."
+    yield f"After a kill or a crash: {cleaning_command(run, region, given.bucket)}"
+    yield "Until then the group keeps its instance."
     yield ""
     yield "Its calls, beside which the tags need ec2:CreateTags, autoscaling:CreateOrUpdateTags and iam:TagRole:"
     for service, operations in CALLS.items():
