@@ -5,6 +5,7 @@ same thing. An intrinsic function that is not known here is an error.
 """
 
 import copy
+import functools
 import json
 import pathlib
 import re
@@ -59,15 +60,21 @@ def short_form(loader, suffix, node):
 Loader.add_multi_constructor("!", short_form)
 
 
-def load(text=None):
-    return yaml.load(TEMPLATE.read_text() if text is None else text, Loader)
+@functools.cache
+def read():
+    return yaml.load(TEMPLATE.read_text(), Loader)
+
+
+def load():
+    """A template of one's own, to be changed."""
+    return copy.deepcopy(read())
 
 
 class Stack:
     """A template with its parameters."""
 
     def __init__(self, template=None, **parameters):
-        self.template = copy.deepcopy(template or load())
+        self.template = template or load()
         defaults = {name: about["Default"] for name, about in self.template["Parameters"].items() if "Default" in about}
         self.parameters = {**defaults, **PARAMETERS, **parameters}
 
@@ -151,15 +158,36 @@ class Stack:
         assert self.exists(name), f"{name} does not exist with these parameters"
         return self.resolve(self.template["Resources"][name].get("Properties", {}))
 
+    def without_holes(self, value=None):
+        """The template as it was written, but lists without their members that these parameters take away: moto
+        leaves a hole there (5.2.5)."""
+        value = self.template if value is None else value
+        if isinstance(value, list):
+            kept = (self.chosen(item) for item in value)
+            return [self.without_holes(item) for item in kept if item != {"Ref": "AWS::NoValue"}]
+        if isinstance(value, dict):
+            # The choice between values is the function's own list.
+            return {
+                key: [item[0], *(self.without_holes(one) for one in item[1:])] if key == "Fn::If" else self.without_holes(item)
+                for key, item in value.items()
+            }
+        return value
+
+    def chosen(self, item):
+        while isinstance(item, dict) and "Fn::If" in item:
+            condition, yes, no = item["Fn::If"]
+            item = yes if self.condition(condition) else no
+        return item
+
     def user_data(self):
         return self.properties("LaunchTemplate")["LaunchTemplateData"]["UserData"]
 
 
-def shipped_policy(name):
+def shipped_policy(name, region=PSEUDO["AWS::Region"]):
     """A policy of packaging/ with its placeholders filled in as the template fills them."""
     text = (PACKAGING / name).read_text()
     words = {
-        "REGION": PSEUDO["AWS::Region"],
+        "REGION": region,
         "ACCOUNT": PSEUDO["AWS::AccountId"],
         "DEPLOYMENT": PARAMETERS["Deployment"],
         "NODE": PARAMETERS["Node"],
