@@ -72,9 +72,11 @@ fetch() {
     session=$(field Token "$credentials"); }; then
     die "the credentials of the role $role cannot be understood"
   fi
-  # A session token needs its header signed; curl signs every x-amz- header that it is given.
+  # curl signs every x-amz- header that it is given. S3 wants two that a curl before 8 leaves out: the session token
+  # and the SHA-256 of the body, here of no body at all.
   quoted user "$key:$secret" header "x-amz-security-token: $session" |
     curl "${BOUNDS[@]}" --max-time 120 --aws-sigv4 "aws:amz:$PACKAGE_REGION:s3" --config - \
+      --header 'x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855' \
       --output "$1" "$PACKAGE_URL" ||
     die "the package cannot be fetched from $PACKAGE_URL: look at the line above, the role $role and the bucket's policy"
   printf '%s  %s\n' "$PACKAGE_SHA256" "$1" | sha256sum --check --status ||
