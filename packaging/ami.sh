@@ -58,7 +58,7 @@ if [ ! -e "$policy" ]; then
 fi
 
 apt() {
-  DEBIAN_FRONTEND=noninteractive timeout 1200 apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
+  DEBIAN_FRONTEND=noninteractive timeout 1200 apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@" >&2
 }
 apt update || die "apt-get update failed: are the distribution's mirrors reachable?"
 # apt takes a name with a slash for a file, and reads it as a user of its own.

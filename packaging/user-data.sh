@@ -96,7 +96,7 @@ packages() {
 
 if [ -n "$PACKAGE_URL" ]; then
   command -v apt-get >/dev/null || die "this image has no apt-get: Debian or Ubuntu is needed"
-  work=$(mktemp -d /var/tmp/weaviate-provisioner.XXXXXX)
+  work=$(mktemp -d -t weaviate-provisioner.XXXXXX)
   trap 'rm -rf "$work"' EXIT
   # apt reads packages as a user of its own.
   chmod 755 "$work"

@@ -401,7 +401,7 @@ def test_a_second_run_ends_as_the_first(world):
 def test_nothing_is_left_behind(world):
     world.run(PACKAGE_SHA256="0" * 64)
     world.run()
-    assert list(pathlib.Path("/var/tmp").glob("weaviate-provisioner.*")) == []
+    assert [path for path in world.path.iterdir() if path.name.startswith("weaviate-provisioner.")] == []
 
 
 def test_every_transfer_has_a_bound():
@@ -412,3 +412,31 @@ def test_every_transfer_has_a_bound():
     (bounds,) = [line for line in SCRIPT.splitlines() if line.startswith("BOUNDS=")]
     assert all(option in bounds for option in ("--connect-timeout", "--retry ", "--retry-max-time"))
     assert sum(line.strip().startswith("curl ") or "$(curl " in line for line in SCRIPT.splitlines()) == 3
+
+
+# ---- With the real agent --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"ImageFile": "/opt/weaviate/image.tar", "RestoreMode": "direct", "Unverified": "allow", "AllowEmpty": "true", "Grpc": "false"}],
+    ids=["usual", "other"],
+)
+def test_the_agent_takes_the_configurations_without_a_word(parameters, tmp_path):
+    # What CloudFormation fills in itself.
+    made = Stack(**parameters).user_data()
+    for word, value in {"<Address.PrimaryPrivateIpAddress>": "10.0.2.15", "<Bucket>": BUCKET, "<BackupRole.Arn>": "arn:aws:iam::1:role/b"}.items():
+        made = made.replace(word, value)
+    for toml in (shown(SCRIPT), shown(embedded(made))):
+        (tmp_path / "config.toml").write_text(toml)
+        assert validate(tmp_path) == {"valid": True, "problems": [], "warnings": []}
+
+
+def test_the_agent_refuses_a_configuration_that_is_wrong(tmp_path):
+    (tmp_path / "config.toml").write_text(shown(SCRIPT).replace("prefix", "prefixx"))
+    assert validate(tmp_path)["valid"] is False
+
+
+def validate(directory):
+    command = [os.environ["AGENT"], "--json", "--config", directory / "config.toml", "validate"]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=30).stdout)
