@@ -171,12 +171,14 @@ def what_holds_data_outlives_the_stack(stack):
 
 
 def policies_are_the_shipped_ones(stack):
-    """Also: the roles have no others, and the package's is about one object."""
+    """Also: the roles have no others, the package's is about one object, and sessions are there only by name."""
     package = f"arn:aws:s3:::{PARAMETERS['PackageBucket']}/{PARAMETERS['PackageKey']}"
     wanted = {
         "InstanceRole": {"node": shipped_policy("iam-instance.json"), "package": None},
         "BackupRole": {"backup": shipped_policy("iam-backup.json")},
     }
+    if stack.parameters["Sessions"] == "present":
+        wanted["InstanceRole"]["sessions"] = None
     for role, documents in wanted.items():
         properties = stack.properties(role)
         if "ManagedPolicyArns" in properties:

@@ -16,7 +16,7 @@ from template import TEMPLATE, Stack, load
     [
         {},
         {"Clients": "sg-0aaaaaaaaaaaaaa01", "Grpc": "false", "AlarmEmail": ""},
-        {"Clients": ",".join(f"sg-0aaaaaaaaaaaaaa0{n}" for n in range(4)), "TerminateHook": "present"},
+        {"Clients": ",".join(f"sg-0aaaaaaaaaaaaaa0{n}" for n in range(4)), "TerminateHook": "present", "Sessions": "present"},
         {"ImageFile": "/opt/weaviate/image.tar", "RestoreMode": "direct", "Unverified": "allow", "AllowEmpty": "true"},
         {"CreateBucket": "false", "CreateAddress": "false"},
     ],
@@ -111,6 +111,12 @@ def test_what_would_break_it_is_caught(check, change):
     template = load()
     change(template)
     assert list(check(Stack(template))) != []
+
+
+def test_who_reaches_a_session_reads_nothing_more():
+    policies = {p["PolicyName"]: p["PolicyDocument"] for p in Stack(Sessions="present").properties("InstanceRole")["Policies"]}
+    (statement,) = policies["sessions"]["Statement"]
+    assert not any(":Get" in action or "*" in action for action in statement["Action"])
 
 
 def test_every_check_has_something_that_it_catches():
