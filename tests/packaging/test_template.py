@@ -130,7 +130,8 @@ def test_cfn_lint_finds_nothing():
 
 def test_cfn_lint_finds_what_is_wrong(tmp_path):
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(TEMPLATE.read_text().replace("HttpTokens: required", "HttpTokens: perhaps"))
+    options = "LaunchTemplateData: { MetadataOptions: { HttpTokens: perhaps } }"
+    wrong.write_text(f"Resources: {{ Wrong: {{ Type: AWS::EC2::LaunchTemplate, Properties: {{ {options} }} }} }}\n")
     assert "perhaps" in lint(wrong).stdout
 
 
