@@ -115,7 +115,7 @@ rm -f /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init
 rm -f /var/lib/systemd/random-seed /var/lib/systemd/credential.secret
 #   SSH: cloud-init makes host keys, and lets in whom the new instance's key pair names
 rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub
-rm -f /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys
+for home in /root /home/*; do rm -f "$home/.ssh/authorized_keys"; done
 #   leases, logs of this machine, and the journal of an agent that ran here
 rm -rf /var/lib/dhcp/* /var/log/journal/* /var/lib/weaviate-provisioner
 apt clean

@@ -72,13 +72,13 @@ fetch() {
     session=$(field Token "$credentials"); }; then
     die "the credentials of the role $role cannot be understood"
   fi
-  # curl signs every x-amz- header that it is given. S3 wants two that a curl before 8 leaves out: the session token
-  # and the SHA-256 of the body, here of no body at all.
+  # curl signs every x-amz- header that it is given. S3 wants two that it does not add by itself: the session token, and
+  # the SHA-256 of the body, here of none (github.com/curl/curl/issues/8810; later versions keep what they are given).
   quoted user "$key:$secret" header "x-amz-security-token: $session" |
     curl "${BOUNDS[@]}" --max-time 120 --aws-sigv4 "aws:amz:$PACKAGE_REGION:s3" --config - \
       --header 'x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855' \
       --output "$1" "$PACKAGE_URL" ||
-    die "the package cannot be fetched from $PACKAGE_URL: look at the line above, the role $role and the bucket's policy"
+    die "the package cannot be fetched from $PACKAGE_URL: see the line above, the role $role and the bucket's policy"
   printf '%s  %s\n' "$PACKAGE_SHA256" "$1" | sha256sum --check --status ||
     die "the package from $PACKAGE_URL is not the one with the SHA-256 $PACKAGE_SHA256"
 }
@@ -87,7 +87,8 @@ fetch() {
 packages() {
   local tries
   for tries in 1 2 3 4 5 6; do
-    DEBIAN_FRONTEND=noninteractive timeout 600 apt-get -qq -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 "$@" && return
+    DEBIAN_FRONTEND=noninteractive timeout 600 \
+      apt-get -qq -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 "$@" && return
     say "apt-get $1 failed (try $tries of 6)"
     sleep 10
   done
@@ -103,7 +104,8 @@ if [ -n "$PACKAGE_URL" ]; then
   fetch "$work/weaviate-provisioner.deb"
   packages update || die "apt-get update failed: are the distribution's mirrors reachable?"
   # The checksum says which one is wanted, even where the image has a newer one.
-  packages install --yes --allow-downgrades "$work/weaviate-provisioner.deb" || die "apt-get could not install the package"
+  packages install --yes --allow-downgrades "$work/weaviate-provisioner.deb" ||
+    die "apt-get could not install the package"
 fi
 command -v weaviate-provisioner >/dev/null || die "weaviate-provisioner is not installed, and PACKAGE_URL is empty"
 

@@ -127,7 +127,10 @@ def somebody_is_told(stack):
             yield f"{name} looks at {alarm['Dimensions']}"
     if set(alarms) != {"GroupInServiceInstances", "StatusCheckFailed"}:
         yield f"alarms are {set(alarms)}"
-    elif "GroupInServiceInstances" not in measured or alarms["GroupInServiceInstances"]["TreatMissingData"] != "breaching":
+    elif (
+        "GroupInServiceInstances" not in measured
+        or alarms["GroupInServiceInstances"]["TreatMissingData"] != "breaching"
+    ):
         yield "a group that is not measured looks well"
 
 
@@ -137,7 +140,13 @@ def nothing_current_expires(stack):
         rules = stack.properties(name)["LifecycleConfiguration"]["Rules"]
         if [name for rule in rules if rule["Status"] != "Enabled"]:
             yield "a rule is off"
-        allowed = {"Id", "Status", "AbortIncompleteMultipartUpload", "NoncurrentVersionExpiration", "ExpiredObjectDeleteMarker"}
+        allowed = {
+            "Id",
+            "Status",
+            "AbortIncompleteMultipartUpload",
+            "NoncurrentVersionExpiration",
+            "ExpiredObjectDeleteMarker",
+        }
         yield from (f"{rule['Id']} has {set(rule) - allowed}" for rule in rules if set(rule) - allowed)
         for needed in allowed - {"Id", "Status"}:
             if not any(needed in rule for rule in rules):
@@ -150,7 +159,10 @@ def nothing_current_expires(stack):
 def the_bucket_is_closed(stack):
     for name in of_type(stack, "AWS::S3::Bucket"):
         bucket = stack.properties(name)
-        if set(bucket["PublicAccessBlockConfiguration"].values()) != {True} or len(bucket["PublicAccessBlockConfiguration"]) != 4:
+        if (
+            set(bucket["PublicAccessBlockConfiguration"].values()) != {True}
+            or len(bucket["PublicAccessBlockConfiguration"]) != 4
+        ):
             yield "it may be public"
         if bucket["VersioningConfiguration"] != {"Status": "Enabled"}:
             yield "it keeps no versions"

@@ -1,4 +1,4 @@
-"""No test here reaches AWS, whatever it does: its credentials are words, and nothing but loopback can be connected to."""
+"""No test here reaches AWS, whatever it does: its credentials are words, and it can connect to nothing but loopback."""
 
 import os
 import socket

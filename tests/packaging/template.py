@@ -168,7 +168,9 @@ class Stack:
         if isinstance(value, dict):
             # The choice between values is the function's own list.
             return {
-                key: [item[0], *(self.without_holes(one) for one in item[1:])] if key == "Fn::If" else self.without_holes(item)
+                key: [item[0], *(self.without_holes(one) for one in item[1:])]
+                if key == "Fn::If"
+                else self.without_holes(item)
                 for key, item in value.items()
             }
         return value

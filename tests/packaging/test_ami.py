@@ -23,6 +23,8 @@ mkdir "$1/layers/changes" "$1/layers/work"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$1/layers/changes,workdir=$1/layers/work" "$1/root"
 mount --bind /dev "$1/root/dev"
 mount -t proc proc "$1/root/proc"
+# In a container it is a mount of its own, which the overlay does not show.
+mount --bind /etc/resolv.conf "$1/root/etc/resolv.conf"
 mkdir -p "$1/root/inputs"
 mount --bind "$1/inputs" "$1/root/inputs"
 # Builders of containers leave one there.
@@ -32,15 +34,15 @@ exec chroot "$1/root" /bin/bash -c "$2"
 # What a machine has that has been booted.
 USED = """
 echo 0123456789abcdef0123456789abcdef >/etc/machine-id
-mkdir -p /etc/ssh /root/.ssh /home/admin/.ssh /var/lib/cloud/instance /var/log/journal/0123 /etc/netplan /var/lib/weaviate-provisioner
-touch /etc/ssh/ssh_host_ed25519_key /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/sshd_config /root/.ssh/authorized_keys
-touch /home/admin/.ssh/authorized_keys /var/log/cloud-init.log /etc/netplan/50-cloud-init.yaml /var/lib/weaviate-provisioner/state.json
+mkdir -p /etc/ssh /etc/netplan /var/lib/cloud/instance /var/log/journal/0123 /var/lib/weaviate-provisioner
+touch /etc/ssh/ssh_host_ed25519_key /etc/ssh/ssh_host_ed25519_key.pub /etc/ssh/sshd_config
+touch /etc/netplan/50-cloud-init.yaml /var/log/cloud-init.log /var/lib/weaviate-provisioner/state.json
+for home in /root /home/admin; do mkdir -p "$home/.ssh"; touch "$home/.ssh/authorized_keys"; done
 """
 GONE = [
     "/etc/ssh/ssh_host_ed25519_key",
     "/etc/ssh/ssh_host_ed25519_key.pub",
-    "/root/.ssh/authorized_keys",
-    "/home/admin/.ssh/authorized_keys",
+    *(f"{home}/.ssh/authorized_keys" for home in ("/root", "/home/admin")),
     "/var/lib/cloud",
     "/var/log/cloud-init.log",
     "/var/log/journal/0123",
@@ -50,7 +52,7 @@ GONE = [
 ]
 # One line for each fact.
 LOOK = f"""
-for path in {' '.join(GONE)}; do [ ! -e "$path" ] || echo "left $path"; done
+for path in {" ".join(GONE)}; do [ ! -e "$path" ] || echo "left $path"; done
 echo "machine-id $(stat -c %s /etc/machine-id)"
 echo "sshd_config $(ls /etc/ssh/sshd_config)"
 echo "archive $(sha256sum </opt/weaviate/image.tar) $(stat -c %a /opt/weaviate/image.tar)"
@@ -72,7 +74,9 @@ def archive(names=(NAME,)):
     """As `docker save` writes it."""
     written = io.BytesIO()
     with tarfile.open(fileobj=written, mode="w") as tar:
-        manifest = json.dumps([{"Config": "c.json", "RepoTags": list(names) or None, "Layers": []}], separators=(",", ":"))
+        manifest = json.dumps(
+            [{"Config": "c.json", "RepoTags": list(names) or None, "Layers": []}], separators=(",", ":")
+        )
         member = tarfile.TarInfo("manifest.json")
         member.size = len(manifest)
         tar.addfile(member, io.BytesIO(manifest.encode()))
@@ -88,17 +92,33 @@ def machine(tmp_path):
     (inputs / "image.tar").write_bytes(archive())
     package = tmp_path / "package"
     (package / "DEBIAN").mkdir(parents=True)
-    control = "Package: weaviate-provisioner\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.com>\nDescription: x\n"
+    control = (
+        "Package: weaviate-provisioner\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.com>\nDescription: x\n"
+    )
     (package / "DEBIAN/control").write_text(control)
     # It asks whether it may start, as the helpers of debhelper do, and notes the answer: 101 is "no" (invoke-rc.d(8)).
     # An answer of a machine without a policy is nothing at all.
     ask = "[ ! -e /usr/sbin/policy-rc.d ] || /usr/sbin/policy-rc.d weaviate-provisioner start || answer=$?\n"
     (package / "DEBIAN/postinst").write_text(f'#!/bin/sh\nanswer=none\n{ask}echo "$answer" >>/started\n')
     (package / "DEBIAN/postinst").chmod(0o755)
-    subprocess.run(["dpkg-deb", "--build", package, inputs / "package.deb"], check=True, capture_output=True, timeout=60)
+    subprocess.run(
+        ["dpkg-deb", "--build", package, inputs / "package.deb"], check=True, capture_output=True, timeout=60
+    )
 
     def run(commands):
-        unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", CHROOT, "chroot", tmp_path, commands]
+        unshare = [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "bash",
+            "-c",
+            CHROOT,
+            "chroot",
+            tmp_path,
+            commands,
+        ]
         return subprocess.run(unshare, capture_output=True, text=True, timeout=300)
 
     run.inputs = inputs
@@ -112,7 +132,13 @@ def facts(runs):
     package = "package install ok installed 1"
     digest = hashlib.sha256(archive()).hexdigest()
     answers = " ".join(["101"] * runs).split()
-    return ["machine-id 0", "sshd_config /etc/ssh/sshd_config", f"archive {digest}  - 644", package, "policy " + "\n".join(answers)]
+    return [
+        "machine-id 0",
+        "sshd_config /etc/ssh/sshd_config",
+        f"archive {digest}  - 644",
+        package,
+        "policy " + "\n".join(answers),
+    ]
 
 
 def test_a_used_machine_becomes_an_image_and_so_does_an_image(machine):
@@ -134,14 +160,19 @@ def test_a_used_machine_becomes_an_image_and_so_does_an_image(machine):
         ("--package /inputs/package.deb", "one of --image and --image-archive is needed"),
         (f"--package /inputs/package.deb --image {NAME}", f"{NAME} is not NAME:TAG@sha256:DIGEST"),
         (f"--package /inputs/package.deb --image weaviate@{DIGEST}", "is not NAME:TAG@sha256:DIGEST"),
-        (f"--package /inputs/package.deb --image {NAME}@{DIGEST} --image-archive /inputs/image.tar", "exclude each other"),
+        (
+            f"--package /inputs/package.deb --image {NAME}@{DIGEST} --image-archive /inputs/image.tar",
+            "exclude each other",
+        ),
         ("--package /inputs/package.deb --image-archive /inputs/package.deb", "is no archive of an image with a name"),
         ("--package /inputs/package.deb --image-archive /inputs/nameless.tar", "is no archive of an image with a name"),
     ],
 )
 def test_what_cannot_be_right_is_refused_before_anything_changes(machine, arguments, sentence):
     (machine.inputs / "nameless.tar").write_bytes(archive(names=()))
-    done = machine(f"bash /inputs/ami.sh {arguments} && echo done; find /started /opt/weaviate /usr/sbin/policy-rc.d 2>/dev/null")
+    done = machine(
+        f"bash /inputs/ami.sh {arguments} && echo done; find /started /opt/weaviate /usr/sbin/policy-rc.d 2>/dev/null"
+    )
     assert sentence in done.stderr and done.stdout == ""
 
 
@@ -176,7 +207,8 @@ def test_an_image_is_pulled_by_its_digest_into_an_engine_that_goes_again(machine
 def test_an_engine_that_does_not_come_up_is_said(machine):
     broken = ENGINE.replace("""printf '%s\\n' "$*" >/engine\nexec sleep 600""", "echo no namespaces here; exit 1")
     assert broken != ENGINE
-    done = machine(f"{LISTS}\n{broken}\nbash /inputs/ami.sh --package /inputs/package.deb --image {NAME}@{DIGEST}; ls /opt/weaviate /usr/sbin/policy-rc.d")
+    command = f"bash /inputs/ami.sh --package /inputs/package.deb --image {NAME}@{DIGEST}"
+    done = machine(f"{LISTS}\n{broken}\n{command}; ls /opt/weaviate /usr/sbin/policy-rc.d")
     assert done.returncode != 0 and done.stdout == ""
     assert "no namespaces here" in done.stderr and "use --image-archive" in done.stderr
 

@@ -1,5 +1,5 @@
 """What the bucket's policy denies, judged as IAM judges it: a statement applies if all that it says applies, and a
-negated operator holds where the request has no such key (AWS IAM User Guide, policy evaluation and condition operators).
+negated operator holds where the request has no such key (AWS IAM User Guide, policy evaluation, condition operators).
 """
 
 import fnmatch
@@ -56,7 +56,11 @@ def denied(stack, action, resource, **request):
 
 def request(who=PERSON, secure="true", **keys):
     named = {"encryption": ENCRYPTION, "key": KEY_ID, "customer": CUSTOMER}
-    return {"aws:PrincipalArn": who, "aws:SecureTransport": secure, **{named[name]: value for name, value in keys.items()}}
+    return {
+        "aws:PrincipalArn": who,
+        "aws:SecureTransport": secure,
+        **{named[name]: value for name, value in keys.items()},
+    }
 
 
 ROWS = [
@@ -78,7 +82,12 @@ ROWS = [
     # Any encryption but the bucket's.
     ("s3:PutObject", BELOW, request(encryption="AES256"), ["NoOtherEncryption"]),
     ("s3:PutObject", BELOW, request(encryption="aws:kms"), ["NoOtherEncryption"]),
-    ("s3:PutObject", BELOW, request(encryption="aws:kms", key="arn:aws:kms:eu-central-1:1:key/2"), ["NoOtherEncryption"]),
+    (
+        "s3:PutObject",
+        BELOW,
+        request(encryption="aws:kms", key="arn:aws:kms:eu-central-1:1:key/2"),
+        ["NoOtherEncryption"],
+    ),
     ("s3:PutObject", BELOW, request(customer="AES256"), ["NoKeyOfTheWritersOwn"]),
     # The node's roles, outside their prefix and at the bucket itself.
     ("s3:PutObject", BESIDE, request(NODE), ["NodeWritesBelowItsPrefixOnly"]),

@@ -36,9 +36,12 @@ def made(request):
         }
         ec2 = clients["ec2"]
         vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.2.0/24", AvailabilityZone=f"{region}a")["Subnet"]["SubnetId"]
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.2.0/24", AvailabilityZone=f"{region}a")["Subnet"][
+            "SubnetId"
+        ]
         groups = [
-            ec2.create_security_group(GroupName=name, Description="clients", VpcId=vpc)["GroupId"] for name in ("ray", "search")
+            ec2.create_security_group(GroupName=name, Description="clients", VpcId=vpc)["GroupId"]
+            for name in ("ray", "search")
         ]
         image = ec2.describe_images()["Images"][0]["ImageId"]
         parameters = {**PARAMETERS, "Vpc": vpc, "Subnet": subnet, "Clients": ",".join(groups), "Ami": image}
@@ -68,13 +71,17 @@ def test_everything_is_made_that_moto_can_make(made):
 
 
 def test_the_address_waits_for_the_agent(made):
-    (eni,) = made.ec2.describe_network_interfaces(Filters=[{"Name": "private-ip-address", "Values": ["10.0.2.15"]}])["NetworkInterfaces"]
+    (eni,) = made.ec2.describe_network_interfaces(Filters=[{"Name": "private-ip-address", "Values": ["10.0.2.15"]}])[
+        "NetworkInterfaces"
+    ]
     assert (eni["Status"], eni["NetworkInterfaceId"]) == ("available", outputs(made)["AddressId"])
 
 
 def test_only_clients_come_in(made):
     made_groups = resources(made)
-    found = made.ec2.describe_security_groups(GroupIds=[made_groups["AddressGroup"], made_groups["InstanceGroup"]])["SecurityGroups"]
+    found = made.ec2.describe_security_groups(GroupIds=[made_groups["AddressGroup"], made_groups["InstanceGroup"]])[
+        "SecurityGroups"
+    ]
     rules = {group["GroupId"]: group["IpPermissions"] for group in found}
     assert rules[made_groups["InstanceGroup"]] == []
     let_in = set()
@@ -86,7 +93,9 @@ def test_only_clients_come_in(made):
 
 
 def test_the_group_has_one_instance_as_the_template_says(made):
-    (group,) = made.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[outputs(made)["GroupName"]])["AutoScalingGroups"]
+    (group,) = made.autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[outputs(made)["GroupName"]])[
+        "AutoScalingGroups"
+    ]
     assert (group["MinSize"], group["MaxSize"], group["DesiredCapacity"]) == (1, 1, 1)
     assert group["VPCZoneIdentifier"] == made.parameters["Subnet"]
     (member,) = group["Instances"]
@@ -119,14 +128,19 @@ def test_the_user_data_is_whole(made):
 
 
 def test_the_bucket_encrypts_with_our_key(made):
-    (rule,) = made.s3.get_bucket_encryption(Bucket=PARAMETERS["BucketName"])["ServerSideEncryptionConfiguration"]["Rules"]
+    (rule,) = made.s3.get_bucket_encryption(Bucket=PARAMETERS["BucketName"])["ServerSideEncryptionConfiguration"][
+        "Rules"
+    ]
     wanted = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": outputs(made)["KeyArn"]}
     assert rule["ApplyServerSideEncryptionByDefault"] == wanted
 
 
 def test_the_roles_have_the_shipped_policies(made):
     made_roles = resources(made)
-    for role, policy, shipped in (("InstanceRole", "node", "iam-instance.json"), ("BackupRole", "backup", "iam-backup.json")):
+    for role, policy, shipped in (
+        ("InstanceRole", "node", "iam-instance.json"),
+        ("BackupRole", "backup", "iam-backup.json"),
+    ):
         found = made.iam.get_role_policy(RoleName=made_roles[role], PolicyName=policy)["PolicyDocument"]
         # moto keeps it as Python writes it.
         assert ast.literal_eval(found) == shipped_policy(shipped, made.region)

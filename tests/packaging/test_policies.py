@@ -59,18 +59,31 @@ def test_the_backup_role_writes_backups_and_nothing_else(action, resource, allow
 def test_the_instance_writes_what_the_backup_role_may_not():
     """Between them they write everything, and nothing twice."""
     node, backup = shipped_policy("iam-instance.json"), shipped_policy("iam-backup.json")
-    for key in ("latest_weaviate_backup.manifest.json", "latest_weaviate_backup.manifest.json.1.tmp", "reports/x", "full-1/x", "manifests/x"):
+    for key in (
+        "latest_weaviate_backup.manifest.json",
+        "latest_weaviate_backup.manifest.json.1.tmp",
+        "reports/x",
+        "full-1/x",
+        "manifests/x",
+    ):
         resource = f"{BUCKET}/prod/{key}"
         assert decide(node, "s3:PutObject", resource) != decide(backup, "s3:PutObject", resource), key
 
 
 def actions(policy):
-    return {action for statement in policy["Statement"] for action in many(statement["Action"]) if statement["Effect"] == "Allow"}
+    return {
+        action
+        for statement in policy["Statement"]
+        for action in many(statement["Action"])
+        if statement["Effect"] == "Allow"
+    }
 
 
 def only_looks(policy):
     found = actions(policy) - {"kms:Decrypt"}
-    writes = {action for action in found if not action.split(":")[1].startswith(ACTIONS_THAT_ONLY_LOOK) or "*" in action}
+    writes = {
+        action for action in found if not action.split(":")[1].startswith(ACTIONS_THAT_ONLY_LOOK) or "*" in action
+    }
     return sorted(writes | found & NEVER_READ)
 
 
@@ -78,7 +91,9 @@ def test_the_reader_only_looks():
     assert only_looks(shipped_policy("iam-read-only.json")) == []
 
 
-@pytest.mark.parametrize("action", ["s3:PutObject", "secretsmanager:GetSecretValue", "ec2:Describe*", "ec2:TerminateInstances"])
+@pytest.mark.parametrize(
+    "action", ["s3:PutObject", "secretsmanager:GetSecretValue", "ec2:Describe*", "ec2:TerminateInstances"]
+)
 def test_a_reader_who_did_more_would_be_caught(action):
     policy = shipped_policy("iam-read-only.json")
     policy["Statement"].append({"Effect": "Allow", "Action": action, "Resource": "*"})
@@ -87,8 +102,15 @@ def test_a_reader_who_did_more_would_be_caught(action):
 
 def test_the_reader_sees_what_the_agent_looks_up():
     """`plan` from outside: each look of the instance's policy is in the reader's, the values of keys apart."""
-    looks = {action for action in actions(shipped_policy("iam-instance.json")) if action.split(":")[1].startswith(ACTIONS_THAT_ONLY_LOOK)}
-    assert looks - actions(shipped_policy("iam-read-only.json")) == {"secretsmanager:GetSecretValue", "ssm:GetParameter"}
+    looks = {
+        action
+        for action in actions(shipped_policy("iam-instance.json"))
+        if action.split(":")[1].startswith(ACTIONS_THAT_ONLY_LOOK)
+    }
+    assert looks - actions(shipped_policy("iam-read-only.json")) == {
+        "secretsmanager:GetSecretValue",
+        "ssm:GetParameter",
+    }
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGING.glob("iam-*.json")), ids=lambda path: path.name)

@@ -11,7 +11,19 @@ from template import PACKAGING, ROOT, load
 RUNBOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
 TEMPLATE_COMMAND = "aws cloudformation deploy"
 # Not of AWS: what a Debian or Ubuntu node and an operator's machine have.
-OTHERS = {"apt-get", "curl", "journalctl", "mkdir", "printf", "read", "sha256sum", "systemctl", "weaviate-provisioner", "ask", "ask()"}
+OTHERS = {
+    "apt-get",
+    "curl",
+    "journalctl",
+    "mkdir",
+    "printf",
+    "read",
+    "sha256sum",
+    "systemctl",
+    "weaviate-provisioner",
+    "ask",
+    "ask()",
+}
 
 
 def blocks(text):
@@ -152,5 +164,3 @@ def test_the_settings_in_them_exist():
         for section, key in re.findall(r"printf '\[(\w+)\]\\n(\w+) = ", path.read_text()):
             part = reference.partition(f"[{section}]")[2].partition("\n[")[0]
             assert re.search(rf"^(#: )?{key} = ", part, re.M), (path.name, section, key)
-
-

@@ -16,7 +16,11 @@ from template import TEMPLATE, Stack, load
     [
         {},
         {"Clients": "sg-0aaaaaaaaaaaaaa01", "Grpc": "false", "AlarmEmail": ""},
-        {"Clients": ",".join(f"sg-0aaaaaaaaaaaaaa0{n}" for n in range(4)), "TerminateHook": "present", "Sessions": "present"},
+        {
+            "Clients": ",".join(f"sg-0aaaaaaaaaaaaaa0{n}" for n in range(4)),
+            "TerminateHook": "present",
+            "Sessions": "present",
+        },
         {"ImageFile": "/opt/weaviate/image.tar", "RestoreMode": "direct", "Unverified": "allow", "AllowEmpty": "true"},
         {"CreateBucket": "false", "CreateAddress": "false"},
     ],
@@ -93,8 +97,14 @@ BREAKS = [
     (checks.what_holds_data_outlives_the_stack, put("Key.DeletionPolicy", "Delete")),
     (checks.policies_are_the_shipped_ones, put("InstanceRole.Properties.Policies.0.PolicyDocument.Statement.0", None)),
     (checks.policies_are_the_shipped_ones, put("BackupRole.Properties.Policies.0.PolicyDocument.Statement.2", None)),
-    (checks.policies_are_the_shipped_ones, put("ReadOnlyPolicy.Properties.PolicyDocument.Statement.0.Action", ["ec2:*"])),
-    (checks.policies_are_the_shipped_ones, put("InstanceRole.Properties.ManagedPolicyArns", ["arn:aws:iam::aws:policy/x"])),
+    (
+        checks.policies_are_the_shipped_ones,
+        put("ReadOnlyPolicy.Properties.PolicyDocument.Statement.0.Action", ["ec2:*"]),
+    ),
+    (
+        checks.policies_are_the_shipped_ones,
+        put("InstanceRole.Properties.ManagedPolicyArns", ["arn:aws:iam::aws:policy/x"]),
+    ),
     (
         checks.policies_are_the_shipped_ones,
         put("BackupRole.Properties.AssumeRolePolicyDocument.Statement.0.Principal", {"AWS": "*"}),
@@ -114,7 +124,9 @@ def test_what_would_break_it_is_caught(check, change):
 
 
 def test_who_reaches_a_session_reads_nothing_more():
-    policies = {p["PolicyName"]: p["PolicyDocument"] for p in Stack(Sessions="present").properties("InstanceRole")["Policies"]}
+    policies = {
+        p["PolicyName"]: p["PolicyDocument"] for p in Stack(Sessions="present").properties("InstanceRole")["Policies"]
+    }
     (statement,) = policies["sessions"]["Statement"]
     assert not any(":Get" in action or "*" in action for action in statement["Action"])
 
@@ -136,7 +148,14 @@ def test_cfn_lint_finds_what_is_wrong(tmp_path):
 
 
 def lint(path):
-    command = [pathlib.Path(sys.executable).with_name("cfn-lint"), "--regions", "eu-central-1", "us-east-1", "--template", str(path)]
+    command = [
+        pathlib.Path(sys.executable).with_name("cfn-lint"),
+        "--regions",
+        "eu-central-1",
+        "us-east-1",
+        "--template",
+        str(path),
+    ]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
@@ -184,5 +203,9 @@ def test_what_cannot_be_right_is_refused_before_anything_is_made():
         found = re.fullmatch(parameters[name]["AllowedPattern"], value) is not None
         assert found == right, (name, value)
     # What is written into the script and the configuration has a pattern or a list of values.
-    free = [n for n, about in parameters.items() if about["Type"] == "String" and not {"AllowedPattern", "AllowedValues"} & set(about)]
+    free = [
+        n
+        for n, about in parameters.items()
+        if about["Type"] == "String" and not {"AllowedPattern", "AllowedValues"} & set(about)
+    ]
     assert free == []

@@ -11,6 +11,7 @@ import os
 import pathlib
 import stat
 import subprocess
+import tomllib
 import urllib.request
 
 import boto3
@@ -19,7 +20,7 @@ import embed
 import jsonschema
 import pytest
 import yaml
-from template import PACKAGING, ROOT, Stack, load
+from template import PACKAGING, Stack
 
 BUCKET = "acme-weaviate"
 PACKAGE = b"a package " * 5000
@@ -87,8 +88,6 @@ def shown(script):
 
 
 def keys(toml):
-    import tomllib
-
     def walk(table, at=""):
         for key, value in table.items():
             yield from walk(value, f"{at}{key}.") if isinstance(value, dict) else [f"{at}{key}"]
@@ -197,12 +196,19 @@ class World:
             **values,
         }
         above, line, below = script.partition(embed.LINE)
-        lines = [f"{n}='{values[n]}'" if (n := text.partition("=")[0]) in values else text for text in above.split("\n")]
+        lines = [
+            f"{n}='{values[n]}'" if (n := text.partition("=")[0]) in values else text for text in above.split("\n")
+        ]
         # Its tries are for AWS; what fails here fails for good.
         below = below.replace("--retry 6", f"--retry {values.get('retry', 0)}")
         env = {"PATH": f"{self.programs}:/usr/bin:/bin", "NOTES": str(self.path), "TMPDIR": str(self.path)}
         return subprocess.run(
-            ["bash", "-c", "\n".join(lines) + line + below], env=env, capture_output=True, text=True, timeout=60, cwd=self.path
+            ["bash", "-c", "\n".join(lines) + line + below],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=self.path,
         )
 
     def calls(self):
@@ -406,7 +412,7 @@ def test_nothing_is_left_behind(world):
 
 def test_every_transfer_has_a_bound():
     for line in SCRIPT.replace("\\\n", "").splitlines():
-        if "curl \"${BOUNDS" in line:
+        if 'curl "${BOUNDS' in line:
             assert "--max-time" in line, line
     assert SCRIPT.count('curl "${BOUNDS[@]}" --max-time') == 3
     (bounds,) = [line for line in SCRIPT.splitlines() if line.startswith("BOUNDS=")]
@@ -419,13 +425,26 @@ def test_every_transfer_has_a_bound():
 
 @pytest.mark.parametrize(
     "parameters",
-    [{}, {"ImageFile": "/opt/weaviate/image.tar", "RestoreMode": "direct", "Unverified": "allow", "AllowEmpty": "true", "Grpc": "false"}],
+    [
+        {},
+        {
+            "ImageFile": "/opt/weaviate/image.tar",
+            "RestoreMode": "direct",
+            "Unverified": "allow",
+            "AllowEmpty": "true",
+            "Grpc": "false",
+        },
+    ],
     ids=["usual", "other"],
 )
 def test_the_agent_takes_the_configurations_without_a_word(parameters, tmp_path):
     # What CloudFormation fills in itself.
     made = Stack(**parameters).user_data()
-    for word, value in {"<Address.PrimaryPrivateIpAddress>": "10.0.2.15", "<Bucket>": BUCKET, "<BackupRole.Arn>": "arn:aws:iam::1:role/b"}.items():
+    for word, value in {
+        "<Address.PrimaryPrivateIpAddress>": "10.0.2.15",
+        "<Bucket>": BUCKET,
+        "<BackupRole.Arn>": "arn:aws:iam::1:role/b",
+    }.items():
         made = made.replace(word, value)
     for toml in (shown(SCRIPT), shown(embedded(made))):
         (tmp_path / "config.toml").write_text(toml)
