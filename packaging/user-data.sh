@@ -118,6 +118,6 @@ weaviate-provisioner --config "$CONFIG.new" validate >&2 || die "the configurati
 sync "$CONFIG.new"
 mv -T "$CONFIG.new" "$CONFIG"
 sync "${CONFIG%/*}"
-# A boot takes as long as its restore, and cloud-init must not wait for it: it ends after the units that wait for it.
-# Later boots start the unit by themselves: it is enabled.
+# Not waited for: a boot takes as long as its restore, and whatever waits for cloud-init would wait for that. Later boots
+# start the unit by themselves: it is enabled.
 systemctl start --no-block weaviate-provisioner.service || die "systemd does not start weaviate-provisioner.service"
