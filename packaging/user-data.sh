@@ -63,8 +63,9 @@ field() { [[ $2 =~ \"$1\"[[:space:]]*:[[:space:]]*\"([^\"]+)\" ]] && printf '%s'
 
 fetch() {
   local role credentials key secret session
+  # It outlives every try of the calls below.
   TOKEN=$(curl "${BOUNDS[@]}" --max-time 10 --noproxy '*' --request PUT \
-    --header 'X-aws-ec2-metadata-token-ttl-seconds: 300' "$METADATA/latest/api/token") ||
+    --header 'X-aws-ec2-metadata-token-ttl-seconds: 900' "$METADATA/latest/api/token") ||
     die "the instance metadata service gives no token at $METADATA"
   role=$(metadata iam/security-credentials/) || die "this instance has no role: give it an instance profile"
   credentials=$(metadata "iam/security-credentials/$role") || die "the role $role has no credentials"
@@ -118,6 +119,6 @@ weaviate-provisioner --config "$CONFIG.new" validate >&2 || die "the configurati
 sync "$CONFIG.new"
 mv -T "$CONFIG.new" "$CONFIG"
 sync "${CONFIG%/*}"
-# Not waited for: a boot takes as long as its restore, and whatever waits for cloud-init would wait for that. Later boots
-# start the unit by themselves: it is enabled.
+# Not waited for: a boot takes as long as its restore, and whatever waits for cloud-init would wait for that. Later
+# boots start the unit by themselves: it is enabled.
 systemctl start --no-block weaviate-provisioner.service || die "systemd does not start weaviate-provisioner.service"
