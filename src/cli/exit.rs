@@ -19,6 +19,21 @@ pub enum Exit {
 }
 
 impl Exit {
+    pub const ALL: [Self; 5] = [Self::Done, Self::Bug, Self::Usage, Self::Retry, Self::Final];
+
+    /// What the manual says about it.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "Done.",
+            Self::Bug => "A bug of this program: report it with what was printed.",
+            Self::Usage => "The command line is wrong.",
+            Self::Retry => "Try again; the unit does so by itself.",
+            Self::Final => {
+                "The configuration, or a fact that a retry will not change; the unit is not started again."
+            }
+        }
+    }
+
     pub const fn code(self) -> u8 {
         match self {
             Self::Done => 0,

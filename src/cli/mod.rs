@@ -69,9 +69,9 @@ enum Command {
     },
 }
 
-/// The command line as clap knows it: what the documentation is compared with.
-#[cfg(test)]
-pub(crate) fn command() -> clap::Command {
+/// The command line as clap knows it: what manual and completions are made of, and the documentation is compared
+/// with.
+pub fn command() -> clap::Command {
     <Line as clap::CommandFactory>::command()
 }
 

@@ -1,4 +1,5 @@
-//! What holds for the crate as a whole: all error sentences, the table of features, the direction of imports.
+//! What holds for the crate as a whole: all error sentences, the table of features, the direction of imports, the
+//! manual.
 //!
 //! To add an error variant: its row in `errors` (nothing compiles before), `cargo insta review` or
 //! `INSTA_UPDATE=always`, and its row in `docs/features.md`.
@@ -6,6 +7,7 @@
 pub(crate) mod alone;
 mod architecture;
 mod deadlines;
+mod documents;
 mod drawing;
 mod errors;
 mod evidence;

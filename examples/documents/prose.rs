@@ -1,0 +1,117 @@
+//! What the definition of the command line does not say.
+//!
+//! To add a command: what it does, in [`of_command`]; without it no page is written.
+
+pub const MANUAL: &str = "Weaviate provisioner";
+
+pub const PROGRAM: [&str; 3] = [
+    "Makes an EC2 instance into the Weaviate node of its deployment: fixed private address, fast local NVMe, \
+     secrets, container, and the latest backup, checked byte by byte and counted. Only then are clients let in, and \
+     only then does the Auto Scaling group hear CONTINUE. When it does not come up, one sentence says why, and the \
+     next one says what to do.",
+    "Two units run it: `weaviate-provisioner-door.service` closes the door before the network comes up, and \
+     `weaviate-provisioner.service` boots the node and stays. Both do nothing without \
+     `/etc/weaviate-provisioner/config.toml`; whoever writes that file into a running machine starts the node with \
+     `systemctl start --no-block weaviate-provisioner`, and later boots start it themselves.",
+    "A restart of `weaviate-provisioner.service` leaves the container and its clients as they are. \
+     `weaviate-provisioner close`, and with it a restart of the door's unit, cuts clients off until the next run has \
+     verified the data.",
+];
+
+pub const FILES: [(&str, &str); 8] = [
+    ("/etc/weaviate-provisioner/config.toml", "The configuration: weaviate-provisioner.toml(5)."),
+    (
+        "/etc/weaviate-provisioner/conf.d/*.toml",
+        "Laid over the configuration, key by key, in the order of their names.",
+    ),
+    ("/usr/share/doc/weaviate-provisioner/config.toml", "The reference: every key with its default."),
+    (
+        "/usr/share/doc/weaviate-provisioner/examples/iam-instance.json",
+        "The policy that the role of the instance needs.",
+    ),
+    (
+        "/var/lib/weaviate-provisioner/",
+        "The journal of this instance (`state.json`), the timeline of its last boot (`timeline.json`) and the report \
+         of its last run (`report.json`).",
+    ),
+    (
+        "/run/weaviate-provisioner/env",
+        "WEAVIATE_PRIVATE_IP, WEAVIATE_HTTP_PORT and, where gRPC is published, WEAVIATE_GRPC_PORT: for other units of \
+         this instance (EnvironmentFile=), while the node serves.",
+    ),
+    (
+        "/run/weaviate-provisioner/",
+        "What is mounted into the container, keys among it; on a tmpfs, and gone after a reboot.",
+    ),
+    (
+        "/etc/systemd/network/05-weaviate-provisioner.network",
+        "Address, routes and rules, written where systemd-networkd runs: it would delete them otherwise.",
+    ),
+];
+
+pub const ENVIRONMENT: [(&str, &str); 5] = [
+    (
+        "RUST_LOG",
+        "What is logged, for example `debug` or `weaviate_provisioner=debug`; by default \
+         `warn,weaviate_provisioner=info`.",
+    ),
+    (
+        "AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_EC2, \u{2026}",
+        "Other endpoints than those of the region. Credentials in the environment are not used: they come from the \
+         instance's role, or from the secrets that the configuration names.",
+    ),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "Other certificates of authorities than the system's."),
+    ("NOTIFY_SOCKET, WATCHDOG_USEC, JOURNAL_STREAM", "Set by systemd, which is told of every step."),
+    ("PATH", "Where nft, blkid, mkfs.xfs, systemctl, systemd-escape and networkctl are found."),
+];
+
+pub const SEE_ALSO: [&str; 5] =
+    ["weaviate-provisioner.toml(5)", "systemctl(1)", "journalctl(1)", "nft(8)", "mkfs.xfs(8)"];
+
+/// What a command does, in paragraphs.
+pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
+    Some(match name {
+        "run" => &[
+            "Closes the door, learns who this machine is, finds the interface with the fixed address and the local \
+             disk, fetches the secrets, starts the server behind the closed door, restores the latest backup and \
+             verifies it, takes the address, and opens the door. Then it tells systemd and the Auto Scaling group, \
+             and stays.",
+            "Every step looks before it acts: a second run, a run after a kill, and a reboot converge. Where an \
+             earlier run of the same boot has opened the door, it stays open unless something that made it right has \
+             changed.",
+            "SIGTERM of its unit leaves the node serving. Where the whole machine goes down in order, the door is \
+             closed, the data counted and the server stopped. SIGINT ends the program, never the node.",
+        ],
+        "close" => &[
+            "Closes the door: no client reaches the server until `weaviate-provisioner run` has verified the data. \
+             `weaviate-provisioner-door.service` does it at every boot, before the network comes up; by hand it \
+             takes a node away from its clients, and `systemctl restart weaviate-provisioner` gives it back once the \
+             data is verified.",
+            "Where the configuration cannot be read, both ports of every address are closed.",
+        ],
+        "plan" => &[
+            "Looks everything up, changes nothing, and prints for each step what `weaviate-provisioner run` would do \
+             and why. A step that would fail says so, with what to do about it, and the exit status is that of the \
+             failure.",
+        ],
+        "validate" => &[
+            "Checks the configuration alone and prints every problem at once, each with its key. Nothing else is \
+             looked at, so it can run on any machine.",
+        ],
+        "status" => &[
+            "Prints how the last run ended or what it is at, whether the lifecycle hook was answered, what was \
+             restored, and the warnings, from what the runs have written down. Nobody is asked and nothing is \
+             changed.",
+        ],
+        "timeline" => &["Prints when each step of the last boot began and how long it took."],
+        _ => return None,
+    })
+}
+
+/// What page 5 begins with, before what the reference itself says.
+pub const REFERENCE: [&str; 2] = [
+    "The configuration of weaviate-provisioner(8) is a TOML file. This page is made from the reference, \
+     `/usr/share/doc/weaviate-provisioner/config.toml`, which can be copied. Unknown keys are refused, and \
+     `weaviate-provisioner validate` tells every problem at once.",
+    "Behind each key stands its default; one that is required or has no default shows an example instead.",
+];
