@@ -27,7 +27,7 @@ use crate::network::{self, Serving};
 use crate::report::{Entry, How, Outcome, Step, Timeline, Work};
 use crate::signal::{self, Heartbeat, Patience, SignalError, Target, systemd};
 use crate::state::{Provisioning, uptime};
-use crate::watch;
+use crate::watch::{self, Loss};
 
 /// The boot as a whole took too long.
 #[derive(Debug, thiserror::Error)]
@@ -150,10 +150,10 @@ async fn provision(globals: &Globals, host: &Host, timeline: &Timeline, once: bo
             *served.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&serving));
             match serve(globals, host, &me, timeline, &serving, heartbeat, once).await {
                 Ok(exit) => exit,
-                Err(failure) => {
+                Err(loss) => {
                     // Nothing is left that could be stopped in order.
                     served.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    lose(globals, host, &me, timeline, &failure, watch::rest(shown.elapsed(), again)).await
+                    lose(globals, host, &me, timeline, &loss, watch::rest(shown.elapsed(), again)).await
                 }
             }
         }
@@ -252,7 +252,7 @@ async fn serve(
     serving: &Serving,
     heartbeat: Option<Heartbeat>,
     once: bool,
-) -> Result<Exit, Failure> {
+) -> Result<Exit, Loss> {
     if let Err(error) =
         host.journal.write(|state| state.provisioning = Provisioning::Serving { since: host.now() })
     {
@@ -267,7 +267,7 @@ async fn serve(
     }
     tokio::select! {
         // A group that is not told yet must not be told of a server that has died.
-        failure = watch::watch(host, serving) => Err(failure),
+        loss = watch::watch(host, serving) => Err(loss),
         // Whatever it was told, the node serves on until somebody stops us.
         never = async { told.await; std::future::pending().await } => never,
     }
@@ -309,20 +309,21 @@ async fn tell(
     Exit::Done
 }
 
-/// What was served is lost, and the door is closed. The next run has a whole boot's time: what began days ago has
-/// ended well. It is tried again whatever the hook was told, and nobody is told to give the instance up.
+/// What was served is lost. The next run has a whole boot's time: what began days ago has ended well. It is tried
+/// again whatever the hook was told, and nobody is told to give the instance up.
 async fn lose(
     globals: &Globals,
     host: &Host,
     me: &Identity,
     timeline: &Timeline,
-    failure: &Failure,
+    loss: &Loss,
     rest: Duration,
 ) -> Exit {
+    let Loss { failure, ajar } = loss;
     if let Err(error) = host.journal.write(|state| state.began_ms = None) {
         tracing::error!(%error, "the next boot has what is left of this one's time");
     }
-    let exit = fail(globals, host, me, timeline, failure, None, true).await;
+    let exit = fail(globals, host, me, timeline, failure, None, *ajar).await;
     if !rest.is_zero() {
         let _working = host.status.begin(Work::Watch);
         let seconds = rest.as_secs();

@@ -1,12 +1,12 @@
 //! The life after the boot: whether what was verified is what runs behind the door.
 //!
 //! ```text
-//!          ┌─────────────── every second ────────────────┐
-//!          ▼                                             │
-//!  look (Docker) ──decide─┬─ the process that was exposed ┤
-//!                         ├─ Docker silent, or paused ────┘  said in STATUS; warned of once
-//!                         └─ ended, gone, another ─▶ door closed ─▶ Failure, to be tried again: the next run
-//!                                                                   starts, counts and opens
+//!         ┌──────────────── every second ─────────────────┐
+//!         ▼                                               │
+//! look (Docker) ──decide─┬─ the process that was exposed ─┤
+//!                        ├─ Docker silent, or paused ─────┘  said in STATUS, warned of once
+//!                        └─ ended, gone, another ─▶ door closed ─▶ Loss: exit 75, and the next run starts the
+//!                                                                  server, counts, and opens
 //! ```
 //!
 //! Docker restarts nothing (`container`), so this is who notices. A stop in order drops the watch before anything is
@@ -38,11 +38,20 @@ const PACE: Duration = Duration::from_secs(1);
 /// secrets, the manifest and all counts anew.
 const AT_MOST_EACH: Duration = Duration::from_mins(1);
 
-/// Until what was exposed runs no more. The door is closed by then.
-pub async fn watch(host: &Host, serving: &Serving) -> Failure {
+/// What was exposed runs no more.
+#[derive(Debug)]
+pub struct Loss {
+    pub failure: Failure,
+    /// The door could not be closed.
+    pub ajar: bool,
+}
+
+/// Until what was exposed runs no more.
+pub async fn watch(host: &Host, serving: &Serving) -> Loss {
     let lost = until_lost(host, serving).await;
     // Before anybody asks why: a log that cannot be read must not keep it open.
-    if let Err(error) = network::withdraw(host).await {
+    let closed = network::withdraw(host).await;
+    if let Err(error) = &closed {
         tracing::error!(%error, "the door could not be closed");
     }
     let error = match lost {
@@ -52,7 +61,7 @@ pub async fn watch(host: &Host, serving: &Serving) -> Failure {
         Lost::Gone => WatchError::Gone,
         Lost::Another => WatchError::Another,
     };
-    Failure::new(STEP, &error)
+    Loss { failure: Failure::new(STEP, &error), ajar: closed.is_err() }
 }
 
 async fn until_lost(host: &Host, serving: &Serving) -> Lost {
@@ -68,14 +77,18 @@ async fn until_lost(host: &Host, serving: &Serving) -> Lost {
         };
         let plan = decide(&seen, running.process());
         match plan {
-            Plan::Rest => drop(waits.take()),
+            Plan::Rest => {
+                if waits.take().is_some() {
+                    tracing::info!(step = STEP, %plan);
+                }
+            }
             Plan::AwaitDocker | Plan::AwaitUnpause => {
                 waits.get_or_insert_with(|| host.status.begin(Work::Watch));
                 host.status.say(Work::Watch, plan.to_string());
                 host.status.warn(plan.to_string());
             }
             Plan::Close(lost) => {
-                tracing::error!(?lost, %plan);
+                tracing::error!(step = STEP, ?lost, %plan);
                 return lost;
             }
         }
