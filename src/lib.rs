@@ -5,7 +5,8 @@
 //! not know [`boot`].
 //!
 //! ```text
-//! cli ──▶ boot ──▶ instance, network, disk, secrets, container, manifest, restore, signal
+//! cli ─┬▶ boot ──▶ instance, network, disk, secrets, container, manifest, restore, signal
+//!      └▶ watch ─▶ container, network
 //!                      └──▶ aws, store, weaviate, report, state, host
 //! ```
 
@@ -30,6 +31,7 @@ pub mod secrets;
 pub mod signal;
 pub mod state;
 pub mod store;
+pub mod watch;
 pub mod weaviate;
 
 #[cfg(test)]

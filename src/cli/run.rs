@@ -1,7 +1,7 @@
 //! `run`: the boot, its answer to the lifecycle hook, and the life after it.
 //!
 //! ```text
-//! close ─▶ identify ─▶ heartbeat ∥ boot ─┬─ Serving ─▶ READY, CONTINUE ─▶ stay (watchdog) until SIGTERM
+//! close ─▶ identify ─▶ heartbeat ∥ boot ─┬─ Serving ─▶ READY ─▶ CONTINUE ∥ watch ─▶ lost: door closed, exit 75
 //!                                        ├─ retry  ─▶ exit 75; past the deadline: ABANDON, exit 78
 //!                                        └─ final  ─▶ ABANDON, or hold until the deadline; exit 78
 //! SIGTERM ─┬─ of this unit ───▶ the node serves on, exit 0
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
 use super::failed::{self, fail};
 use super::keep::{conclude, keep_report};
@@ -23,9 +24,10 @@ use crate::explain::{Class, Explain, Failure};
 use crate::host::Host;
 use crate::instance::{self, Identity};
 use crate::network::{self, Serving};
-use crate::report::{Entry, How, Outcome, Step, Timeline};
+use crate::report::{Entry, How, Outcome, Step, Timeline, Work};
 use crate::signal::{self, Heartbeat, Patience, SignalError, Target, systemd};
 use crate::state::{Provisioning, uptime};
+use crate::watch::{self, Loss};
 
 /// The boot as a whole took too long.
 #[derive(Debug, thiserror::Error)]
@@ -43,11 +45,11 @@ fn after(words: &str, said: &str) -> String {
 }
 
 /// Why an earlier run of this boot ended.
-fn run_before(host: &Host, me: &Identity) -> String {
+fn run_before(host: &Host, me: &Identity) -> Option<Failure> {
     let state = host.journal.read();
     match state.provisioning {
-        Provisioning::Failed { failure } if state.boot_id == me.boot_id() => failure.reason,
-        Provisioning::Failed { .. } | Provisioning::Running | Provisioning::Serving { .. } => String::new(),
+        Provisioning::Failed { failure } if state.boot_id == me.boot_id() => Some(failure),
+        Provisioning::Failed { .. } | Provisioning::Running | Provisioning::Serving { .. } => None,
     }
 }
 
@@ -139,12 +141,21 @@ async fn provision(globals: &Globals, host: &Host, timeline: &Timeline, once: bo
         }
         Target::NoGroup | Target::InService | Target::Other(_) => {}
     }
+    let again = before.as_ref().is_some_and(|before| before.step == watch::STEP);
+    let before = before.map(|before| before.reason).unwrap_or_default();
     let (booted, heartbeat) = boot_in_time(host, timeline, &me, before).await;
     match booted {
         Ok(serving) => {
-            let serving = Arc::new(serving);
+            let (serving, shown) = (Arc::new(serving), Instant::now());
             *served.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&serving));
-            serve(globals, host, &me, timeline, &serving, heartbeat, once).await
+            match serve(globals, host, &me, timeline, &serving, heartbeat, once).await {
+                Ok(exit) => exit,
+                Err(loss) => {
+                    // Nothing is left that could be stopped in order.
+                    served.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    lose(globals, host, &me, timeline, &loss, watch::rest(shown.elapsed(), again)).await
+                }
+            }
         }
         Err(failure) => {
             // A door that this run opened, or closed and opened again for what it has taken over, stands open for a
@@ -232,6 +243,7 @@ async fn prepare(
     }
 }
 
+/// Until the end of `once`, or until what is served is lost.
 async fn serve(
     globals: &Globals,
     host: &Host,
@@ -240,15 +252,37 @@ async fn serve(
     serving: &Serving,
     heartbeat: Option<Heartbeat>,
     once: bool,
-) -> Exit {
+) -> Result<Exit, Loss> {
     if let Err(error) =
         host.journal.write(|state| state.provisioning = Provisioning::Serving { since: host.now() })
     {
-        return Exit::refuse(&error);
+        return Ok(Exit::refuse(&error));
     }
     let said = format!("serves on {}", serving.address());
     host.status.rest(&said);
     systemd::ready(&said);
+    let told = tell(globals, host, me, timeline, serving, heartbeat, once);
+    if once {
+        return Ok(told.await);
+    }
+    tokio::select! {
+        // A group that is not told yet must not be told of a server that has died.
+        loss = watch::watch(host, serving) => Err(loss),
+        // Whatever it was told, the node serves on until somebody stops us.
+        never = async { told.await; std::future::pending().await } => never,
+    }
+}
+
+/// Tells the group that the node serves, for as long as it takes.
+async fn tell(
+    globals: &Globals,
+    host: &Host,
+    me: &Identity,
+    timeline: &Timeline,
+    serving: &Serving,
+    heartbeat: Option<Heartbeat>,
+    once: bool,
+) -> Exit {
     let mut unheard = offer(host, me, timeline, serving).await;
     conclude(globals, host, Some(serving), timeline, Ok(()), Outcome::Serving);
     keep_report(host, me).await;
@@ -272,11 +306,31 @@ async fn serve(
         unheard = offer(host, me, timeline, serving).await;
     }
     drop(heartbeat);
-    if once {
-        return Exit::Done;
+    Exit::Done
+}
+
+/// What was served is lost. The next run has a whole boot's time: what began days ago has ended well. It is tried
+/// again whatever the hook was told, and nobody is told to give the instance up.
+async fn lose(
+    globals: &Globals,
+    host: &Host,
+    me: &Identity,
+    timeline: &Timeline,
+    loss: &Loss,
+    rest: Duration,
+) -> Exit {
+    let Loss { failure, ajar } = loss;
+    if let Err(error) = host.journal.write(|state| state.began_ms = None) {
+        tracing::error!(%error, "the next boot has what is left of this one's time");
     }
-    // The life after the boot: the watchdog is kept by the voice until somebody stops us.
-    std::future::pending().await
+    let exit = fail(globals, host, me, timeline, failure, None, *ajar).await;
+    if !rest.is_zero() {
+        let _working = host.status.begin(Work::Watch);
+        let seconds = rest.as_secs();
+        host.status.say(Work::Watch, format!("{failure} It died soon again: tried again in {seconds} s."));
+        tokio::time::sleep(rest).await;
+    }
+    exit
 }
 
 /// CONTINUE that was not taken.

@@ -21,18 +21,20 @@ const STREAM_SECONDS: u64 = 3600;
 
 /// The engine, with the API version that both sides speak: 1.41 (Docker 20.10) and up.
 pub async fn connect(host: &Host) -> Result<Docker, ContainerError> {
-    let socket = &host.roots.docker_socket;
     let _working = host.status.begin(Work::Docker);
     let note = |error: &ContainerError| host.status.say(Work::Docker, format!("waits: {error}"));
-    retry(READY, note, || async {
-        let failed = |source| ContainerError::Engine { socket: socket.clone(), source };
-        let path = socket.to_string_lossy();
-        let docker =
-            Docker::connect_with_unix(&path, STREAM_SECONDS, bollard::API_DEFAULT_VERSION).map_err(failed)?;
-        let answer = tokio::time::timeout(Duration::from_secs(5), docker.negotiate_version()).await;
-        answer.unwrap_or(Err(Error::RequestTimeoutError)).map_err(failed)
-    })
-    .await
+    retry(READY, note, || reach(host)).await
+}
+
+/// As [`connect`], once: for who looks again by itself.
+pub async fn reach(host: &Host) -> Result<Docker, ContainerError> {
+    let socket = &host.roots.docker_socket;
+    let failed = |source| ContainerError::Engine { socket: socket.clone(), source };
+    let path = socket.to_string_lossy();
+    let docker =
+        Docker::connect_with_unix(&path, STREAM_SECONDS, bollard::API_DEFAULT_VERSION).map_err(failed)?;
+    let answer = tokio::time::timeout(Duration::from_secs(5), docker.negotiate_version()).await;
+    answer.unwrap_or(Err(Error::RequestTimeoutError)).map_err(failed)
 }
 
 /// Bounds a call and names it.

@@ -5,11 +5,12 @@
 //!  settings + evidence ──spec──▶ Specification (and its hash) ─┐
 //!  what Docker has ────────────────────────────────────────────┴─decide─▶ adopt | start | replace | create
 //!      ──▶ wait until ready (or it exits: code and last lines) ──▶ proof through /proc/<pid>/root ──▶ Running
+//!  Running ──look──▶ what Docker has of it now (`watch`)
 //! ```
 //!
 //! The container's address is published while it lies on `lo` and the door is shut (`network`). Its restart
 //! policy is `no`: Docker's own restart fails for good when the address is missing at boot (moby#39559), so
-//! systemd and this program own restarts.
+//! systemd and `watch` own restarts.
 //!
 //! To add a setting that the server must see: put it into `spec.rs`, where the hash makes a change replace the
 //! container.
@@ -20,6 +21,7 @@ mod docker;
 mod error;
 mod image;
 mod logs;
+mod look;
 mod proof;
 mod ready;
 mod running;
@@ -35,6 +37,7 @@ pub use error::ContainerError;
 #[cfg(test)]
 pub(crate) use image::LONGEST as IMAGE_LONGEST;
 pub use image::{Image, plan_image, ready_image};
+pub use look::{Now, Sight, last_lines, look};
 pub use running::{LastWords, Running, last_words, restart, stop};
 pub use settings::{Keys, OWNED_ENVIRONMENT, Oidc, Settings};
 pub use spec::{DirectS3, ServerPlan};

@@ -28,6 +28,8 @@ pub enum Work {
     Hold,
     /// The report is put into the bucket.
     Report,
+    /// The server that clients are shown is not as it was.
+    Watch,
 }
 
 impl Work {
@@ -39,6 +41,7 @@ impl Work {
             Self::Stop => "stop",
             Self::Hold => "hold",
             Self::Report => "report",
+            Self::Watch => "watch",
         }
     }
 }
@@ -243,7 +246,7 @@ mod tests {
 
     #[test]
     fn each_work_has_its_own_name() {
-        let others = [Work::Docker, Work::Withdraw, Work::Stop, Work::Hold, Work::Report];
+        let others = [Work::Docker, Work::Withdraw, Work::Stop, Work::Hold, Work::Report, Work::Watch];
         let all: Vec<Work> = Step::ALL.into_iter().map(Work::Step).chain(others).collect();
         let names: std::collections::BTreeSet<&str> = all.iter().map(|work| work.name()).collect();
         assert_eq!(names.len(), all.len());

@@ -16,6 +16,7 @@ use crate::secrets::SecretsError;
 use crate::signal::SignalError;
 use crate::state::StateError;
 use crate::store::StoreError;
+use crate::watch::WatchError;
 use crate::weaviate::{State, WeaviateError};
 
 /// One error and the name of its variant, `network::NetworkError::Held`.
@@ -220,6 +221,13 @@ fn server(rows: &mut Vec<Row>) {
         Vend { address: "172.30.254.1:80".into(), source: io() },
         Assume { source: call("sts:AssumeRole", Kind::Denied) },
         Token { source: Box::new(SecretsError::NotTmpfs { path: "/run/weaviate".into() }) },
+    );
+    every!(rows, WatchError in "watch";
+        Ended { code: 137, oom: true, log: log() }
+            { code: 137, oom: false, log: log() }
+            { code: 0, oom: false, log: log() },
+        Gone {},
+        Another {},
     );
     let what = || "GET /v1/meta".to_owned();
     every!(rows, WeaviateError in "weaviate";

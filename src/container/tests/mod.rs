@@ -88,6 +88,13 @@ fn a_server_is_loaded_started_adopted_replaced_and_its_end_explained() {
 
         let first = start(&host, &volume).await.expect("starts");
         assert!(!first.adopted());
+        let started = |running: &Running| running.process().started.clone();
+        let runs = |running: &Running| Sight::Here { started: started(running), life: Now::Runs };
+        assert_eq!(look(&host, &first).await.expect("looks"), runs(&first));
+        engine.docker(&["pause", NAME]);
+        let paused = Sight::Here { started: started(&first), life: Now::Paused };
+        assert_eq!(look(&host, &first).await.expect("looks"), paused);
+        engine.docker(&["unpause", NAME]);
         let docker = docker::connect(&host).await.expect("connects");
         let shown = docker.inspect_container(NAME, None::<InspectContainerOptions>).await.expect("is there");
         let text = serde_json::to_string(&shown).expect("JSON");
@@ -106,9 +113,15 @@ fn a_server_is_loaded_started_adopted_replaced_and_its_end_explained() {
 
         stop(&host, &second).await.expect("stops");
         stop(&host, &second).await.expect("is stopped already");
+        // By SIGKILL, which is the image's own stop signal.
+        let ended = Sight::Here { started: started(&first), life: Now::Ended { code: 137, oom: false } };
+        assert_eq!(look(&host, &first).await.expect("looks"), ended);
         let third = start(&host, &volume).await.expect("starts what is there");
         assert_eq!((third.container_id(), third.adopted()), (first.container_id(), false));
+        assert_eq!(look(&host, &first).await.expect("looks"), runs(&third));
+        assert_ne!(started(&first), started(&third), "one container, two lives");
         let fourth = restart(&host, &third).await.expect("makes a new one");
+        assert_eq!(look(&host, &third).await.expect("looks"), Sight::Gone);
         assert_ne!(fourth.container_id(), first.container_id());
 
         // Another specification, which ends at its start: replaced, and explained without the key.

@@ -38,6 +38,8 @@ pub(super) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
         Act::Inspect { is } => inspect(stage, is).await,
         Act::Commands => stage.commands().await,
         Act::Shell { script, says } => shell(stage, script, says).await,
+        Act::StopDocker => stage.machine.stop_docker().await.map(|()| Vec::new()),
+        Act::StartDocker => stage.start_docker().await.map(|()| Vec::new()),
         Act::Hear { line, times } => hear(stage, line, *times).await,
         other => bail!("{other:?} is no look"),
     }

@@ -184,6 +184,10 @@ pub enum Act {
         #[serde(default)]
         says: Vec<String>,
     },
+    /// Docker is stopped, as by an upgrade of its package.
+    StopDocker,
+    /// It is started again, with the same arguments.
+    StartDocker,
     /// From now on systemd is told a line with this text so often.
     Hear { line: String, times: usize },
     /// Nothing of the agent runs for this long while the clients keep knocking.

@@ -116,11 +116,19 @@ pub(super) fn specify(
     })
 }
 
+impl Stage {
+    /// Starts dockerd with the arguments that the scene gives it.
+    pub async fn start_docker(&self) -> Result<()> {
+        let scene: MachineScene = read("[scene.machine]", &self.scene().machine)?;
+        let arguments: Vec<&str> = scene.docker.iter().map(String::as_str).collect();
+        self.machine.start_docker(&arguments).await
+    }
+}
+
 /// Starts dockerd and brings the image as the scene wants it.
 pub async fn start_engine(stage: &Stage) -> Result<()> {
     let scene: MachineScene = read("[scene.machine]", &stage.scene().machine)?;
-    let arguments: Vec<&str> = scene.docker.iter().map(String::as_str).collect();
-    stage.machine.start_docker(&arguments).await?;
+    stage.start_docker().await?;
     let archive = stage.image.archive.to_str().context("the archive's path is text")?;
     match scene.image {
         Image::Loaded => {
