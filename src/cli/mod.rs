@@ -77,6 +77,7 @@ pub fn command() -> clap::Command {
 
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
+    context::end_at_bugs();
     if let Err(error) = crate::process::without_core_dumps() {
         eprintln!("Core dumps cannot be switched off, and keys would stand in one: {error}.");
         return Exit::Retry.into();
