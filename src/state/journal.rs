@@ -142,7 +142,7 @@ impl Journal {
         let (state, set_aside) = match Self::peek(directory) {
             Ok(state) => (state.unwrap_or_default(), None),
             Err(error @ StateError::Corrupt { .. }) => {
-                tracing::error!(%error, "set aside");
+                tracing::error!(%error, "set aside: {error}");
                 let aside = directory.join("state.json.corrupt");
                 std::fs::rename(&path, &aside).map_err(unwritable)?;
                 (State::default(), Some(aside))
@@ -241,7 +241,9 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+    // The unit's UMask= would take from it what others need: networkd reads our file as another user.
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;
@@ -262,6 +264,19 @@ mod tests {
         drop(journal);
         let state = Journal::peek(directory.path()).expect("reads").expect("is there");
         assert_eq!((state.instance_id.as_str(), state.disks.len()), ("i-1", 1));
+    }
+
+    #[test]
+    fn a_file_has_the_mode_that_was_asked_for_whatever_the_mask_is() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().expect("a directory");
+        // The usual mask would take the group's and everybody's right to write.
+        for mode in [0o400, 0o644, 0o666] {
+            let path = directory.path().join("file");
+            replace(&path, b"text", mode).expect("writes");
+            let found = std::fs::metadata(&path).expect("is there").permissions().mode();
+            assert_eq!(found & 0o777, mode, "{found:o}");
+        }
     }
 
     #[test]
