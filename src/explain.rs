@@ -17,6 +17,16 @@ pub enum Class {
     Final,
 }
 
+impl Class {
+    /// As logs and scripts have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Final => "final",
+        }
+    }
+}
+
 /// Implemented by the error of each domain, without a `_` arm in either match.
 pub trait Explain: Error + Send + Sync + 'static {
     fn class(&self) -> Class;

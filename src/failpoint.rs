@@ -29,7 +29,7 @@ fn stop(call: &str, when: &str) {
         socket.read(&mut [0; 8])
     });
     if let Err(error) = told {
-        tracing::warn!(%error, call, "a failpoint reaches nobody");
+        tracing::warn!(%error, call, "the failpoint {call} reaches nobody: {error}");
     }
 }
 

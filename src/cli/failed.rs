@@ -43,14 +43,14 @@ pub(super) async fn fail(
     let noted =
         host.journal.write(|state| state.provisioning = Provisioning::Failed { failure: failure.clone() });
     if let Err(error) = noted {
-        tracing::error!(%error, "the failure could not be written down");
+        tracing::error!(%error, "the failure could not be written down: {error}");
     }
     host.status.rest(failure.to_string());
     systemd::status(&failure.to_string());
     let withdrawn =
         if opened || must_close(failure) { network::withdraw(host).await.map(drop) } else { Ok(()) };
     if let Err(error) = &withdrawn {
-        tracing::error!(%error, "the door could not be closed");
+        tracing::error!(%error, "the door could not be closed: {error}");
         host.status.warn(format!("the door could not be closed: {error}; {}", error.remedy()));
     }
     // An instance whose door stands open is not given up before it is closed: its clients would go on.
@@ -79,7 +79,7 @@ pub(super) async fn fail(
     }
     let told = timeline.step(Step::Signal, signal::abandon(host, me, failure)).await;
     if let Err(error) = told {
-        tracing::error!(%error, "the hook was not told");
+        tracing::error!(%error, "the hook was not told: {error}");
         return Exit::Retry;
     }
     Exit::Final
@@ -125,7 +125,7 @@ pub(super) async fn before_the_boot(
     let late = began.is_some() && left(host, patience).0 == Duration::ZERO;
     let failure = if late { &Failure { class: Class::Final, ..failure.clone() } } else { failure };
     let outcome = if failure.class == Class::Final { Outcome::Refused } else { Outcome::Failed };
-    tracing::info!(up = uptime().as_secs(), late, "the boot did not begin");
+    tracing::info!(late, "the boot did not begin; the machine has been up for {} s", uptime().as_secs());
     conclude(globals, host, None, timeline, Err(failure), outcome);
     if failure.class == Class::Final {
         give_up(host, failure, Bucket::Known).await;
@@ -142,7 +142,7 @@ pub(super) async fn refused_configuration(globals: &Globals, error: &config::Con
     let settings = config::salvage(&globals.config);
     let report = Report::of_failure(&failure, Outcome::Refused);
     if let Err(error) = report.write(&roots.state) {
-        tracing::error!(%error, "the report could not be written");
+        tracing::error!(%error, "the report could not be written: {error}");
     }
     if globals.json {
         println!("{}", serde_json::json!(report));
@@ -155,7 +155,7 @@ pub(super) async fn refused_configuration(globals: &Globals, error: &config::Con
             let host = Host::new(settings, roots, Arc::new(journal), Status::default());
             give_up(&host, &failure, Bucket::Unknown).await;
         }
-        Err(error) => tracing::warn!(%error, "the hook is not told"),
+        Err(error) => tracing::warn!(%error, "the hook is not told: {error}"),
     }
     exit
 }
@@ -180,7 +180,7 @@ async fn give_up(host: &Host, failure: &Failure, bucket: Bucket) {
     };
     match tokio::time::timeout(BEST_EFFORT, told).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::warn!(error, "the hook is not told"),
+        Ok(Err(error)) => tracing::warn!(error, "the hook is not told: {error}"),
         Err(_) => tracing::warn!("the hook is not told within a minute"),
     }
 }

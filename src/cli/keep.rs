@@ -25,7 +25,7 @@ pub async fn keep_report(host: &Host, me: &Identity) {
     let report = match Report::read(&host.roots.state) {
         Ok(Some(report)) => report,
         Ok(None) => return,
-        Err(error) => return tracing::error!(%error, "the report could not be read back"),
+        Err(error) => return tracing::error!(%error, "the report could not be read back: {error}"),
     };
     host.status.say(Work::Report, "puts the report into the bucket");
     let sent = match tokio::time::timeout(PATIENCE, send(host, me, &report)).await {
@@ -36,7 +36,7 @@ pub async fn keep_report(host: &Host, me: &Identity) {
     host.status.warn(format!("the report could not be put into the bucket: {why}"));
     let report = Report { warnings: host.status.warnings(), ..report };
     if let Err(error) = report.write(&host.roots.state) {
-        tracing::error!(%error, "the report could not be written");
+        tracing::error!(%error, "the report could not be written: {error}");
     }
 }
 
@@ -73,7 +73,7 @@ pub fn conclude(
         restored: serving.map(|serving| restored(serving.restored())),
     };
     if let Err(error) = report.write(&host.roots.state) {
-        tracing::error!(%error, "the report could not be written");
+        tracing::error!(%error, "the report could not be written: {error}");
     }
     if globals.json {
         println!("{}", serde_json::json!(report));

@@ -1,4 +1,7 @@
 //! Where the log goes: to journald with its fields where systemd started us, else to standard error.
+//!
+//! Each line is a sentence for who reads it; the fields are for who looks for it: `journalctl STEP=restore`,
+//! `BACKUP_ID=`, `ERROR_CLASS=final`. A step's name is a field of every line in it.
 
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::prelude::*;
@@ -10,7 +13,10 @@ pub fn start() {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("warn,weaviate_provisioner=info"));
     let registry = tracing_subscriber::registry().with(filter);
-    let journald = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
+    let journald = std::env::var_os("JOURNAL_STREAM").and_then(|_| {
+        // Under their own names: nobody looks for F_STEP.
+        tracing_journald::layer().ok().map(|layer| layer.with_field_prefix(None))
+    });
     let ok = match journald {
         Some(journald) => registry.with(journald).try_init(),
         None => registry

@@ -108,7 +108,7 @@ async fn terminated(host: &Host, served: &Served) -> Exit {
     if let (Some(serving), signal::Ending::Machine) = (serving, signal::ending().await) {
         systemd::stopping("the machine stops: counts and stops the server");
         if let Err(failure) = boot::stop(host, &serving).await {
-            tracing::error!(%failure, "not a clean stop");
+            tracing::error!(error_class = failure.class.name(), "not a clean stop: {failure}");
         }
     } else {
         systemd::stopping("stopped by request");

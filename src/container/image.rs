@@ -70,7 +70,7 @@ pub async fn ready_image(host: &Host) -> Result<Image, ContainerError> {
     let reference = &host.settings.weaviate.image;
     let engine = docker::connect(host).await?;
     if let Some(image) = find(&engine, reference).await? {
-        tracing::info!(step = "image", image = reference, id = image.id, "is there already");
+        tracing::info!(image = image.id, "{reference} is there already");
         return Ok(image);
     }
     let image = if let Some(path) = &host.settings.weaviate.image_file {
@@ -86,7 +86,7 @@ pub async fn ready_image(host: &Host) -> Result<Image, ContainerError> {
             again: true,
         })?
     };
-    tracing::info!(step = "image", image = reference, id = image.id, digest = image.digest, "is ready");
+    tracing::info!(image = image.id, "{reference} is ready");
     Ok(image)
 }
 

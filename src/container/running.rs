@@ -155,7 +155,7 @@ pub(super) async fn retire(engine: &Docker, id: &str, volume: &DataVolume) -> Re
             && let Err(error) = note_end(volume, &process)
         {
             // Then the data is compared as after any other stop, and what differs is said.
-            tracing::warn!(%error, "the server's end is not noted");
+            tracing::warn!(%error, "the server's end is not noted: {error}");
         }
     }
     remove(engine, id).await

@@ -92,7 +92,7 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
     };
     let base_url = format!("http://{inside}:{}", super::REST_PORT);
     let started = ready::wait(host, &engine, &id, &base_url, &parts.secrets).await?.started;
-    tracing::info!(step = "start", container = id, pid, adopted, %inside, "the server is ready");
+    tracing::info!(container = id, adopted, "the server is ready on {inside}, process {pid}");
     Ok(Running::new(ServerProcess { container: id, started }, pid, adopted, inside, parts))
 }
 

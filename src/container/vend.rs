@@ -156,7 +156,7 @@ async fn listen(listener: TcpListener, source: Arc<Source>, cache: Cache, token:
             }
             Err(error) => {
                 // Out of files, for example: the next accept would fail at once as well.
-                tracing::warn!(step = "vend", %error, "cannot accept");
+                tracing::warn!(%error, "the server's question for credentials cannot be accepted: {error}");
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         }
@@ -186,7 +186,7 @@ async fn answer(
         match source.assume().await {
             Ok(new) => *known = new,
             Err(error) => {
-                tracing::warn!(step = "vend", %error, "the role cannot be assumed");
+                tracing::warn!(%error, "the role cannot be assumed: {error}");
                 return respond(&mut stream, "503 Service Unavailable", "{}").await;
             }
         }

@@ -102,11 +102,12 @@ pub async fn identify(host: &Host) -> Result<Identity, InstanceError> {
     let boot_id = boot_id(host)?;
     let identity = ask(&metadata, LIMITS, boot_id).await?;
     tracing::info!(
-        instance.id = %identity.instance_id,
-        instance.kind = %identity.instance_type,
-        instance.zone = %identity.zone,
-        instance.lifecycle_target = identity.lifecycle_target.as_deref().unwrap_or("none"),
-        "identified"
+        instance = %identity.instance_id,
+        "this is {}, a {} in {}, on its way to {}",
+        identity.instance_id,
+        identity.instance_type,
+        identity.zone,
+        identity.lifecycle_target.as_deref().unwrap_or("no state of a group")
     );
     Ok(identity)
 }

@@ -114,7 +114,7 @@ async fn take(
         if record != before {
             volume.write_record(&record).map_err(|e| unwritten(generation, e))?;
         }
-        tracing::info!(step = "take over", generation, "it is ours already");
+        tracing::info!(generation, "generation {generation} of the manifest is ours already");
         return Ok((restored, etag, true));
     }
     let claim = Claim::new(me.instance_id());
@@ -135,7 +135,7 @@ async fn take(
     volume.write_of_data(&record, &synced).map_err(unwritten)?;
     host.status.say(Step::TakeOver, format!("takes generation {}", next.generation));
     let claimed = publish(fresh.store(), &key, fresh.held(), &next, &claim, DEADLINE).await?;
-    tracing::info!(step = "take over", claimed.generation, "owner");
+    tracing::info!(generation = claimed.generation, "took generation {} of the manifest", claimed.generation);
     restored.taken = true;
     record.restored = Some(restored.clone());
     volume.write_of_data(&record, &synced).map_err(unwritten)?;

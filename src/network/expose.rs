@@ -143,7 +143,8 @@ pub async fn close_early(settings: Option<&Settings>, roots: &Roots) -> Result<C
     door.close().await?;
     reserve::reserve(&roots.proc);
     environment::remove(&roots.run)?;
-    tracing::info!(door.address = ?door.address, "closed the door");
+    let whose = door.address.map_or_else(|| "every address".to_owned(), |address| address.to_string());
+    tracing::info!("closed the door of {whose}");
     Ok(Closed { address: door.address })
 }
 
@@ -178,7 +179,7 @@ pub async fn is_open(host: &Host) -> bool {
         // metadata.
         Ok(DoorState::Absent | DoorState::Closed | DoorState::Altered { .. }) => false,
         Err(error) => {
-            tracing::warn!(%error, "the door cannot be looked at, and is closed");
+            tracing::warn!(%error, "the door cannot be looked at, and is closed: {error}");
             false
         }
     }
@@ -202,7 +203,7 @@ pub async fn place_address(host: &Host, eni: &LocatedEni) -> Result<PlacedAddres
     refuse_foreign(&there, &Place { address, table, priority, bridge, links })?;
     let placed = place(&netlink, address).await?;
     host.status.alive();
-    tracing::info!(eni.address = %placed.address, link = %placed.link, "placed the address");
+    tracing::info!(address = %placed.address, "placed {} on {}", placed.address, placed.link);
     Ok(placed)
 }
 
@@ -238,7 +239,7 @@ pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
     door(&host.settings, Some(eni.address())).open().await?;
     let boot_id = instance::boot_id(host)?;
     host.journal.write(|state| state.opened_in = Some(boot_id))?;
-    tracing::info!(eni.address = %eni.address(), "opened the door");
+    tracing::info!(address = %eni.address(), "opened the door of {}", eni.address());
     Ok(Exposed { warm })
 }
 
@@ -325,7 +326,7 @@ async fn apply(
 ) -> Result<Vec<Change>, NetworkError> {
     let changes = decide(&facts(netlink, wanted.table, declared).await?, wanted)?;
     for change in &changes {
-        tracing::info!(?change, "changes the network");
+        tracing::info!("changes the network: {change:?}");
         match change {
             Change::SetUp { link } => netlink.set_up(*link).await?,
             Change::AddAddress { link, address } => netlink.add_address(*link, *address).await?,

@@ -80,12 +80,8 @@ pub async fn locate(host: &Host, identity: &Identity) -> Result<LocatedEni, Netw
     let sight = choose(&own, found)?;
     let subnet = retry(left(), note, || subnet(ec2, &sight.subnet_id)).await?;
     check_overlap(settings, &[subnet])?;
-    tracing::info!(
-        eni.id = %sight.id,
-        eni.address = %sight.address,
-        eni.owner = sight.attachment.as_ref().and_then(|a| a.instance.as_deref()).unwrap_or("none"),
-        "located the interface"
-    );
+    let owner = sight.attachment.as_ref().and_then(|a| a.instance.as_deref()).unwrap_or("nobody");
+    tracing::info!(eni = %sight.id, owner, "{} has {}, and {owner} has it", sight.id, sight.address);
     Ok(LocatedEni::new(sight, subnet))
 }
 

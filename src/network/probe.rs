@@ -106,7 +106,7 @@ pub async fn probe(host: &Host, exposed: Exposed) -> Result<Serving, NetworkErro
         Ways { address, mac: eni.eni().mac(), link: eni.link(), clients: [gateway, near, FAR], bridge };
     check_ways(&Netlink::connect()?, &ways).await?;
     environment::write(&host.roots.run, address, weaviate.grpc)?;
-    tracing::info!(eni.address = %address, "serves");
+    tracing::info!(address = %address, "the server answers on {address}");
     let Exposed { warm } = exposed;
     Ok(Serving { warm })
 }

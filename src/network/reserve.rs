@@ -18,7 +18,7 @@ pub(super) fn reserve(proc: &Path) {
         None => Ok(()),
     });
     if let Err(error) = done {
-        tracing::warn!(%error, path = %path.display(), "the server's ports are not reserved");
+        tracing::warn!(%error, "the server's ports are not reserved in {}: {error}", path.display());
     }
 }
 

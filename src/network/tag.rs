@@ -65,7 +65,7 @@ pub async fn mark_initialized(
     // One call that hangs must not take what is left for the others.
     let why = match tokio::time::timeout(LIMITS.deadline, work).await {
         Ok(Ok(())) => {
-            tracing::info!(eni.id = eni.id(), backup, "tagged the interface as initialized");
+            tracing::info!(eni = eni.id(), backup_id = backup, "tagged {} as initialized", eni.id());
             return Ok(Marked::Set);
         }
         Ok(Err(error)) => error.to_string(),

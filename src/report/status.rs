@@ -122,7 +122,7 @@ impl Status {
         }
         inner.tell();
         drop(inner);
-        tracing::info!(step = work.name(), "{what}");
+        tracing::info!(step = work.name(), "{}: {what}", work.name());
     }
 
     /// A sign of life without a new line: bytes moved, a poll answered.

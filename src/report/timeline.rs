@@ -218,7 +218,7 @@ impl Timeline {
     ) -> Result<T, Failure> {
         let working = self.status.begin(step);
         let index = self.begin(step);
-        let work = work.instrument(tracing::info_span!("step", step.name = step.name()));
+        let work = work.instrument(tracing::info_span!("step", step = step.name()));
         let done = match step.deadline() {
             None => work.await.map_err(|error| Failure::new(step.name(), &error)),
             Some(deadline) => match tokio::time::timeout(deadline, work).await {
@@ -229,7 +229,13 @@ impl Timeline {
         let how = done.as_ref().map_or(How::Failed, Evidence::how);
         self.end(index, how);
         drop(working);
-        tracing::info!(step = step.name(), how = ?how, "step ended");
+        let name = step.name();
+        match &done {
+            Ok(_) => tracing::info!(step = name, "{name}: {how:?}"),
+            Err(failure) => {
+                tracing::error!(step = name, error_class = failure.class.name(), "{name}: {failure}");
+            }
+        }
         done
     }
 
@@ -272,7 +278,7 @@ impl Timeline {
             .map_err(std::io::Error::from)
             .and_then(|text| renew(&self.file, &text));
         if let Err(error) = written {
-            tracing::warn!(%error, file = %self.file.display(), "the timeline could not be written");
+            tracing::warn!(%error, "the timeline could not be written: {error}");
         }
     }
 }

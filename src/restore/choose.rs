@@ -124,7 +124,7 @@ pub struct Choice {
 pub async fn choose(store: &Store, wish: &Wish) -> Result<Choice, RestoreError> {
     let facts = look(store, wish).await?;
     let plan = decide(&facts, wish);
-    tracing::info!(%plan, "chosen");
+    tracing::info!("chose: {plan}");
     let held = facts.pointer.clone().map_or(Held::Nothing, |pointer| Held::Pointer(Box::new(pointer)));
     let bucket = store.bucket().to_owned();
     let prefix = store.settings().prefix.clone();

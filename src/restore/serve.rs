@@ -71,7 +71,12 @@ pub async fn order(client: &Client, order: &Order<'_>) -> Result<Accepted, Resto
     let Order { backend, backup, cpu_percentage, path, mount: _ } = order;
     match client.start_restore(*backend, backup, *cpu_percentage, *path).await {
         Ok(answer) => {
-            tracing::info!(backup, state = %answer.state, classes = ?answer.classes, "restore accepted");
+            tracing::info!(
+                backup_id = backup,
+                "the server restores {backup} ({}): {:?}",
+                answer.state,
+                answer.classes
+            );
             Ok(Accepted::Yes)
         }
         Err(WeaviateError::Refused { message, .. }) if message.contains("already in progress") => {
@@ -130,7 +135,7 @@ pub async fn wait(
             Err(error) if error.class() == Class::Final || answered.elapsed() > patience.silent => {
                 return Err(error.into());
             }
-            Err(error) => tracing::warn!(%error, "status of the restore is asked for again"),
+            Err(error) => tracing::warn!(%error, "the restore is asked after again: {error}"),
         }
         let now_free = stage::free(mount)?;
         if now_free != free {

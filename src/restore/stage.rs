@@ -175,7 +175,13 @@ pub async fn bring(
         keep_checksums(&mut manifest, &fetched);
     }
     let reused = fetched.iter().filter(|f| f.reused).count();
-    tracing::info!(backup = id, bytes = total, objects = fetched.len(), reused, "staged");
+    tracing::info!(
+        backup_id = id,
+        bytes = total,
+        reused,
+        "staged {} objects of {id}, {total} bytes",
+        fetched.len()
+    );
     Ok(manifest)
 }
 

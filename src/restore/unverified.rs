@@ -45,7 +45,7 @@ pub(super) async fn newest(store: &Store, wish: &Wish) -> Result<Option<Describe
         match whole(store, wish, id, global, &all).await? {
             Ok(manifest) => return Ok(Some(Described::Whole(Box::new(manifest)))),
             Err(broken) => {
-                tracing::warn!(backup = id, why = broken, "backup cannot be used");
+                tracing::warn!(backup_id = id, "{id} cannot be used: {broken}");
                 why.get_or_insert_with(|| format!("{id}: {broken}"));
             }
         }

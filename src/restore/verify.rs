@@ -51,7 +51,7 @@ pub async fn count(client: &Client, status: &Status) -> Result<Seen, RestoreErro
     }
     let counted: Vec<(String, Option<String>, Count)> = stream::iter(wanted)
         .map(async |(class, tenant)| {
-            let note = |error: &WeaviateError| tracing::warn!(%error, class, tenant, "counts again");
+            let note = |error: &WeaviateError| tracing::warn!(%error, class, tenant, "counts {class} again: {error}");
             let count = retry(COUNT, note, || client.count(&class, tenant.as_deref())).await?;
             status.alive();
             Ok::<_, RestoreError>((class, tenant, count))
@@ -65,7 +65,7 @@ pub async fn count(client: &Client, status: &Status) -> Result<Seen, RestoreErro
             .and_then(|c| c.tenants.get_mut(tenant.as_deref().unwrap_or_default()));
         match (entry, count) {
             (Some(entry), Count::Objects(objects)) => entry.objects = Some(objects),
-            (_, Count::Uncounted(why)) => tracing::warn!(class, tenant, why, "not counted"),
+            (_, Count::Uncounted(why)) => tracing::warn!(class, tenant, "{class} is not counted: {why}"),
             (None, Count::Objects(_)) => {}
         }
     }
@@ -214,7 +214,7 @@ pub async fn access(client: &Client, access: &Access) -> Result<(), RestoreError
 pub fn server(meta: &Meta, manifest: &Manifest, modules: &[&str]) -> Result<(), RestoreError> {
     super::choose::check_version(manifest, Some(&meta.version))?;
     if release(&meta.version).is_none() {
-        tracing::warn!(version = meta.version, "the server's version cannot be read");
+        tracing::warn!("the server's version cannot be read: {}", meta.version);
     }
     match modules.iter().find(|module| !meta.modules.contains_key(**module)) {
         Some(module) => Err(RestoreError::NoModule { module: (*module).to_owned() }),

@@ -40,7 +40,7 @@ async fn call(host: &Host, me: &Identity, reference: &SecretReference) -> Result
                 .send()
                 .await
                 .map_err(|error| refused(reference, aws::failed("secretsmanager:GetSecretValue", &error)))?;
-            tracing::info!(step = "fetch", %reference, version = answer.version_id(), "fetched");
+            tracing::info!(%reference, version = answer.version_id(), "fetched {reference}");
             text(reference, answer.secret_string())
         }
         SecretReference::Parameter { name } => {
@@ -50,7 +50,7 @@ async fn call(host: &Host, me: &Identity, reference: &SecretReference) -> Result
                 .await
                 .map_err(|error| refused(reference, aws::failed("ssm:GetParameter", &error)))?;
             let parameter = answer.parameter();
-            tracing::info!(step = "fetch", %reference, version = parameter.map(aws_sdk_ssm::types::Parameter::version), "fetched");
+            tracing::info!(%reference, version = parameter.map(aws_sdk_ssm::types::Parameter::version), "fetched {reference}");
             text(reference, parameter.and_then(|parameter| parameter.value()))
         }
     }

@@ -37,7 +37,7 @@ pub async fn ending() -> Ending {
     match printed {
         Ok(printed) => read_ending(booted, Some(&printed)),
         Err(error) => {
-            tracing::warn!(%error, "systemd does not say why this unit ends; the server runs on");
+            tracing::warn!(%error, "systemd does not say why this unit ends, and the server runs on: {error}");
             read_ending(booted, None)
         }
     }

@@ -170,7 +170,8 @@ impl Job<'_> {
             tracing::warn!(
                 key = self.wanted.key,
                 kept,
-                "what an earlier run left is not right; fetched anew"
+                "what an earlier run left of {} is not right; fetched anew",
+                self.wanted.key
             );
             keep = false;
         }

@@ -57,7 +57,7 @@ impl Range {
             if in_vain >= limits.tries {
                 return Err(error);
             }
-            tracing::warn!(key = self.key, at, %error, "range is asked for again");
+            tracing::warn!(key = self.key, at, %error, "{} from byte {at} is asked for again: {error}", self.key);
             tokio::time::sleep(pause(limits.pause, in_vain)).await;
         }
         Err(self.interrupted(at, "too many interruptions"))

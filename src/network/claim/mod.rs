@@ -69,7 +69,7 @@ pub async fn claim(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result
     // What it finds is a warning and never an error.
     let (claimed, ()) = tokio::join!(claimed, warn_of_wide_groups(host, identity, eni));
     let (attachment_id, reused, link) = claimed?;
-    tracing::info!(eni.id = eni.id(), eni.link = %link.name, eni.reused = reused, "claimed the interface");
+    tracing::info!(eni = eni.id(), reused, "claimed {} as {}", eni.id(), link.name);
     Ok(AttachedEni::new(eni.clone(), attachment_id, link.name, reused))
 }
 
@@ -229,7 +229,7 @@ impl Machine<'_> {
             }
             Plan::Detach { attachment_id, owner, state } => {
                 self.still_patient(progress, &owner, &state.to_string())?;
-                tracing::warn!(eni.id = self.eni.id(), eni.owner = %owner, %state, "detaches the interface");
+                tracing::warn!(eni = self.eni.id(), owner = %owner, "detaches {} from {owner}, which is {state}", self.eni.id());
                 self.or_later(calls.detach(&attachment_id).await, progress)?;
             }
             Plan::Refuse { why } => {

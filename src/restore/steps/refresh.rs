@@ -76,6 +76,6 @@ pub async fn refresh(
 
 fn say_moved(host: &Host, now: Option<&Pointer>) {
     let backup = now.and_then(|p| p.manifest.backup_id.as_deref()).unwrap_or("none");
-    tracing::info!(step = "refresh", backup, "the manifest moved while we waited");
+    tracing::info!(backup_id = backup, "the manifest moved to {backup} while we waited");
     host.status.say(Step::Refresh, format!("the manifest moved on to {backup}"));
 }

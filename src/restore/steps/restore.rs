@@ -77,7 +77,7 @@ pub(super) async fn into_server(
     }
     let descriptors = descriptors(task).await?;
     let set = blocking(move || serve::put_times_back(&data, &descriptors)).await?;
-    tracing::info!(step = "restore", backup, files = set, "modification times put back");
+    tracing::info!(backup_id = backup, "put the modification times of {set} files back");
     Ok(running)
 }
 
@@ -130,7 +130,7 @@ async fn with_last_words(host: &Host, running: &Running, error: RestoreError) ->
     let LastWords { code, oom, log } = match container::last_words(host, running).await {
         Ok(words) => words,
         Err(cause) => {
-            tracing::warn!(error = %cause, "the server's log cannot be read");
+            tracing::warn!(error = %cause, "the server's log cannot be read: {cause}");
             return error;
         }
     };
@@ -161,7 +161,7 @@ pub(super) async fn empty(
     running: &Running,
     what: &str,
 ) -> Result<(), RestoreError> {
-    tracing::warn!(step = "restore", what, "the data directory is emptied");
+    tracing::warn!("the data directory is emptied: {what}");
     host.status.say(Step::Restore, format!("empties the data directory: {what}"));
     container::stop(host, running).await?;
     Ok(disk::empty_data(host, &task.volume).await?)
@@ -184,8 +184,10 @@ async fn descriptors(task: &Task) -> Result<Vec<Node>, RestoreError> {
         // The server has read it, so it can be read; without it only the next backup is larger.
         match bytes.map(|b| serde_json::from_slice(&b)) {
             Some(Ok(node)) => found.push(node),
-            Some(Err(error)) => tracing::warn!(link, %error, "node descriptor cannot be read"),
-            None => tracing::warn!(link, "node descriptor is not there"),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "the node's descriptor of {link} cannot be read: {error}");
+            }
+            None => tracing::warn!("the node's descriptor of {link} is not there"),
         }
     }
     Ok(found)

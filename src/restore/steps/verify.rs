@@ -54,7 +54,7 @@ pub(super) async fn look(
             Some(blocking(move || Ok(volume.sync()?)).await?)
         }
     };
-    tracing::info!(step = "verify", collections = seen.collections.len(), "verified");
+    tracing::info!("verified {} collections", seen.collections.len());
     Ok((seen, synced))
 }
 

@@ -108,7 +108,7 @@ pub(super) async fn beat(group: &Group, status: &Status, mut known: Option<Timeo
             Ok(None) => return,
             Err(error) => {
                 // Final for whoever needs it at once: a permission can be given back while the hook still waits.
-                tracing::warn!(%error, "the lifecycle hook got no heartbeat");
+                tracing::warn!(%error, "the lifecycle hook got no heartbeat: {error}");
                 // A short hook must not run out while its trouble is slept over.
                 known.map_or(LOOK, |timeouts| LOOK.min(timeouts.heartbeat / 6))
             }

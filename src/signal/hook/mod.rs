@@ -46,7 +46,7 @@ pub async fn proceed(
     identity: &Identity,
     serving: &Serving,
 ) -> Result<SignalOutcome, SignalError> {
-    tracing::info!(eni.address = %serving.address(), "tells the group that the node serves");
+    tracing::info!("tells the group that the node serves on {}", serving.address());
     answer(host, identity, Answer::Continue).await
 }
 
@@ -56,7 +56,7 @@ pub async fn abandon(
     identity: &Identity,
     failure: &Failure,
 ) -> Result<SignalOutcome, SignalError> {
-    tracing::error!(reason = %failure.reason, step = %failure.step, "gives the instance up");
+    tracing::error!(failed_step = %failure.step, error_class = failure.class.name(), "gives the instance up: {failure}");
     answer(host, identity, Answer::Abandon).await
 }
 
@@ -105,7 +105,7 @@ async fn answer(host: &Host, identity: &Identity, answer: Answer) -> Result<Sign
         None => SignalOutcome::Sent { result: answer.as_str().to_owned(), at: host.now() },
         Some(why) => SignalOutcome::NotNeeded { why },
     };
-    tracing::info!(signal.answer = %answer, ?outcome, "the lifecycle hook is settled");
+    tracing::info!(answer = %answer, "the lifecycle hook was told {answer}: {outcome:?}");
     host.journal.write(|state| {
         // What was accepted stays written: a second run finds that nobody waits any more, because of it.
         let sent = matches!(&state.signal, SignalOutcome::Sent { result, .. } if result == answer.as_str());
