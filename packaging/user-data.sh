@@ -111,10 +111,10 @@ fi
 command -v weaviate-provisioner >/dev/null || die "weaviate-provisioner is not installed, and PACKAGE_URL is empty"
 
 # The configuration comes last. Without it the units do nothing, so an installation that breaks off half-way, or a
-# package that starts what it installs, cannot begin a boot; and the program itself can judge it first.
+# package that starts what it installs, cannot begin a boot. It is not judged here: of a wrong one the program says on
+# the console what is wrong, and tells the group at once, where it still names the hook, instead of letting it wait.
 mkdir -p "${CONFIG%/*}"
 configuration >"$CONFIG.new"
-weaviate-provisioner --config "$CONFIG.new" validate >&2 || die "the configuration is wrong: look at the lines above"
 # Whole or not at all, whatever happens to the machine now.
 sync "$CONFIG.new"
 mv -T "$CONFIG.new" "$CONFIG"

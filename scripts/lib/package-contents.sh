@@ -12,7 +12,12 @@ expected_contents() {
 -rw-r--r-- $doc/changelog.gz
 -rw-r--r-- $doc/config.toml
 -rw-r--r-- $doc/copyright
+-rw-r--r-- $doc/examples/cloudformation.yaml
+-rw-r--r-- $doc/examples/iam-backup.json
 -rw-r--r-- $doc/examples/iam-instance.json
+-rw-r--r-- $doc/examples/iam-read-only.json
+-rw-r--r-- $doc/examples/user-data.sh
+-rw-r--r-- $doc/examples/user-data.yaml
 -rw-r--r-- usr/share/fish/vendor_completions.d/weaviate-provisioner.fish
 -rw-r--r-- usr/share/lintian/overrides/weaviate-provisioner
 -rw-r--r-- usr/share/man/man5/weaviate-provisioner.toml.5.gz
