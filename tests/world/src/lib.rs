@@ -31,4 +31,5 @@ pub mod s3;
 pub mod secrets;
 pub mod stage;
 pub mod sts;
+pub mod vm;
 pub mod vpc;

@@ -1,6 +1,7 @@
 //! `world`: plays cases, and is the demonstration: `scripts/rehearse` starts it.
 
 mod bench;
+mod machines;
 mod rehearse;
 
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ struct Line {
 enum Command {
     /// Play cases against the agent.
     Rehearse(Rehearse),
+    /// Play cases on whole machines in QEMU.
+    Vm(Vm),
     /// Compare a boot with that of the script which a user would write.
     Bench(Bench),
 }
@@ -61,6 +64,38 @@ struct Rehearse {
     /// An archive made by `docker save`, instead of the stand-in.
     #[arg(long, env = "WEAVIATE_IMAGE")]
     image: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Vm {
+    /// The cases to play; all where none is named.
+    case: Vec<String>,
+    /// Only those that are always played.
+    #[arg(long)]
+    always: bool,
+    /// How many machines run at a time.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// Keep journals, consoles and ledgers here.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Write figures of every case that serves.
+    #[arg(long, value_name = "FILE")]
+    figures: Option<PathBuf>,
+    /// The folder of the operating system's image: tests/vm/image prints it.
+    #[arg(long)]
+    os: PathBuf,
+    /// The package, and one that upgrades it.
+    #[arg(long)]
+    package: PathBuf,
+    #[arg(long)]
+    upgrade: PathBuf,
+    /// The static stand-in's binary.
+    #[arg(long)]
+    server: PathBuf,
+    /// The checkout.
+    #[arg(long)]
+    repository: PathBuf,
 }
 
 #[derive(Debug, clap::Args)]
@@ -108,6 +143,7 @@ fn main() -> ExitCode {
     }
     match line.command {
         Some(Command::Rehearse(arguments)) => rehearse::rehearse(arguments),
+        Some(Command::Vm(arguments)) => machines::play_all(arguments),
         Some(Command::Bench(arguments)) => compare(arguments),
         None => {
             eprintln!(

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::{Act, Case, Outcome, WorldOutcome, acts, expect, lives};
@@ -86,7 +85,7 @@ impl Acted {
             Act::PutToWork => lives::put_to_work(stage).await?,
             Act::Replace { order, backup } => lives::replace(stage, *order, backup.as_deref()).await?,
             Act::Look { near, far, stranger } => {
-                let seen = look(stage).await;
+                let seen = stage.look().await;
                 if seen != (*near, *far, *stranger) {
                     self.complaints.push(format!(
                         "looked and saw {seen:?} (near, far, stranger), not {:?}",
@@ -131,7 +130,7 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Played {
     // An ABANDON ends the machine: not while it is looked at.
     let steady = Arc::clone(&stage.steady);
     let looking = steady.lock().await;
-    let (near, far, stranger) = look(stage).await;
+    let (near, far, stranger) = stage.look().await;
     complaints.extend(count_all(case, stage).await);
     if let Some(agent) = &mut staying {
         complaints.extend(end(agent).await);
@@ -213,63 +212,10 @@ fn lifecycle_action(stage: &Stage) -> Option<String> {
     }
 }
 
-/// What each client gets when it asks for the schema with the reader's key; 0 where no connection comes about.
-async fn look(stage: &Stage) -> (u16, u16, u16) {
-    let ask = |client| async move {
-        let answer = ask(stage, client, "GET", "/v1/schema", Bytes::new()).await;
-        answer.map_or(0, |(status, _)| status)
-    };
-    tokio::join!(ask(Client::Near), ask(Client::Far), ask(Client::Stranger))
-}
-
-async fn ask(stage: &Stage, client: Client, method: &str, path: &str, body: Bytes) -> Result<(u16, Bytes)> {
-    let bearer = format!("Bearer {}", stage.reader_key);
-    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
-    stage
-        .vpc
-        .request(
-            client,
-            method,
-            &format!("http://{}:8080{path}", stage.address),
-            &headers,
-            body,
-            Duration::from_secs(2),
-        )
-        .await
-}
-
-/// Collection → tenant, or "" → objects.
-pub type Counts = BTreeMap<String, BTreeMap<String, u64>>;
-
-/// What a client counts, with the reader's key, of everything that the backup holds.
-async fn count(stage: &Stage, client: Client, held: &Counts) -> Result<Counts> {
-    let mut counts = Counts::new();
-    for (collection, tenants) in held {
-        for tenant in tenants.keys() {
-            let of = if tenant.is_empty() { String::new() } else { format!("(tenant: {tenant:?})") };
-            let query = format!("{{ Aggregate {{ {collection}{of} {{ meta {{ count }} }} }} }}");
-            let body = serde_json::json!({ "query": query }).to_string();
-            let (_, answer) = ask(stage, client, "POST", "/v1/graphql", body.into()).await?;
-            let answer: serde_json::Value = serde_json::from_slice(&answer)?;
-            let objects = answer["data"]["Aggregate"][collection][0]["meta"]["count"].as_u64();
-            let objects = objects.with_context(|| format!("{client:?} counts {collection}{of}: {answer}"))?;
-            counts.entry(collection.clone()).or_default().insert(tenant.clone(), objects);
-        }
-    }
-    Ok(counts)
-}
-
 /// Whether this client counts, right now, exactly what the backup with the last id holds.
 pub async fn count_everything(stage: &Stage, client: Client) -> bool {
-    let held = stage
-        .published
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .values()
-        .next_back()
-        .map(expect::counts);
-    match held {
-        Some(held) => count(stage, client, &held).await.is_ok_and(|counts| counts == held),
+    match stage.held() {
+        Some(held) => stage.count(client, &held).await.is_ok_and(|counts| counts == held),
         None => false,
     }
 }
@@ -284,7 +230,7 @@ async fn count_all(case: &Case, stage: &Stage) -> Vec<String> {
     let Some(held) = held else { return vec![format!("the case expects {id}, which was never published")] };
     let mut complaints = Vec::new();
     for client in [Client::Near, Client::Far] {
-        match count(stage, client, &held).await {
+        match stage.count(client, &held).await {
             Ok(counts) if counts == held => {}
             Ok(counts) => complaints.push(format!("{client:?} counts {counts:?}, not {held:?}")),
             Err(error) => complaints.push(format!("{client:?} cannot count: {error:#}")),

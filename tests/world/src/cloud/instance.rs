@@ -59,6 +59,15 @@ impl Cloud {
         }
     }
 
+    /// What the instance's launch template said, where it was not known before.
+    pub fn give_user_data(&self, id: &str, text: String) {
+        self.change(|r| {
+            if let Some(instance) = r.instances.get_mut(id) {
+                instance.user_data = Some(text);
+            }
+        });
+    }
+
     /// This instance has a machine, which runs: whoever switches its power says so by [`Self::powered`].
     pub fn house(&self, id: &str) {
         self.powered(id, true);

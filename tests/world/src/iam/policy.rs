@@ -103,6 +103,13 @@ impl Policy {
         Ok(Self { statements })
     }
 
+    /// Both: a role may have several.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.statements.extend(other.statements);
+        self
+    }
+
     /// A policy that allows everything; for worlds that do not look at permissions.
     pub fn everything() -> Self {
         let all = vec!["*".to_owned()];

@@ -103,11 +103,11 @@ impl Proof {
     }
 
     /// Which rule this client's entrance breaks.
-    fn judge(&mut self, at: Timestamp, client: Client) -> Option<Rule> {
+    fn judge(&mut self, at: Timestamp, client: Client, known: fn(Rule) -> bool) -> Option<Rule> {
         if client == Client::Stranger {
             return Some(Rule::DoorStranger);
         }
-        if !self.all_counted() {
+        if known(Rule::DoorUncounted) && !self.all_counted() {
             return Some(Rule::DoorUncounted);
         }
         if self.taken() {
@@ -142,12 +142,21 @@ const fn why(rule: Rule) -> &'static str {
 
 /// One sentence for each rule, client and port of each boot that got in too early.
 pub fn too_early(events: &[Seen]) -> Vec<String> {
+    judged(events, |_| true)
+}
+
+/// The same where the server's requests are not seen.
+pub fn too_early_from_outside(events: &[Seen]) -> Vec<String> {
+    judged(events, |rule| !matches!(rule, Rule::DoorUncounted))
+}
+
+fn judged(events: &[Seen], known: fn(Rule) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     let mut proof = Proof::default();
     for Seen { at, event } in events {
         proof.see(*at, event);
         if let Event::Reached { client, port } = event
-            && let Some(rule) = proof.judge(*at, *client)
+            && let Some(rule) = proof.judge(*at, *client, known)
             && proof.reported.insert((rule, *client, *port))
         {
             let who = format!("{client:?}").to_lowercase();

@@ -25,6 +25,20 @@ use crate::ledger::{Event, Seen};
 
 /// All forbidden acts, one sentence each, in the order of the events.
 pub fn forbidden(events: &[Seen]) -> Vec<String> {
+    let mut found = forbidden_but_at_the_door(events);
+    found.extend(door::too_early(events));
+    found
+}
+
+/// The same where nobody sees what the server is asked: that it counted is not known, and whoever plays such a case
+/// counts himself.
+pub fn forbidden_from_outside(events: &[Seen]) -> Vec<String> {
+    let mut found = forbidden_but_at_the_door(events);
+    found.extend(door::too_early_from_outside(events));
+    found
+}
+
+fn forbidden_but_at_the_door(events: &[Seen]) -> Vec<String> {
     let mut found = Vec::new();
     for seen in events {
         match &seen.event {
@@ -36,6 +50,5 @@ pub fn forbidden(events: &[Seen]) -> Vec<String> {
         }
     }
     found.extend(pointer::moves(events));
-    found.extend(door::too_early(events));
     found
 }

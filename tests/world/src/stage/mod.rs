@@ -2,7 +2,7 @@
 //! whose sights the judge reads.
 //!
 //! ```text
-//! Scene ──▶ specs ──▶ cloud, store ──listen──▶ VPC ◀──hot-plug── cloud
+//! Scene ──▶ specs ──▶ site: cloud, store ──listen──▶ VPC ◀──hot-plug── cloud
 //!                                              VPC ──▶ machine ──▶ engine, image, configuration
 //!                     knockers, watchers ──▶ ledger
 //! ```
@@ -22,6 +22,7 @@ mod scene;
 mod search;
 mod server_log;
 mod services;
+mod site;
 mod verdict;
 mod watch;
 
@@ -33,10 +34,12 @@ pub use planted::Planted;
 pub use scene::{Image, specs};
 use server_log::ServerLog;
 pub use services::Access;
+pub use site::{Counts, Site};
 use watch::Steady;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,15 +48,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::case::Scene;
-use crate::cloud::Cloud;
 use crate::cloud::spec::NEW;
-use crate::faults::Faults;
 use crate::judge::START;
 use crate::kill::{Gate, shim};
-use crate::ledger::{Event, Ledger};
+use crate::ledger::Event;
 use crate::machine::Machine;
-use crate::s3;
-use crate::vpc::{Knockers, Vpc, VpcPlan};
+use crate::vpc::Knockers;
 
 /// The only bucket of a case.
 pub const BUCKET: &str = "acme-weaviate";
@@ -83,23 +83,10 @@ pub type Published = Arc<Mutex<BTreeMap<String, serde_json::Value>>>;
 
 /// A running world.
 pub struct Stage {
-    pub ledger: Arc<Ledger>,
-    pub faults: Arc<Faults>,
-    pub planted: Arc<Planted>,
+    site: Site,
     /// What every program that the agent runs passes; open unless a case kills.
     pub gate: Arc<Gate>,
-    pub cloud: Cloud,
-    pub store: s3::Store,
-    pub vpc: Vpc,
     pub machine: Arc<Machine>,
-    pub programs: Programs,
-    pub image: ServerImage,
-    pub published: Published,
-    pub reader_key: String,
-    /// Where clients find the node.
-    pub address: Ipv4Addr,
-    /// Of the node's backups in the bucket; may be empty.
-    prefix: String,
     /// Held, the machine's power stays as it is.
     pub steady: Steady,
     scene: Scene,
@@ -111,63 +98,38 @@ pub struct Stage {
     /// The machine has been started before.
     woken: AtomicBool,
     watch: watch::Watch,
-    /// Whose store has the bucket.
-    shop: beside::Shop,
     ear: Mutex<Option<notify::Ear>>,
     shims: Mutex<Option<shim::Shims>>,
     /// The stand-in tells itself what it was asked.
     observer: Mutex<Option<observer::Observer>>,
-    _services: services::Services,
-    _directory: tempfile::TempDir,
+}
+
+/// A stage is a site with a machine on it.
+impl Deref for Stage {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
 }
 
 impl Stage {
     /// Sets everything up; the machine has booted with its door closed, as the early unit does it.
     pub async fn set(programs: &Programs, scene: &Scene) -> Result<Self> {
-        let directory =
-            tempfile::Builder::new().prefix("world-").tempdir().context("a directory for the case")?;
-        let ledger = Arc::new(Ledger::default());
-        let planted = Arc::new(Planted::default());
-        let faults = Arc::new(Faults::new(scene.faults.clone()));
-        // Hashing and packing keep a worker busy for long, while the doubles of other worlds have to answer.
-        let image = tokio::task::block_in_place(|| scene::server_image(programs, directory.path()))?;
-        let mut made = specs(programs, scene, &planted)?;
-        let reference = scene::image_reference(scene, &image.digest)?;
-        if let Some(weaviate) = made.config.get_mut("weaviate").and_then(toml::Value::as_table_mut) {
-            weaviate.insert("image".to_owned(), reference.into());
-        }
-        let cloud = Cloud::new(made.cloud, Arc::clone(&ledger), Arc::clone(&faults), made.policy);
-        let plan = VpcPlan { hop_limit: made.hop_limit, ..VpcPlan::default() };
-        let vpc = Vpc::build(&plan).await.context("building the VPC")?;
-        let (store, services) = services::start(
-            &cloud,
-            &vpc,
-            directory.path(),
-            &image.registry,
-            services::Stores { speed: made.speed, other: made.other.as_ref() },
-            &ledger,
-            &faults,
-        )
-        .context("starting the services")?;
-        let published = tokio::task::block_in_place(|| {
-            scene::fill_bucket(programs, scene, &made.prefix, &store, directory.path(), &ledger)
-        })?;
-        let published: Published = Arc::new(Mutex::new(published));
-        scene::tell_published(&store, &ledger);
-        let written = Arc::clone(&planted);
-        store.inspect_writes(move |key, bytes| written.search(&format!("{key} in the bucket"), bytes));
+        let (site, made) = Site::open(programs, scene, None).await?;
+        let Site { cloud, vpc, ledger, planted, .. } = &site;
         let plugs = cloud.hotplug();
-        let machine = Arc::new(Machine::boot(&vpc, &made.machine).await.context("booting the machine")?);
+        let machine = Arc::new(Machine::boot(vpc, &made.machine).await.context("booting the machine")?);
         let foreign = verdict::foreign_disks(&machine, scene).await?;
         let steady = Steady::default();
-        let log = ServerLog::new(&machine, &ledger, &planted, programs.archive.is_some());
+        let log = ServerLog::new(&machine, ledger, planted, programs.archive.is_some());
         let host = watch::Host {
             machine: Arc::clone(&machine),
             enis: made.enis.clone(),
             cloud: cloud.clone(),
             steady: Arc::clone(&steady),
         };
-        let watch = watch::Watch::start(host, plugs, &ledger, log, &planted)?;
+        let watch = watch::Watch::start(host, plugs, ledger, log, planted)?;
         cloud.house(NEW);
         for eni in cloud.interfaces_of(NEW) {
             if let Some(plan) = made.enis.get(eni.eni()) {
@@ -175,20 +137,9 @@ impl Stage {
             }
         }
         let mut stage = Self {
-            ledger,
-            faults,
-            planted,
+            site,
             gate: Arc::new(Gate::new(None)),
-            cloud,
-            store,
-            vpc,
             machine,
-            programs: programs.clone(),
-            image,
-            published,
-            reader_key: made.reader_key,
-            address: made.address,
-            prefix: made.prefix,
             steady,
             scene: scene.clone(),
             knockers: Vec::new(),
@@ -197,12 +148,9 @@ impl Stage {
             to_come: Arc::default(),
             woken: AtomicBool::new(false),
             watch,
-            shop: if made.other.is_some() { beside::Shop::Other } else { beside::Shop::Amazon },
             ear: Mutex::default(),
             shims: Mutex::default(),
             observer: Mutex::default(),
-            _services: services,
-            _directory: directory,
         };
         stage.configure(&made.config)?;
         if scene.unlaunched {
@@ -269,11 +217,6 @@ impl Stage {
         Ok(())
     }
 
-    /// A key of the node's own in the bucket.
-    fn key(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}/{name}", self.prefix) }
-    }
-
     pub const fn scene(&self) -> &Scene {
         &self.scene
     }
@@ -288,13 +231,6 @@ impl Stage {
     /// Does something beside the case, until its end.
     pub fn spawn(&mut self, work: impl Future<Output = ()> + Send + 'static) {
         self.others.spawn(work);
-    }
-
-    /// How many bytes the published backups have.
-    pub fn bytes(&self) -> u64 {
-        let published = self.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let objects = published.values().filter_map(|manifest| manifest["objects"].as_array()).flatten();
-        objects.filter_map(|object| object["size"].as_u64()).sum()
     }
 }
 

@@ -16,6 +16,7 @@ mod netns;
 mod plan;
 
 pub use clients::Knockers;
+use netns::nft_list;
 pub use netns::{Netns, enter, ip, nft, sysctl};
 pub(crate) use plan::configuration;
 pub use plan::{EniPlan, METADATA, Nic, VpcPlan};
@@ -76,6 +77,9 @@ struct Inner {
     wires: Mutex<BTreeMap<String, Wire>>,
     next_port: AtomicU32,
 }
+
+/// The far end of a tap device is in no namespace.
+const NO_PROCESS: u32 = 0;
 
 /// A NIC that is plugged in, by its MAC in [`Inner::wires`].
 #[derive(Clone, Debug)]
@@ -159,8 +163,35 @@ impl Vpc {
         group: Option<&EniPlan>,
     ) -> Result<()> {
         self.pull(&nic.mac, |_| true).await?;
+        let lines = |port: &str| plan::wire(port, nic, interface, process);
+        self.plug(nic, process, group, lines).await.map(drop)
+    }
+
+    /// The port of a NIC as a tap device, for a machine with a kernel of its own; it stays until it is pulled.
+    pub(crate) async fn tap(&self, nic: &Nic, group: Option<&EniPlan>) -> Result<String> {
+        self.pull(&nic.mac, |_| true).await?;
+        self.plug(nic, NO_PROCESS, group, |port| plan::tap(port, nic)).await
+    }
+
+    /// Takes a tap device away. One that is not there is no error.
+    pub(crate) async fn untap(&self, mac: &str) -> Result<()> {
+        self.pull(mac, |wire| wire.process == NO_PROCESS).await
+    }
+
+    /// Lets machines ask for their addresses.
+    pub(crate) async fn admit_dhcp(&self) -> Result<()> {
+        self.inner.router.enter(|| nft(plan::DHCP)).await
+    }
+
+    async fn plug(
+        &self,
+        nic: &Nic,
+        process: u32,
+        group: Option<&EniPlan>,
+        lines: impl FnOnce(&str) -> Vec<String>,
+    ) -> Result<String> {
         let port = format!("nic{}", self.inner.next_port.fetch_add(1, Ordering::Relaxed));
-        let lines = plan::wire(&port, nic, interface, process);
+        let lines = lines(&port);
         let script = plan::admit(&self.inner.plan, &port, nic, group);
         let delay = format!("net/ipv4/neigh/{port}/proxy_delay");
         self.inner
@@ -172,10 +203,13 @@ impl Vpc {
                 nft(&script)
             })
             .await
-            .with_context(|| format!("plug {} into process {process}", nic.address))?;
-        let wire = Wire { port, process, nic: nic.clone(), group: group.cloned() };
+            .with_context(|| match process {
+                NO_PROCESS => format!("plug {} into a machine", nic.address),
+                process => format!("plug {} into process {process}", nic.address),
+            })?;
+        let wire = Wire { port: port.clone(), process, nic: nic.clone(), group: group.cloned() };
         self.inner.wires.lock().unwrap_or_else(PoisonError::into_inner).insert(nic.mac.clone(), wire);
-        Ok(())
+        Ok(port)
     }
 
     /// Pulls a NIC out of the namespace of `process`. One that is not there is no error: a power cut takes
@@ -227,6 +261,24 @@ impl Vpc {
         self.inner.router.enter(move || nft(&script)).await
     }
 
+    /// From now on the metadata service hears nobody.
+    pub(crate) async fn silence_metadata(&self) -> Result<()> {
+        self.inner.router.enter(|| nft(plan::SILENCE)).await
+    }
+
+    /// Until somebody has asked the silent service.
+    pub(crate) async fn until_metadata_asked(&self) -> Result<()> {
+        while self.inner.router.enter(|| nft_list(plan::ASKED)).await?.contains("packets 0 ") {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        Ok(())
+    }
+
+    /// It hears again.
+    pub(crate) async fn hear_metadata(&self) -> Result<()> {
+        self.inner.router.enter(|| nft(plan::HEAR)).await
+    }
+
     /// A non-blocking listener in the router's namespace, for any runtime.
     pub fn listen(&self, address: SocketAddr) -> Result<TcpListener> {
         self.inner.router.enter_blocking(|| {
@@ -239,6 +291,23 @@ impl Vpc {
             listener.set_nonblocking(true).context("make the listener non-blocking")?;
             Ok(listener)
         })
+    }
+
+    /// A program in the router's namespace. It is killed with the world: its parent is a thread that lives as long as
+    /// the namespace does.
+    pub(crate) async fn spawn(&self, command: tokio::process::Command) -> Result<tokio::process::Child> {
+        let mut bound = tokio::process::Command::new("setpriv");
+        let plain = command.as_std();
+        bound.args(["--pdeathsig", "KILL", "--"]).arg(plain.get_program()).args(plain.get_args());
+        for (name, value) in plain.get_envs() {
+            if let Some(value) = value {
+                bound.env(name, value);
+            }
+        }
+        bound.stdin(std::process::Stdio::null()).kill_on_drop(true);
+        let spawned = self.inner.router.resident().spawn(async move { bound.spawn() }).await;
+        let program = plain.get_program().to_owned();
+        spawned.context("the router's thread died")?.with_context(|| format!("start {}", program.display()))
     }
 
     pub fn plan(&self) -> &VpcPlan {

@@ -147,3 +147,12 @@ fn feed(command: &mut Command, input: &str) -> Result<()> {
     }
     Ok(())
 }
+
+/// What `nft` answers in the namespace of the calling thread.
+pub fn nft_list(arguments: [&str; 5]) -> Result<String> {
+    let output = Command::new("nft").args(arguments).output().context("start nft")?;
+    if !output.status.success() {
+        bail!("nft {} failed: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -149,6 +149,34 @@ pub(super) fn wire(port: &str, nic: &Nic, interface: &str, process: u32) -> Vec<
     ]
 }
 
+/// The same for a machine with a kernel of its own: what is written to the tap device is what its NIC sends. The
+/// subnet's router answers on it, which is where DHCP learns the subnet from.
+pub(super) fn tap(port: &str, nic: &Nic) -> Vec<String> {
+    let Nic { address, mac, prefix: _, gateway } = nic;
+    vec![
+        format!("tuntap add dev {port} mode tap"),
+        format!("addr add {gateway}/32 dev {port}"),
+        format!("link set {port} up"),
+        format!("route replace {address}/32 dev {port}"),
+        format!("neigh replace {address} lladdr {mac} dev {port} nud permanent"),
+    ]
+}
+
+/// DHCP asks from no address at all.
+pub(super) const DHCP: &str = "insert rule inet vpc source_check ip saddr 0.0.0.0 udp dport 67 accept\n";
+
+/// The metadata service is silent, and counts who asks; and it hears again.
+pub(super) const SILENCE: &str = "\
+add counter inet vpc asked
+insert rule inet vpc metadata ip daddr 169.254.169.254 counter name asked drop comment \"silent\"
+";
+pub(super) const ASKED: [&str; 5] = ["list", "counter", "inet", "vpc", "asked"];
+pub(super) const HEAR: &str = "\
+flush chain inet vpc metadata
+add rule inet vpc metadata ip daddr 169.254.169.254 ip saddr != @instances drop
+delete counter inet vpc asked
+";
+
 /// What the VPC knows of a NIC: its source, its metadata right, its group.
 pub(super) fn admit(plan: &VpcPlan, port: &str, nic: &Nic, group: Option<&EniPlan>) -> String {
     let address = nic.address;
