@@ -38,9 +38,17 @@ apt_install() (
     trap 'exit 130' INT TERM
     { printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy" && chmod 755 "$policy"; } || exit
   fi
+  # Somebody else may be installing right now, at a first boot above all.
   apt-get update -qq &&
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@"
 ) 9>"$CACHE/apt.lock"
+
+# Where this machine's own packages come from; fails where that is no Debian mirror.
+debian_mirror() {
+  # Of the two forms a machine has one or both.
+  { cat /etc/apt/sources.list /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } |
+    sed -nE 's/^URIs: //p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p' | grep '/debian/*$' | sort -u | head -n 1 | grep .
+}
 
 # at_least HAVE WANT: compares dotted versions.
 at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
