@@ -101,7 +101,9 @@ mod tests {
     fn a_bug_in_a_task_ends_the_program_with_its_own_code() {
         let itself = std::env::current_exe().expect("this test");
         let mut again = std::process::Command::new(itself);
-        let ended = again.args(["--ignored", "--exact", "cli::context::tests::a_task_with_a_bug"]).output();
+        let ended = again
+            .args(["--ignored", "--exact", "cli::context::tests::a_task_with_a_bug", "--nocapture"])
+            .output();
         let ended = ended.expect("the test, run alone");
         // The harness itself would say 101, or 0.
         assert_eq!(ended.status.code(), Some(Exit::Bug.code().into()));
