@@ -342,13 +342,14 @@ def test_a_package_that_is_absent_or_denied_is_one_sentence(world, key):
     done = world.run(PACKAGE_URL=f"{world.s3}/{BUCKET}/{key}")
     assert done.returncode == 1 and untouched(world)
     (line,) = world.said()
-    assert "cannot be fetched" in line and ("404" in done.stderr) == (key == "prod/packages/none.deb")
+    assert "cannot be fetched" in line and ("returned error: 404" in done.stderr) == (key == "prod/packages/none.deb")
 
 
 def test_a_token_that_is_not_signed_is_refused(world):
     """The double does check: what curl signs is all that it sends."""
     done = world.run(SCRIPT.replace("x-amz-security-token: $session", "x-amz-security-token: x$session"))
-    assert done.returncode == 1 and "403" in done.stderr or "400" in done.stderr
+    assert done.returncode == 1
+    assert "error: 403" in done.stderr or "error: 400" in done.stderr
 
 
 def fault(effect):
