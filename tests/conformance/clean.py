@@ -4,11 +4,14 @@ Every `remove_*` may be called as often as one likes. It raises `NotYet` while t
 """
 
 import re
+import time
 
 from .calls import Refused, Unanswered
 from .ledger import NotYet
 
 TAG = "weaviate:conformance"
+# Seconds. The doubles take well under one for such a change; what EC2 takes nobody has written down.
+SETTLES = 3
 GONE_INSTANCE = ("shutting-down", "terminated")
 
 
@@ -72,25 +75,6 @@ def remove_interfaces(calls, run):
                 calls.must("ec2", "DeleteNetworkInterface", unless=gone, NetworkInterfaceId=eni["NetworkInterfaceId"])
 
 
-def remove_interfaces(calls, run):
-    """Those that were made. Those that came with an instance go with it."""
-    for found in interfaces(calls, *tagged(run)):
-        if found.get("Attachment", {}).get("DeviceIndex") != 0:
-            eni = free(calls, found["NetworkInterfaceId"])
-            gone = ("InvalidNetworkInterfaceID.NotFound",)
-            if eni:
-                calls.must("ec2", "DeleteNetworkInterface", unless=gone, NetworkInterfaceId=eni["NetworkInterfaceId"])
-
-
-def give_back(calls, eni, run):
-    """A given interface: attached to nothing, and described as before."""
-    found = free(calls, eni)
-    said = before(found and found.get("Description"), run)
-    if said is not None:
-        description = {"Value": said}
-        calls.must("ec2", "ModifyNetworkInterfaceAttribute", NetworkInterfaceId=eni, Description=description)
-
-
 def give_back(calls, run):
     """Given interfaces, which their descriptions name: attached to nothing, and described as before."""
     for found in interfaces(calls, {"Name": "description", "Values": [f"{TAG}={run} *"]}):
@@ -101,6 +85,17 @@ def give_back(calls, run):
             if said is not None:
                 description = {"Value": said}
                 calls.must("ec2", "ModifyNetworkInterfaceAttribute", NetworkInterfaceId=eni, Description=description)
+                stays(calls, eni, run)
+
+
+def stays(calls, eni, run):
+    """A request that a stopped run hung up on may still act, after what was asked later."""
+    ends = time.monotonic() + SETTLES
+    while time.monotonic() < ends:
+        found = interface(calls, eni)
+        if found and before(found.get("Description"), run) is not None:
+            raise NotYet("a request that nobody waited for came after it")
+        time.sleep(SETTLES / 10)
 
 
 def remove_instances(calls, run):
