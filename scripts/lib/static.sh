@@ -62,9 +62,10 @@ need_library_source() {
 }
 
 # Unpacked beside everything else, not installed: it belongs to a newer Debian.
-debian_library_source() {
+debian_library_source() (
   local version=$1 scratch mirror candidate
   scratch=$(mktemp -d "$TOOLS/.rust-src-XXXXXX")
+  trap 'rm -rf "$scratch"' EXIT
   mirror=$(debian_mirror) || die "no Debian mirror in /etc/apt, and rustup could not fetch rust-src"
   mkdir -p "$scratch/lists/partial" "$scratch/cache/archives/partial"
   printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie-backports main\n' "$mirror" >"$scratch/list"
@@ -76,8 +77,7 @@ debian_library_source() {
   (cd "$scratch" && apt-get "${apt[@]}" download -qq "rust-src=$candidate" >&2 && dpkg-deb -x rust-src_*.deb unpacked)
   rm -rf "$TOOLS/rust-src-$version"
   mv "$scratch/unpacked/usr/src/rustc-$version" "$TOOLS/rust-src-$version"
-  rm -rf "$scratch"
-}
+)
 
 build_static() {
   local target

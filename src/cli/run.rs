@@ -321,7 +321,7 @@ async fn lose(
 ) -> Exit {
     let Loss { failure, ajar } = loss;
     if let Err(error) = host.journal.write(|state| state.began_ms = None) {
-        tracing::error!(%error, "the next boot has what is left of this one's time");
+        tracing::error!(%error, "the next boot has only what is left of this one's time: {error}");
     }
     let exit = fail(globals, host, me, timeline, failure, None, *ajar).await;
     if !rest.is_zero() {

@@ -52,7 +52,7 @@ pub async fn watch(host: &Host, serving: &Serving) -> Loss {
     // Before anybody asks why: a log that cannot be read must not keep it open.
     let closed = network::withdraw(host).await;
     if let Err(error) = &closed {
-        tracing::error!(%error, "the door could not be closed");
+        tracing::error!(%error, "the door could not be closed: {error}");
     }
     let error = match lost {
         Lost::Ended { code, oom } => {
@@ -71,7 +71,7 @@ async fn until_lost(host: &Host, serving: &Serving) -> Lost {
         let seen = match container::look(host, running).await {
             Ok(sight) => Seen::Container(sight),
             Err(error) => {
-                tracing::debug!(%error, "cannot look at the server");
+                tracing::debug!(%error, "cannot look at the server: {error}");
                 Seen::Silent
             }
         };
@@ -79,7 +79,7 @@ async fn until_lost(host: &Host, serving: &Serving) -> Lost {
         match plan {
             Plan::Rest => {
                 if waits.take().is_some() {
-                    tracing::info!(step = STEP, %plan);
+                    tracing::info!(step = STEP, "{plan}");
                 }
             }
             Plan::AwaitDocker | Plan::AwaitUnpause => {
@@ -88,7 +88,7 @@ async fn until_lost(host: &Host, serving: &Serving) -> Lost {
                 host.status.warn(plan.to_string());
             }
             Plan::Close(lost) => {
-                tracing::error!(step = STEP, ?lost, %plan);
+                tracing::error!(step = STEP, "{plan}: {lost:?}");
                 return lost;
             }
         }

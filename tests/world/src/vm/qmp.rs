@@ -58,7 +58,8 @@ impl Talk {
         let id: u32 = rand::random();
         let talk = async {
             self.say("guest-sync", &json!({ "id": id })).await?;
-            while self.answer().await.ok() != Some(json!(id)) {}
+            // An error among them is somebody else's too; who hangs up says nothing any more.
+            while self.line().await?.get("return") != Some(&json!(id)) {}
             Ok(())
         };
         within(patience, talk).await.context("finding the machine's own answers")
@@ -72,11 +73,7 @@ impl Talk {
 
     async fn answer(&mut self) -> Result<Value> {
         loop {
-            let mut answer = Vec::new();
-            if self.stream.read_until(b'\n', &mut answer).await? == 0 {
-                bail!("it hung up");
-            }
-            let answer: Value = serde_json::from_slice(&answer).context("an answer that is no JSON")?;
+            let answer = self.line().await?;
             if let Some(returned) = answer.get("return") {
                 return Ok(returned.clone());
             }
@@ -84,6 +81,14 @@ impl Talk {
                 bail!("{error}");
             }
         }
+    }
+
+    async fn line(&mut self) -> Result<Value> {
+        let mut line = Vec::new();
+        if self.stream.read_until(b'\n', &mut line).await? == 0 {
+            bail!("it hung up");
+        }
+        serde_json::from_slice(&line).context("an answer that is no JSON")
     }
 
     pub async fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
