@@ -216,7 +216,7 @@ pub(super) async fn pull(host: &Host, engine: &Docker, reference: &str) -> Resul
         {
             layers.insert(layer, current);
             let moved: i64 = layers.values().sum();
-            host.status.say(Step::Image, format!("pulls {reference}: {} MiB", moved >> 20));
+            host.status.count(Step::Image, format!("pulls {reference}: {} MiB", moved >> 20));
         }
         host.status.alive();
     }

@@ -65,7 +65,6 @@ pub async fn prepare(host: &Host, me: &Identity) -> Result<DataVolume, DiskError
     for _ in 0..TURNS {
         let facts = look::look(host, me).await?;
         let plan = decide(&facts);
-        tracing::info!("decided: {plan}");
         host.status.say(Step::Prepare, plan.to_string());
         match &plan {
             Plan::Format { disk, .. } => act::format(host, disk, &plan).await?,

@@ -209,14 +209,13 @@ impl LocatedEni {
 pub struct AttachedEni {
     eni: LocatedEni,
     attachment_id: String,
-    link: String,
     reused: bool,
 }
 
 impl AttachedEni {
     /// Only [`super::claim()`] makes one.
-    pub(super) const fn new(eni: LocatedEni, attachment_id: String, link: String, reused: bool) -> Self {
-        Self { eni, attachment_id, link, reused }
+    pub(super) const fn new(eni: LocatedEni, attachment_id: String, reused: bool) -> Self {
+        Self { eni, attachment_id, reused }
     }
     pub const fn eni(&self) -> &LocatedEni {
         &self.eni
@@ -229,10 +228,6 @@ impl AttachedEni {
     }
     pub fn attachment_id(&self) -> &str {
         &self.attachment_id
-    }
-    /// Name of the interface here; looked up by MAC, so good for this boot only.
-    pub fn link(&self) -> &str {
-        &self.link
     }
     /// Whether it was attached before this run asked.
     pub const fn reused(&self) -> bool {

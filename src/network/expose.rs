@@ -233,7 +233,7 @@ pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
     let eni = warm.eni();
     // Whoever got in before this moment may have written what no manifest knows.
     check_door(host, eni.address()).await?;
-    host.status.say(Step::Expose, format!("puts {} and its routes on {}", eni.address(), eni.link()));
+    host.status.say(Step::Expose, format!("puts {} and its routes on {}", eni.address(), eni.id()));
     settle(host, eni).await?;
     host.status.say(Step::Expose, "opens the door");
     door(&host.settings, Some(eni.address())).open().await?;
@@ -326,7 +326,7 @@ async fn apply(
 ) -> Result<Vec<Change>, NetworkError> {
     let changes = decide(&facts(netlink, wanted.table, declared).await?, wanted)?;
     for change in &changes {
-        tracing::info!("changes the network: {change:?}");
+        tracing::info!("{change}");
         match change {
             Change::SetUp { link } => netlink.set_up(*link).await?,
             Change::AddAddress { link, address } => netlink.add_address(*link, *address).await?,
@@ -345,7 +345,7 @@ async fn apply(
 fn stayed(left: &[Change]) -> Result<(), NetworkError> {
     match left.first() {
         None => Ok(()),
-        Some(change) => Err(NetworkError::Undone { what: format!("{change:?}") }),
+        Some(change) => Err(NetworkError::Undone { what: change.to_string() }),
     }
 }
 

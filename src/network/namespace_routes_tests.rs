@@ -225,7 +225,7 @@ async fn ways() {
 
     let clients = ["10.0.2.1".parse().expect("an address"), "10.0.2.4".parse().expect("an address"), far];
     let bridge = Some(("weaviate0", container));
-    let ways = Ways { address: wanted.address, mac: MAC, link: "eni", clients, bridge };
+    let ways = Ways { address: wanted.address, mac: MAC, clients, bridge };
     check_ways(&netlink, &ways).await.expect("all of them are right");
     for (spoilt, wrong) in [
         (
@@ -262,7 +262,7 @@ async fn trouble() {
     stayed(&[]).expect("nothing is left to change");
     let error = stayed(&[Change::SetUp { link: 3 }]).expect_err("it was set, and is not");
     assert!(matches!(error, NetworkError::Undone { .. }) && error.class() == Class::Retry, "{error}");
-    assert_eq!(error.to_string(), "a change of the network did not stay: SetUp { link: 3 }");
+    assert_eq!(error.to_string(), "a change of the network did not stay: sets link 3 up");
     let root = tempfile::tempdir().expect("a directory");
     let host = crate::disk::tests::host(root.path(), "");
     // No file takes the place of a directory, not even root's.

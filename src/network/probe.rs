@@ -102,8 +102,7 @@ pub async fn probe(host: &Host, exposed: Exposed) -> Result<Serving, NetworkErro
         Publish::Host => None,
     };
     let (gateway, near) = (eni.eni().gateway(), eni.eni().subnet().nth(4));
-    let ways =
-        Ways { address, mac: eni.eni().mac(), link: eni.link(), clients: [gateway, near, FAR], bridge };
+    let ways = Ways { address, mac: eni.eni().mac(), clients: [gateway, near, FAR], bridge };
     check_ways(&Netlink::connect()?, &ways).await?;
     environment::write(&host.roots.run, address, weaviate.grpc)?;
     tracing::info!(address = %address, "the server answers on {address}");
@@ -188,9 +187,8 @@ fn serving(body: &[u8]) -> Option<u8> {
 #[derive(Clone, Debug)]
 pub(super) struct Ways<'a> {
     pub(super) address: Ipv4Addr,
-    /// Of the ENI: its MAC, because names change, and its name for people.
+    /// Of the ENI: names change.
     pub(super) mac: &'a str,
-    pub(super) link: &'a str,
     pub(super) clients: [Ipv4Addr; 3],
     /// The bridge's name and the container's address on it.
     pub(super) bridge: Option<(&'a str, Ipv4Addr)>,
@@ -201,7 +199,7 @@ pub(super) struct Ways<'a> {
 /// published container is the way from its own address, come by the bridge; and the instance's own connections to
 /// the address must find the bridge.
 pub(super) async fn check_ways(netlink: &Netlink, ways: &Ways<'_>) -> Result<(), NetworkError> {
-    let Ways { address, mac, link, clients, bridge } = ways;
+    let Ways { address, mac, clients, bridge } = ways;
     let links = netlink.links().await?;
     let check = async |destination: Ipv4Addr,
                        from: Ipv4Addr,
@@ -216,7 +214,9 @@ pub(super) async fn check_ways(netlink: &Netlink, ways: &Ways<'_>) -> Result<(),
         let name = found.map_or_else(|| format!("link {}", way.link), |link| link.name.clone());
         Err(NetworkError::WrongWay { from, destination, link: name, wanted: by.to_owned() })
     };
-    let eni = by_mac(&links, mac).map(|link| link.index);
+    let ours = by_mac(&links, mac);
+    let (eni, link) =
+        (ours.as_ref().map(|link| link.index), ours.as_ref().map_or(*mac, |link| link.name.as_str()));
     let inner = bridge.map(|(name, container)| {
         (name, container, links.iter().find(|link| link.name == name).map(|link| link.index))
     });

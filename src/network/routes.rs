@@ -12,6 +12,7 @@
 //! On the host's network the bridge's route and rule are not there. There is never a rule for the primary
 //! address (it would blackhole Docker: ec2-net-utils #97), and never a route in `main`.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use super::NetworkError;
@@ -71,6 +72,36 @@ pub(super) enum Change {
     RemoveRule(Rule),
     AddRule(Rule),
     RemoveAddress(Address),
+}
+
+/// For the log and for the user: "puts the route to 172.30.254.0/24 by link 5 into table 8080".
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SetUp { link } => write!(f, "sets link {link} up"),
+            Self::AddAddress { link, address } => write!(f, "puts {address} on link {link}"),
+            Self::RemoveAddress(Address { link, ip, prefix, .. }) => {
+                write!(f, "takes {ip}/{prefix} off link {link}")
+            }
+            Self::PutRoute(route) => write!(f, "puts {route} into table {}", route.table),
+            Self::RemoveRoute(route) => write!(f, "takes {route} out of table {}", route.table),
+            Self::AddRule(rule) => write!(f, "puts {} at priority {}", describe(rule), rule.priority),
+            Self::RemoveRule(rule) => write!(f, "takes {} off priority {}", describe(rule), rule.priority),
+        }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.destination {
+            Some(destination) => write!(f, "the route to {destination}")?,
+            None => f.write_str("the default route")?,
+        }
+        if let Some(gateway) = self.gateway {
+            write!(f, " over {gateway}")?;
+        }
+        write!(f, " by link {}", self.link)
+    }
 }
 
 impl Wanted {

@@ -9,10 +9,16 @@
 //! To add work that is no step of the boot: a variant of [`Work`] and its name.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use tokio::time::Instant;
+
 use super::Step;
+
+/// A journal is read by people: a transfer of an hour is 240 lines of it.
+const COUNT_LOGGED: Duration = Duration::from_secs(15);
 
 /// What a line is about: a step of the boot, or something that belongs to no step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +74,8 @@ struct Inner {
     resting: String,
     /// Grows with each sign of life.
     progress: u64,
+    /// When a count of this work last went into the log.
+    counted: Vec<(Work, Instant)>,
     /// What the operator accepted and should not forget.
     warnings: Vec<String>,
     /// The last line that was told.
@@ -77,6 +85,33 @@ struct Inner {
 }
 
 impl Inner {
+    /// Whether the line is another one now.
+    fn set(&mut self, work: Work, what: &str) -> bool {
+        self.progress += 1;
+        match self.lines.iter_mut().find(|(known, _)| *known == work) {
+            Some((_, line)) if line == what => return false,
+            Some((_, line)) => what.clone_into(line),
+            None => self.lines.push((work, what.to_owned())),
+        }
+        self.tell();
+        true
+    }
+
+    /// Whether this count of the work belongs into the log too.
+    fn due(&mut self, work: Work, now: Instant) -> bool {
+        let last = self.counted.iter_mut().find(|(known, _)| *known == work);
+        match last {
+            Some((_, at)) if now.duration_since(*at) < COUNT_LOGGED => return false,
+            Some((_, at)) => *at = now,
+            // The work has just said that it begins.
+            None => {
+                self.counted.push((work, now));
+                return false;
+            }
+        }
+        true
+    }
+
     fn text(&self) -> String {
         if self.lines.is_empty() {
             return self.resting.clone();
@@ -113,16 +148,21 @@ impl Status {
     /// `work` now does `what`: "waits for i-0old to release eni-1 (shutting-down)".
     pub fn say(&self, work: impl Into<Work>, what: impl Into<String>) {
         let (work, what) = (work.into(), what.into());
-        let mut inner = self.inner();
-        inner.progress += 1;
-        match inner.lines.iter_mut().find(|(known, _)| *known == work) {
-            Some((_, line)) if *line == what => return,
-            Some((_, line)) => line.clone_from(&what),
-            None => inner.lines.push((work, what.clone())),
+        let changed = self.inner().set(work, &what);
+        if changed {
+            tracing::info!(step = work.name(), "{}: {what}", work.name());
         }
-        inner.tell();
+    }
+
+    /// How far `work` is: "pulls …: 17 MiB". The line has every count, the log one from time to time.
+    pub fn count(&self, work: impl Into<Work>, what: impl Into<String>) {
+        let (work, what) = (work.into(), what.into());
+        let mut inner = self.inner();
+        let log = inner.set(work, &what) && inner.due(work, Instant::now());
         drop(inner);
-        tracing::info!(step = work.name(), "{}: {what}", work.name());
+        if log {
+            tracing::info!(step = work.name(), "{}: {what}", work.name());
+        }
     }
 
     /// A sign of life without a new line: bytes moved, a poll answered.
@@ -272,6 +312,21 @@ mod tests {
             heard,
             ["close: begins", "claim: waits", "claim: waits; stage: begins", "stage: begins", "serves"]
         );
+    }
+
+    #[test]
+    fn counts_are_in_every_line_and_now_and_then_in_the_log() {
+        let mut inner = super::Inner::default();
+        let (stage, image) = (Work::Step(Step::Stage), Work::Step(Step::Image));
+        let start = tokio::time::Instant::now();
+        let after = |seconds| start + std::time::Duration::from_secs(seconds);
+        let due = [0, 14, 15, 16, 29, 30].map(|seconds| inner.due(stage, after(seconds)));
+        assert_eq!(due, [false, false, true, false, false, true]);
+        assert!(!inner.due(image, after(30)), "another work has its own time");
+        let status = Status::default();
+        status.count(Step::Stage, "1 of 9");
+        status.count(Step::Stage, "2 of 9");
+        assert_eq!(status.read(), ("stage: 2 of 9".to_owned(), 2));
     }
 
     #[test]

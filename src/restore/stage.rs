@@ -303,9 +303,11 @@ pub async fn compare(store: &Store, manifest: &Manifest) -> Result<(), RestoreEr
 fn rate(moved: u64, total: u64, milliseconds: u64) -> String {
     let per_second = moved.saturating_mul(1000) / milliseconds.max(1);
     let so_far = format!("{} of {} MiB", moved >> 20, total >> 20);
+    // The first bytes say nothing of the pace.
+    let known = moved >> 20 > 0;
     match total.saturating_sub(moved).checked_div(per_second) {
-        Some(left) => format!("{so_far}, {} MiB/s, {left} s left", per_second >> 20),
-        None => so_far,
+        Some(left) if known => format!("{so_far}, {} MiB/s, {left} s left", per_second >> 20),
+        Some(_) | None => so_far,
     }
 }
 
@@ -333,7 +335,7 @@ impl Progress {
         let due = now >= said + 500
             && self.said.compare_exchange(said, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if due {
-            self.status.say(Step::Stage, format!("{}: {}", self.backup, rate(moved, self.total, now)));
+            self.status.count(Step::Stage, format!("{}: {}", self.backup, rate(moved, self.total, now)));
         } else {
             self.status.alive();
         }
@@ -349,5 +351,6 @@ mod tests {
         let mib = |n: u64| n << 20;
         assert_eq!(rate(mib(50), mib(400), 2000), "50 of 400 MiB, 25 MiB/s, 14 s left");
         assert_eq!(rate(0, mib(400), 0), "0 of 400 MiB");
+        assert_eq!(rate(1000, mib(400), 2000), "0 of 400 MiB");
     }
 }

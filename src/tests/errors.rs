@@ -169,7 +169,7 @@ fn network(rows: &mut Vec<Row>) {
         DeletedOnTermination { eni: eni(), instance: instance() },
         LinkAbsent { eni: eni(), mac: "02:00:00:00:02:15".into(), waited: SOME },
         Netlink { operation: "add a route".into(), source: netlink() },
-        Undone { what: "AddRule(from 10.0.2.15 lookup 200)".into() },
+        Undone { what: "puts a rule from 10.0.2.15/32 into table 8080 at priority 8080".into() },
         Socket { source: io() },
         BridgeAbsent { bridge: "weaviate0".into(), waited: SOME },
         TableTaken { table: 200, by: "default via 10.0.2.1".into() },

@@ -63,14 +63,15 @@ pub async fn claim(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result
     let claimed = async {
         let (attachment_id, reused) = machine.run().await?;
         let netlink = Netlink::connect()?;
-        let link = netlink.await_link(&host.status, eni.id(), eni.mac(), settings.link_deadline).await?;
-        Ok::<_, NetworkError>((attachment_id, reused, link))
+        // It is looked up by its MAC each time: udev may give it another name at any moment now.
+        netlink.await_link(&host.status, eni.id(), eni.mac(), settings.link_deadline).await?;
+        Ok::<_, NetworkError>((attachment_id, reused))
     };
     // What it finds is a warning and never an error.
     let (claimed, ()) = tokio::join!(claimed, warn_of_wide_groups(host, identity, eni));
-    let (attachment_id, reused, link) = claimed?;
-    tracing::info!(eni = eni.id(), reused, "claimed {} as {}", eni.id(), link.name);
-    Ok(AttachedEni::new(eni.clone(), attachment_id, link.name, reused))
+    let (attachment_id, reused) = claimed?;
+    tracing::info!(eni = eni.id(), reused, "claimed {}", eni.id());
+    Ok(AttachedEni::new(eni.clone(), attachment_id, reused))
 }
 
 /// Tells who else the ENI's security groups let in.

@@ -84,7 +84,6 @@ pub(super) async fn decide(
     remembered: Option<Remembered>,
 ) -> Result<Task, RestoreError> {
     let plan = stage::decide(&Facts::new(&chosen.instance_id, remembered, &chosen.choice));
-    tracing::info!("decided: {plan}");
     host.status.say(Step::Stage, plan.to_string());
     let kept = matches!(plan, Plan::Keep { .. });
     if !kept && host.journal.read().opened_in.is_some() {

@@ -30,7 +30,7 @@ pub async fn warm(host: &Host, owned: Owned, secrets: &Secrets) -> Result<Warm, 
 async fn ask(status: &Status, client: &Client, queries: &[String], budget: Duration) {
     let end = Instant::now() + budget;
     for (n, query) in (1..).zip(queries) {
-        status.say(Step::Warm, format!("query {n} of {}", queries.len()));
+        status.count(Step::Warm, format!("query {n} of {}", queries.len()));
         match timeout_at(end, one(client, query)).await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(why))) => status.warn(format!("query {n} of restore.warm failed: {why}")),
