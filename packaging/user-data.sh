@@ -61,12 +61,25 @@ metadata() {
 # field NAME JSON: the value of a string; those of credentials hold no quotation marks.
 field() { [[ $2 =~ \"$1\"[[:space:]]*:[[:space:]]*\"([^\"]+)\" ]] && printf '%s' "${BASH_REMATCH[1]}"; }
 
+# right_clock DATE: what the metadata service calls now. Signatures and certificates have their time, and S3 takes none
+# that is 15 minutes off ("RequestTimeTooSkewed"); a first boot can be over before anybody else has set the clock.
+right_clock() {
+  local now off
+  now=$(date --date "$1" +%s 2>/dev/null) || return 0
+  off=$((now - $(date +%s)))
+  [ "${off#-}" -gt 300 ] || return 0
+  say "the clock is ${off#-} s off: it is set to $1"
+  date --set "@$now" >/dev/null || say "the clock cannot be set"
+}
+
 fetch() {
-  local role credentials key secret session
-  # It outlives every try of the calls below.
-  TOKEN=$(curl "${BOUNDS[@]}" --max-time 10 --noproxy '*' --request PUT \
+  local answer role credentials key secret session
+  # The token outlives every try of the calls below.
+  answer=$(curl "${BOUNDS[@]}" --max-time 10 --noproxy '*' --include --request PUT \
     --header 'X-aws-ec2-metadata-token-ttl-seconds: 900' "$METADATA/latest/api/token") ||
     die "the instance metadata service gives no token at $METADATA"
+  TOKEN=${answer##*$'\n'}
+  right_clock "$(sed -nE 's/\r$//; s/^date: //Ip' <<<"$answer" | tail -n 1)"
   role=$(metadata iam/security-credentials/) || die "this instance has no role: give it an instance profile"
   credentials=$(metadata "iam/security-credentials/$role") || die "the role $role has no credentials"
   if ! { key=$(field AccessKeyId "$credentials") && secret=$(field SecretAccessKey "$credentials") &&

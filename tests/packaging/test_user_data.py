@@ -11,6 +11,7 @@ import os
 import pathlib
 import stat
 import subprocess
+import time
 import tomllib
 import urllib.request
 
@@ -179,12 +180,26 @@ class World:
             self.program(name, NOTED.format(name=name))
         self.program("curl", CURL.format(curl="/usr/bin/curl"))
         self.program("sleep", "#!/bin/sh\n")
+        self.clock(0)
         self.console = path / "console"
         operator(self.s3).put_object(Bucket=BUCKET, Key="prod/packages/weaviate-provisioner.deb", Body=PACKAGE)
 
     def program(self, name, text):
         (self.programs / name).write_text(text)
         (self.programs / name).chmod(0o755)
+
+    def clock(self, behind):
+        """What this machine's clock says, in seconds behind the truth. Nobody sets the real one."""
+        self.program(
+            "date",
+            f"""#!/bin/sh
+            case "$1" in
+              --set) echo "date $*" >>"$NOTES/calls" ;;
+              +%s) echo $(($(/bin/date +%s) - {behind})) ;;
+              *) exec /bin/date "$@" ;;
+            esac
+            """,
+        )
 
     def run(self, script=SCRIPT, **values):
         values = {
@@ -343,6 +358,25 @@ def test_a_package_that_is_absent_or_denied_is_one_sentence(world, key):
     assert done.returncode == 1 and untouched(world)
     (line,) = world.said()
     assert "cannot be fetched" in line and ("returned error: 404" in done.stderr) == (key == "prod/packages/none.deb")
+
+
+@pytest.mark.parametrize("behind", [86400, -86400])
+def test_a_clock_that_is_wrong_is_set_before_anything_is_signed(world, behind):
+    world.clock(behind)
+    done = world.run()
+    assert done.returncode == 0, done.stderr
+    setting, *others = world.calls()
+    name, option, moment = setting.split()
+    assert (name, option, len(others)) == ("date", "--set", 3)
+    assert abs(float(moment.removeprefix("@")) - time.time()) < 60
+    assert any(" 864" in line and "s off" in line for line in world.said())
+
+
+@pytest.mark.parametrize("behind", [0, 200, -200])
+def test_a_clock_that_is_right_enough_stays(world, behind):
+    world.clock(behind)
+    assert world.run().returncode == 0
+    assert len(world.calls()) == 3
 
 
 def test_a_token_that_is_not_signed_is_refused(world):
