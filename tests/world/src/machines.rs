@@ -60,8 +60,7 @@ async fn run(arguments: Vm) -> Result<bool> {
         let good = match &played {
             Ok(played) => {
                 let answered = played.answered.map(|after| after.as_secs_f64());
-                measured
-                    .insert(case.name.clone(), json!({ "answered_s": answered, "report": played.report }));
+                measured.insert(case.name.clone(), json!({ "answered_s": answered, "lives": played.lives }));
                 tell(&case, played, took.as_secs_f64(), keep.as_deref())?
             }
             Err(error) => {
@@ -83,7 +82,7 @@ async fn run(arguments: Vm) -> Result<bool> {
 }
 
 fn tell(case: &Case, played: &Played, took: f64, keep: Option<&Path>) -> Result<bool> {
-    let Played { complaints, journal, console, ledger, report: _, answered } = played;
+    let Played { complaints, journal, console, ledger, lives: _, answered } = played;
     let good = complaints.is_empty();
     let answered = answered
         .map_or_else(String::new, |after| format!("hook answered after {:.1} s", after.as_secs_f64()));

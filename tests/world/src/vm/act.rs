@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::case::Act;
+use super::life::Life;
 use super::play::Play;
 use super::reader::Round;
 use crate::cloud::resources::InstanceState;
@@ -33,37 +34,43 @@ impl Play {
     pub(super) async fn act(&mut self, act: &Act) -> Result<()> {
         self.site.ledger.record(Event::Mark { what: format!("act: {act:?}") });
         match act {
-            Act::Serving => self.until_serving().await,
+            Act::Serving => {
+                self.until_serving().await?;
+                let life = Life::look(&self.machine().guest, self.began).await?;
+                self.lives.push(life);
+                Ok(())
+            }
             Act::Waiting { says } => self.until_waiting(says).await,
             Act::ClosedUntil { call, times } => self.closed_until(call, *times).await,
             Act::Reboot => {
                 // The agent of the guest is ended by it, and its answer with it.
                 let _ = self.machine().guest.run("systemctl --no-block reboot", SCRIPT).await;
                 self.machine().until_off(SCRIPT).await?;
-                self.power_on().await
+                self.power_on("reboot").await
             }
             Act::PowerCut { call, times } => {
                 if let Some(call) = call {
                     self.until_called(call, *times).await?;
                 }
                 self.machine().power_cut().await?;
-                self.power_on().await
+                self.power_on("power cut").await
             }
             Act::StopStart => {
                 let cloud = self.site.cloud.clone();
                 ensure!(cloud.stop(NEW), "the instance was not there to be stopped");
                 self.until_state(InstanceState::Stopped).await?;
-                self.since = Timestamp::now();
+                (self.since, self.began) = (Timestamp::now(), "stopped and started");
                 ensure!(cloud.start_instance(NEW), "the instance was not there to be started");
                 self.until_state(InstanceState::Running).await
             }
             Act::ReplaceRoot => {
                 self.machine().shut_down().await?;
                 self.machine().replace_root().await?;
-                self.power_on().await
+                self.power_on("root volume replaced").await
             }
             Act::Inside { script } => self.machine().guest.succeed(script, SCRIPT).await.map(drop),
             Act::Unnoticed { script } => self.unnoticed(script).await,
+            Act::ComesBack { script } => self.comes_back(script).await,
             Act::Upgrade => {
                 let install = self.handed(0, "/run/upgrade.deb")?;
                 let script = format!(
@@ -87,8 +94,8 @@ impl Play {
         }
     }
 
-    pub(super) async fn power_on(&mut self) -> Result<()> {
-        self.since = Timestamp::now();
+    pub(super) async fn power_on(&mut self, began: &'static str) -> Result<()> {
+        (self.since, self.began) = (Timestamp::now(), began);
         self.attendant.power_on().await
     }
 
@@ -122,6 +129,20 @@ impl Play {
         let (_, _, stranger) = self.site.look().await;
         ensure!(stranger == 0, "the stranger is answered {stranger}");
         Ok(())
+    }
+
+    async fn comes_back(&self, script: &str) -> Result<()> {
+        // systemd gives each run an id of its own.
+        let id = format!("systemctl show {UNIT} --property=InvocationID --value");
+        let guest = &self.machine().guest;
+        let before = guest.succeed(&id, SCRIPT).await?;
+        guest.succeed(script, SCRIPT).await?;
+        let end = Instant::now() + BOOT;
+        while guest.succeed(&id, SCRIPT).await? == before {
+            ensure!(Instant::now() < end, "no other run of the unit has begun after {BOOT:?}");
+            sleep(LOOK).await;
+        }
+        self.until_serving().await
     }
 
     async fn until_waiting(&self, says: &str) -> Result<()> {
@@ -219,7 +240,7 @@ impl Play {
         guest.succeed(&script, BOOT).await?;
         self.machine().shut_down().await?;
         self.site.cloud.give_user_data(NEW, self.user_data.clone());
-        self.power_on().await
+        self.power_on("first boot of an image").await
     }
 
     async fn replug(&self) -> Result<()> {

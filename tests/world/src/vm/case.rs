@@ -70,6 +70,8 @@ pub enum Act {
     Inside { script: String },
     /// The same on a node that serves: no client's request fails meanwhile.
     Unnoticed { script: String },
+    /// An administrator ends what is under the node: it goes down, and another run of the agent serves again.
+    ComesBack { script: String },
     /// The package is upgraded on a node that serves: no client's request fails.
     Upgrade,
     /// The builder becomes an image by `packaging/ami.sh`, and a machine is started from that.

@@ -80,9 +80,9 @@ impl Guest {
         }
     }
 
-    /// Runs a script that must succeed; what it printed.
+    /// Runs a script of which each line must succeed; what it printed.
     pub async fn succeed(&self, script: &str, patience: Duration) -> Result<String> {
-        let Said { code, out, err } = self.run(script, patience).await?;
+        let Said { code, out, err } = self.run(&format!("set -euo pipefail\n{script}"), patience).await?;
         ensure!(code == 0, "a script in the machine ended with {code}: {script}\n{out}{err}");
         Ok(out)
     }

@@ -14,6 +14,7 @@ mod attendant;
 mod case;
 mod disks;
 mod guest;
+mod life;
 mod machine;
 mod play;
 mod qemu;
@@ -23,6 +24,7 @@ mod resolver;
 mod user_data;
 
 pub use case::{Case, load_all};
+pub use life::Life;
 pub use play::{Played, play};
 
 use std::path::PathBuf;

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::attendant::Attendant;
 use super::case::Case;
+use super::life::Life;
 use super::machine::{Machine, Order};
 use super::reader::Readers;
 use super::{Parts, resolver, user_data};
@@ -40,8 +41,8 @@ pub struct Played {
     pub console: String,
     /// As JSON lines.
     pub ledger: String,
-    /// The agent's own report of its last boot, where there is one.
-    pub report: Option<serde_json::Value>,
+    /// Of each life in which it served.
+    pub lives: Vec<Life>,
     /// From power-on to the answer of the hook.
     pub answered: Option<Duration>,
 }
@@ -50,8 +51,10 @@ pub struct Play {
     pub(super) site: Arc<Site>,
     pub(super) attendant: Arc<Attendant>,
     pub(super) readers: Readers,
-    /// When this life of the machine began.
+    /// When this life of the machine began, and by what.
     pub(super) since: Timestamp,
+    pub(super) began: &'static str,
+    pub(super) lives: Vec<Life>,
     /// What the instance's launch template says.
     pub(super) user_data: String,
     knockers: Option<Knockers>,
@@ -131,11 +134,13 @@ impl Play {
             site,
             attendant,
             since: Timestamp::now(),
+            began: "",
+            lives: Vec::new(),
             user_data,
             knockers: Some(knockers),
             _resolver: resolver,
         };
-        play.power_on().await?;
+        play.power_on("first boot").await?;
         play.site.cloud.start();
         Ok(play)
     }
@@ -166,10 +171,9 @@ impl Play {
             knockers.stop().await;
         }
         let mut inside = String::new();
-        let mut report = None;
         if self.machine().is_on().await {
             match self.look_inside().await {
-                Ok((journal, written)) => (inside, report) = (journal, written),
+                Ok(journal) => inside = journal,
                 Err(error) => complaints.push(format!("looking into the machine: {error:#}")),
             }
         }
@@ -218,15 +222,15 @@ impl Play {
                 .iter()
                 .map(|seen| serde_json::to_string(seen).unwrap_or_default() + "\n")
                 .collect(),
-            report,
+            lives: std::mem::take(&mut self.lives),
             answered: start
                 .zip(answered)
                 .and_then(|(start, end)| Duration::try_from(end.at.duration_since(start.at)).ok()),
         }
     }
 
-    /// The journal of our units, and the agent's report; everything in which a secret could lie is searched.
-    async fn look_inside(&self) -> Result<(String, Option<serde_json::Value>)> {
+    /// The journal of our units; everything in which a secret could lie is searched.
+    async fn look_inside(&self) -> Result<String> {
         let guest = &self.machine().guest;
         guest.ready(LOOK_INSIDE).await?;
         let journal = guest
@@ -235,15 +239,13 @@ impl Play {
                 LOOK_INSIDE,
             )
             .await?;
-        let report = guest.run("cat /var/lib/weaviate-provisioner/report.json", LOOK_INSIDE).await?;
-        let report = (report.code == 0).then(|| serde_json::from_str(&report.out)).transpose()?;
         self.site.planted.know_vended(&self.site.cloud);
         // Files come and go while it reads them.
         let everything = guest.run(EVERYTHING, LOOK_INSIDE).await?;
         self.site.planted.search("the machine's processes, containers and files", everything.out.as_bytes());
         let all = guest.succeed("journalctl --no-pager --output=export --boot=all", LOOK_INSIDE).await?;
         self.site.planted.search("the journal", all.as_bytes());
-        Ok((journal, report))
+        Ok(journal)
     }
 }
 

@@ -67,7 +67,7 @@ impl Hardware {
         add("cpu", if kvm { "host" } else { "qemu64,-svm" }.to_owned());
         add("kernel", path(kernel));
         add("initrd", path(initrd));
-        add("append", "root=LABEL=root rw console=ttyS0 panic=1 quiet".to_owned());
+        add("append", "root=LABEL=root rw console=ttyS0 panic=1 quiet mitigations=off".to_owned());
         add("chardev", format!("file,id=console,path={},append=on", path(&self.console())));
         add("serial", "chardev:console".to_owned());
         add("qmp", format!("unix:{},server=on,wait=off", path(&self.monitor())));
@@ -89,7 +89,8 @@ impl Hardware {
         }
         let (nic, tap) = primary;
         add("netdev", netdev("primary", tap));
-        add("device", format!("virtio-net-pci,netdev=primary,mac={}", nic.mac));
+        // No ROM of its own: it would look for a network to boot from, for seconds.
+        add("device", format!("virtio-net-pci,netdev=primary,romfile=,mac={}", nic.mac));
         for (n, slot) in SLOTS.iter().enumerate() {
             let chassis = n + 1;
             add("device", format!("pcie-root-port,id={slot},chassis={chassis},slot={chassis}"));
@@ -98,7 +99,10 @@ impl Hardware {
             add("netdev", netdev(&eni.id, tap));
             add(
                 "device",
-                format!("virtio-net-pci,id=nic-{},netdev={},mac={},bus={slot}", eni.id, eni.id, eni.nic.mac),
+                format!(
+                    "virtio-net-pci,id=nic-{},netdev={},romfile=,mac={},bus={slot}",
+                    eni.id, eni.id, eni.nic.mac
+                ),
             );
         }
         all
@@ -143,7 +147,7 @@ pub async fn plug(monitor: &mut Talk, eni: &EniPlan, tap: &str, slot: &str) -> R
     let netdev = json!({ "type": "tap", "id": eni.id, "ifname": tap, "script": "no", "downscript": "no" });
     monitor.execute("netdev_add", netdev).await?;
     let device = json!({
-        "driver": "virtio-net-pci", "id": format!("nic-{}", eni.id), "netdev": eni.id, "mac": eni.nic.mac, "bus": slot,
+        "driver": "virtio-net-pci", "romfile": "", "id": format!("nic-{}", eni.id), "netdev": eni.id, "mac": eni.nic.mac, "bus": slot,
     });
     monitor.execute("device_add", device).await.map(drop)
 }

@@ -15,10 +15,8 @@ pub async fn start(vpc: &Vpc, nics: &[&Nic], names: &[(Ipv4Addr, String)]) -> Re
     vpc.admit_dhcp().await?;
     let mut command = Command::new("dnsmasq");
     command
-        .args(
-            "--keep-in-foreground --conf-file=/dev/null --no-hosts --no-resolv --no-ping --user=root"
-                .split(' '),
-        )
+        // Without `--no-daemon` it becomes another user, and would no longer end with us (PR_SET_PDEATHSIG in prctl(2)).
+        .args("--no-daemon --conf-file=/dev/null --no-hosts --no-resolv --no-ping".split(' '))
         // No file of the host's is written.
         .args(["--pid-file=", "--leasefile-ro", "--dhcp-authoritative"])
         .args(["--bind-dynamic", "--interface=nic*", "--except-interface=lo"])
