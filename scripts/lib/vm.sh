@@ -21,9 +21,9 @@ play_machines() {
   deb=$("${make[@]}")
   upgrade=$("${make[@]}" --version "$(upgraded)")
   os=$("$ROOT/tests/vm/image" "$suite")
-  # Two machines at a time: each has two processors and waits more than it works.
+  # Two machines at a time: one computes while the other waits.
   "$CARGO_TARGET_DIR/debug/world" vm --os "$os" --package "$deb" --upgrade "$upgrade" --server "$STAND_IN" \
-    --repository "$ROOT" --jobs 2 --keep "$CACHE/machines/$suite" --figures "$CACHE/machines/$suite.json" "$@"
+    --repository "$ROOT" --jobs "${MACHINES_AT_A_TIME:-2}" --keep "$CACHE/machines/$suite" --figures "$CACHE/machines/$suite.json" "$@"
 }
 
 # A version after ours, as a next release has.
