@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::qmp::Talk;
 
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(400);
 /// Whether anybody is there is asked again and again while a machine boots.
 const KNOCK: Duration = Duration::from_secs(3);
 

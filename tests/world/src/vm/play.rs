@@ -93,6 +93,10 @@ impl Play {
             model = "QEMU NVMe Ctrl"
         };
         crate::case::lay(&mut scene.config, &model);
+        // A launch hook that has a heartbeat's time for an emulated boot.
+        let mut group = toml::toml! { hooks = [{ heartbeat = 900.0 }] };
+        crate::case::lay(&mut group, &scene.group);
+        scene.group = group;
         // The instance stands in the specification before its user data are known.
         let (site, mut made) = Site::open(programs, &scene, Some(user_data::policy()?)).await?;
         site.store.create_bucket(user_data::BUCKET);
@@ -141,7 +145,10 @@ impl Play {
             _resolver: resolver,
         };
         play.power_on("first boot").await?;
-        play.site.cloud.start();
+        // A builder is no instance of the group: that launches what is made of it.
+        if !case.machine.builder {
+            play.site.cloud.start();
+        }
         Ok(play)
     }
 

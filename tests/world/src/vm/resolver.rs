@@ -16,7 +16,10 @@ pub async fn start(vpc: &Vpc, nics: &[&Nic], names: &[(Ipv4Addr, String)]) -> Re
     let mut command = Command::new("dnsmasq");
     command
         // Without `--no-daemon` it becomes another user, and would no longer end with us (PR_SET_PDEATHSIG in prctl(2)).
-        .args("--no-daemon --conf-file=/dev/null --no-hosts --no-resolv --no-ping".split(' '))
+        .args(
+            "--no-daemon --log-facility=/dev/null --conf-file=/dev/null --no-hosts --no-resolv --no-ping"
+                .split(' '),
+        )
         // No file of the host's is written.
         .args(["--pid-file=", "--leasefile-ro", "--dhcp-authoritative"])
         .args(["--bind-dynamic", "--interface=nic*", "--except-interface=lo"])
