@@ -1,7 +1,6 @@
 //! `world vm`: plays cases on whole machines, and says what came of it.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,28 +12,8 @@ use world::vm::{Case, Parts, Played, load_all, play};
 
 use super::Vm;
 
-pub fn play_all(arguments: Vm) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let done = runtime.context("starting the runtime").and_then(|runtime| runtime.block_on(run(arguments)));
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(arguments: Vm) -> Result<bool> {
+pub async fn run(arguments: Vm) -> Result<bool> {
     let Vm { case, always, jobs, keep, figures, os, package, upgrade, server, repository } = arguments;
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "warn,s3s::ops=off".into()),
-        )
-        .with_writer(std::io::stderr)
-        .init();
     let mut cases = load_all(&repository.join("tests/vm/cases"))?;
     for name in &case {
         cases.get(name).with_context(|| format!("no such case: {name}"))?;

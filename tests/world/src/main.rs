@@ -7,6 +7,7 @@ mod rehearse;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
@@ -114,15 +115,27 @@ struct Bench {
     repository: PathBuf,
 }
 
-fn compare(arguments: Bench) -> ExitCode {
+async fn compare(arguments: Bench) -> Result<bool> {
     let Bench { mib, venv, agent, server, repository } = arguments;
     let programs = world::stage::Programs { repository, agent, server, archive: None };
+    bench::boot(&programs, &venv, mib).await?;
+    Ok(true)
+}
+
+/// Does a command's work to its end; `false` where it has said itself what is wrong.
+fn finish(work: impl Future<Output = Result<bool>>) -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            // A refusal by a double is a part of a case, and s3s calls it an error.
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "warn,s3s::ops=off".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    match runtime
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(bench::boot(&programs, &venv, mib)))
-    {
-        Ok(()) => ExitCode::SUCCESS,
+    match runtime.context("starting the runtime").and_then(|runtime| runtime.block_on(work)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error:#}");
             ExitCode::FAILURE
@@ -142,9 +155,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match line.command {
-        Some(Command::Rehearse(arguments)) => rehearse::rehearse(arguments),
-        Some(Command::Vm(arguments)) => machines::play_all(arguments),
-        Some(Command::Bench(arguments)) => compare(arguments),
+        Some(Command::Rehearse(arguments)) => finish(rehearse::run(arguments)),
+        Some(Command::Vm(arguments)) => finish(machines::run(arguments)),
+        Some(Command::Bench(arguments)) => finish(compare(arguments)),
         None => {
             eprintln!(
                 "Nothing to do: `world rehearse` plays cases, `world --assumptions` lists what is claimed."

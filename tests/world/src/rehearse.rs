@@ -1,7 +1,6 @@
 //! `world rehearse`: plays one case, or all of them with their controls, and says what came of it.
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,29 +12,8 @@ use world::stage::Programs;
 
 use super::Rehearse;
 
-pub fn rehearse(arguments: Rehearse) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let done = runtime.context("starting the runtime").and_then(|runtime| runtime.block_on(run(arguments)));
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-async fn run(arguments: Rehearse) -> Result<bool> {
+pub async fn run(arguments: Rehearse) -> Result<bool> {
     let Rehearse { case, all, soak, list, json, jobs, keep, agent, server, repository, image } = arguments;
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            // A refusal by a double is a part of a case, and s3s calls it an error.
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "warn,s3s::ops=off".into()),
-        )
-        .with_writer(std::io::stderr)
-        .init();
     let cases = load_all(&repository.join("tests/cases"))?;
     if list {
         for case in cases.values() {

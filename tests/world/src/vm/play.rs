@@ -21,6 +21,8 @@ use crate::vpc::Knockers;
 
 /// Of an instance store: XFS takes what it needs, and the file has holes.
 const STORE: u64 = 4 << 30;
+/// Between two connections of each client.
+const KNOCK: Duration = Duration::from_millis(250);
 /// How long the machine may take to show what it has written.
 const LOOK_INSIDE: Duration = Duration::from_mins(2);
 /// Everything in which a secret could lie, as one stream; not the folder on the tmpfs that is theirs.
@@ -109,7 +111,9 @@ impl Play {
         site.cloud.house(NEW);
         let primary = made.machine.primary.clone();
         let nics: Vec<_> = std::iter::once(&primary).chain(made.enis.values().map(|eni| &eni.nic)).collect();
-        let resolver = resolver::start(&site.vpc, &nics, &made.machine.hosts).await?;
+        let resolver =
+            resolver::start(&site.vpc, &nics, &made.machine.hosts, &site.scratch().join("dnsmasq.log"))
+                .await?;
         let order = Order {
             instance_id: NEW.to_owned(),
             primary: primary.clone(),
@@ -131,7 +135,7 @@ impl Play {
             ledger: Arc::clone(&site.ledger),
         });
         let site = Arc::new(site);
-        let knockers = site.vpc.knock(&site.ledger, site.address.into(), &[8080, 50051]);
+        let knockers = site.vpc.knock_every(KNOCK, &site.ledger, site.address.into(), &[8080, 50051]);
         let mut play = Self {
             readers: Readers::start(&site),
             tasks: vec![tokio::spawn(Arc::clone(&attendant).attend(plugs))],

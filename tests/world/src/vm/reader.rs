@@ -11,7 +11,7 @@ use crate::ledger::Client;
 use crate::stage::{Counts, Site};
 
 /// Between two rounds: a reader that never rests would be all that an emulated machine does.
-const REST: Duration = Duration::from_millis(250);
+const REST: Duration = Duration::from_millis(500);
 
 /// What one round gave.
 #[derive(Clone, Debug, PartialEq, Eq)]

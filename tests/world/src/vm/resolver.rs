@@ -1,6 +1,8 @@
 //! What a subnet gives its machines: addresses by DHCP, and names. `dnsmasq` does both.
 
+use std::fs::File;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use tokio::process::{Child, Command};
@@ -10,16 +12,14 @@ use crate::vpc::{Nic, Vpc};
 /// The VPC's resolver: the network's address plus two (VPC User Guide, Amazon DNS server).
 const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 
-/// Starts it for these interfaces and names. It ends with the child.
-pub async fn start(vpc: &Vpc, nics: &[&Nic], names: &[(Ipv4Addr, String)]) -> Result<Child> {
+/// Starts it for these interfaces and names; what it does stands in the file. It ends with the child.
+pub async fn start(vpc: &Vpc, nics: &[&Nic], names: &[(Ipv4Addr, String)], log: &Path) -> Result<Child> {
     vpc.admit_dhcp().await?;
+    let log = File::create(log).with_context(|| format!("create {}", log.display()))?;
     let mut command = Command::new("dnsmasq");
     command
         // Without `--no-daemon` it becomes another user, and would no longer end with us (PR_SET_PDEATHSIG in prctl(2)).
-        .args(
-            "--no-daemon --log-facility=/dev/null --conf-file=/dev/null --no-hosts --no-resolv --no-ping"
-                .split(' '),
-        )
+        .args("--no-daemon --conf-file=/dev/null --no-hosts --no-resolv --no-ping".split(' '))
         // No file of the host's is written.
         .args(["--pid-file=", "--leasefile-ro", "--dhcp-authoritative"])
         .args(["--bind-dynamic", "--interface=nic*", "--except-interface=lo"])
@@ -38,6 +38,7 @@ pub async fn start(vpc: &Vpc, nics: &[&Nic], names: &[(Ipv4Addr, String)]) -> Re
         // refusal: musl's resolver would take that for a failure of the whole name.
         command.arg(format!("--address=/{name}/{address}")).arg(format!("--local=/{name}/"));
     }
+    command.stderr(log);
     vpc.spawn(command).await.context("start dnsmasq")
 }
 

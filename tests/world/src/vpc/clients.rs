@@ -63,10 +63,11 @@ async fn knock(
     client: Client,
     target: SocketAddr,
     means: Meaning,
+    every: Duration,
     ledger: Arc<Ledger>,
     stop: CancellationToken,
 ) {
-    let mut ticks = tokio::time::interval(EVERY);
+    let mut ticks = tokio::time::interval(every);
     let mut pending = JoinSet::new();
     loop {
         // All arms are cancel-safe: a tick, a joined task and a cancellation are never lost.
@@ -90,22 +91,39 @@ async fn knock(
 impl Vpc {
     /// Near, far and stranger try all ports all the time; each accepted connection goes to the ledger.
     pub fn knock(&self, ledger: &Arc<Ledger>, address: IpAddr, ports: &[u16]) -> Knockers {
+        self.knock_every(EVERY, ledger, address, ports)
+    }
+
+    /// The same at another pace: each connection is work for a machine that is emulated.
+    pub fn knock_every(
+        &self,
+        every: Duration,
+        ledger: &Arc<Ledger>,
+        address: IpAddr,
+        ports: &[u16],
+    ) -> Knockers {
         let targets: Vec<_> = ports.iter().map(|port| SocketAddr::new(address, *port)).collect();
-        self.knock_all(ledger, &targets, reached)
+        self.knock_all(ledger, &targets, reached, every)
     }
 
     /// The same where nobody may ever get in: an accepted connection is a forbidden act.
     pub fn knock_at_walls(&self, ledger: &Arc<Ledger>, targets: &[SocketAddr]) -> Knockers {
-        self.knock_all(ledger, targets, trespassed)
+        self.knock_all(ledger, targets, trespassed, EVERY)
     }
 
-    fn knock_all(&self, ledger: &Arc<Ledger>, targets: &[SocketAddr], means: Meaning) -> Knockers {
+    fn knock_all(
+        &self,
+        ledger: &Arc<Ledger>,
+        targets: &[SocketAddr],
+        means: Meaning,
+        every: Duration,
+    ) -> Knockers {
         let stop = CancellationToken::new();
         let tasks = CLIENTS
             .into_iter()
             .flat_map(|client| targets.iter().map(move |target| (client, *target)))
             .map(|(client, target)| {
-                let work = knock(client, target, means, Arc::clone(ledger), stop.clone());
+                let work = knock(client, target, means, every, Arc::clone(ledger), stop.clone());
                 self.client(client).resident().spawn(work)
             })
             .collect();
