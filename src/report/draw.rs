@@ -16,10 +16,7 @@ fn seconds(ms: u64) -> f64 {
 
 const fn word(status: Option<How>) -> &'static str {
     match status {
-        Some(How::Done) => "done",
-        Some(How::Reused) => "reused",
-        Some(How::Skipped) => "skipped",
-        Some(How::Failed) => "failed",
+        Some(how) => how.word(),
         None => "running",
     }
 }

@@ -158,6 +158,17 @@ pub enum How {
     Failed,
 }
 
+impl How {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Reused => "reused",
+            Self::Skipped => "skipped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 /// What a step returns: it says how it came about.
 pub trait Evidence {
     fn how(&self) -> How {
@@ -231,7 +242,7 @@ impl Timeline {
         drop(working);
         let name = step.name();
         match &done {
-            Ok(_) => tracing::info!(step = name, "{name}: {how:?}"),
+            Ok(_) => tracing::info!(step = name, "{name}: {}", how.word()),
             Err(failure) => {
                 tracing::error!(step = name, error_class = failure.class.name(), "{name}: {failure}");
             }

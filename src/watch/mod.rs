@@ -88,7 +88,7 @@ async fn until_lost(host: &Host, serving: &Serving) -> Lost {
                 host.status.warn(plan.to_string());
             }
             Plan::Close(lost) => {
-                tracing::error!(step = STEP, "{plan}: {lost:?}");
+                tracing::error!(step = STEP, "{plan}: {lost}");
                 return lost;
             }
         }

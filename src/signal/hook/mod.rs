@@ -105,7 +105,12 @@ async fn answer(host: &Host, identity: &Identity, answer: Answer) -> Result<Sign
         None => SignalOutcome::Sent { result: answer.as_str().to_owned(), at: host.now() },
         Some(why) => SignalOutcome::NotNeeded { why },
     };
-    tracing::info!(answer = %answer, "the lifecycle hook was told {answer}: {outcome:?}");
+    match &outcome {
+        SignalOutcome::NotNeeded { why } => {
+            tracing::info!(answer = %answer, "the lifecycle hook needs no {answer}: {why}");
+        }
+        _ => tracing::info!(answer = %answer, "the lifecycle hook was told {answer}"),
+    }
     host.journal.write(|state| {
         // What was accepted stays written: a second run finds that nobody waits any more, because of it.
         let sent = matches!(&state.signal, SignalOutcome::Sent { result, .. } if result == answer.as_str());

@@ -38,8 +38,7 @@ pub async fn start(vpc: &Vpc, nics: &[&Nic], names: &[(Ipv4Addr, String)], log: 
         // refusal: musl's resolver would take that for a failure of the whole name.
         command.arg(format!("--address=/{name}/{address}")).arg(format!("--local=/{name}/"));
     }
-    command.stderr(log);
-    vpc.spawn(command).await.context("start dnsmasq")
+    vpc.spawn_saying(command, log.into()).await.context("start dnsmasq")
 }
 
 fn network(address: Ipv4Addr, prefix: u8) -> Ipv4Addr {

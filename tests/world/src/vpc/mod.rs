@@ -296,6 +296,15 @@ impl Vpc {
     /// A program in the router's namespace. It is killed with the world: its parent is a thread that lives as long as
     /// the namespace does.
     pub(crate) async fn spawn(&self, command: tokio::process::Command) -> Result<tokio::process::Child> {
+        self.spawn_saying(command, std::process::Stdio::inherit()).await
+    }
+
+    /// The same; what it says goes there.
+    pub(crate) async fn spawn_saying(
+        &self,
+        command: tokio::process::Command,
+        to: std::process::Stdio,
+    ) -> Result<tokio::process::Child> {
         let mut bound = tokio::process::Command::new("setpriv");
         let plain = command.as_std();
         bound.args(["--pdeathsig", "KILL", "--"]).arg(plain.get_program()).args(plain.get_args());
@@ -304,7 +313,7 @@ impl Vpc {
                 bound.env(name, value);
             }
         }
-        bound.stdin(std::process::Stdio::null()).kill_on_drop(true);
+        bound.stdin(std::process::Stdio::null()).stderr(to).kill_on_drop(true);
         let spawned = self.inner.router.resident().spawn(async move { bound.spawn() }).await;
         let program = plain.get_program().to_owned();
         spawned.context("the router's thread died")?.with_context(|| format!("start {}", program.display()))
