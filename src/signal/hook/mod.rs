@@ -105,11 +105,10 @@ async fn answer(host: &Host, identity: &Identity, answer: Answer) -> Result<Sign
         None => SignalOutcome::Sent { result: answer.as_str().to_owned(), at: host.now() },
         Some(why) => SignalOutcome::NotNeeded { why },
     };
-    match &outcome {
-        SignalOutcome::NotNeeded { why } => {
-            tracing::info!(answer = %answer, "the lifecycle hook needs no {answer}: {why}");
-        }
-        _ => tracing::info!(answer = %answer, "the lifecycle hook was told {answer}"),
+    if let SignalOutcome::NotNeeded { why } = &outcome {
+        tracing::info!(answer = %answer, "the lifecycle hook needs no {answer}: {why}");
+    } else {
+        tracing::info!(answer = %answer, "the lifecycle hook was told {answer}");
     }
     host.journal.write(|state| {
         // What was accepted stays written: a second run finds that nobody waits any more, because of it.
