@@ -52,9 +52,9 @@ pub async fn run(arguments: Vm) -> Result<bool> {
             }
         };
         if good {
-            passed += 1
+            passed += 1;
         } else {
-            failed += 1
+            failed += 1;
         }
         // After each: an hour's run that is ended has measured something.
         if let Some(file) = &figures {
