@@ -106,6 +106,15 @@ impl Rogue {
         }
     }
 
+    /// Waits until the world has found this secret.
+    pub async fn found(&self, secret: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.stage.planted.found().iter().any(|found| found.contains(secret)) {
+            assert!(Instant::now() < end, "the world has not found the secret {secret}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// A call of the query protocol; the answer's body, whatever its status.
     pub async fn query(&self, service: &str, action: &str, parameters: &[(&str, &str)]) -> String {
         let pairs: Vec<String> = parameters.iter().map(|(name, value)| format!("&{name}={value}")).collect();

@@ -86,9 +86,12 @@ async fn a_secret_is_found_where_nobody_would_look() {
     rogue.write("/dev/shm/short", &plant("of a short life"));
     rogue.sh("blkid -L \"$(cat /dev/shm/short)\" || true").await;
 
-    // A container that is removed at once, and one that said it before the world knew.
+    // A container that is gone at the end, and one that said it before the world knew. Between two looks of the world
+    // a container can come and go: this one stays for one.
     rogue.write("/dev/shm/gone.env", &format!("KEY={}\n", plant("of a removed container")));
-    rogue.sh(&format!("docker rm $(docker create --env-file /dev/shm/gone.env {IMAGE})")).await;
+    rogue.sh(&format!("docker create --name gone --env-file /dev/shm/gone.env {IMAGE}")).await;
+    rogue.found("of a removed container").await;
+    rogue.sh("docker rm gone").await;
     rogue.sh(&format!("docker run --detach --network host {IMAGE}")).await;
     let late = "q8w7e6r5t4z3u2i1o0p9a8s7d6f5g4h3";
     rogue
