@@ -311,7 +311,7 @@ def test_credentials_are_in_no_argument_environment_or_file(world):
     "change",
     [
         ("--config - \\\n", '--config - --header "x-amz-security-token: $session" \\\n'),
-        ("local role credentials key secret session", "local role; export credentials key secret session"),
+        ("local answer role credentials key secret session", "local role; export credentials key secret session"),
         ("  # curl signs every", '  printf %s "$secret" >"$TMPDIR/leak"\n  # curl signs every'),
     ],
     ids=["argument", "environment", "file"],
