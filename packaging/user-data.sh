@@ -65,11 +65,13 @@ field() { [[ $2 =~ \"$1\"[[:space:]]*:[[:space:]]*\"([^\"]+)\" ]] && printf '%s'
 # that is 15 minutes off ("RequestTimeTooSkewed"); a first boot can be over before anybody else has set the clock.
 right_clock() {
   local now off
+  # Of nothing, date(1) makes the last midnight.
+  [ -n "$1" ] || return 0
   now=$(date --date "$1" +%s 2>/dev/null) || return 0
   off=$((now - $(date +%s)))
   [ "${off#-}" -gt 300 ] || return 0
   say "the clock is ${off#-} s off: it is set to $1"
-  date --set "@$now" >/dev/null || say "the clock cannot be set"
+  date --set "@$now" >/dev/null || say "the clock cannot be set, and S3 may refuse what is signed: set it in the image"
 }
 
 fetch() {

@@ -23,7 +23,8 @@ play_machines() {
   os=$("$ROOT/tests/vm/image" "$suite")
   # Two machines at a time: one computes while the other waits.
   "$CARGO_TARGET_DIR/debug/world" vm --os "$os" --package "$deb" --upgrade "$upgrade" --server "$STAND_IN" \
-    --repository "$ROOT" --jobs "${MACHINES_AT_A_TIME:-2}" --keep "$CACHE/machines/$suite" --figures "$CACHE/machines/$suite.json" "$@"
+    --repository "$ROOT" --jobs "${MACHINES_AT_A_TIME:-2}" --keep "$CACHE/machines/$suite" \
+    --figures "$CACHE/machines/$suite.json" "$@"
 }
 
 # A version after ours, as a next release has.

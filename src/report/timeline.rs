@@ -159,6 +159,7 @@ pub enum How {
 }
 
 impl How {
+    /// For people, in the journal and in drawings.
     pub const fn word(self) -> &'static str {
         match self {
             Self::Done => "done",

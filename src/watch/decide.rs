@@ -67,17 +67,6 @@ impl fmt::Display for Plan {
     }
 }
 
-impl fmt::Display for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended { oom: true, .. } => f.write_str("the server had no memory left"),
-            Self::Ended { code, oom: false } => write!(f, "the server ended with {code}"),
-            Self::Gone => f.write_str("its container is gone"),
-            Self::Another => f.write_str("somebody has started its container again"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

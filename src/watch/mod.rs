@@ -88,7 +88,8 @@ async fn until_lost(host: &Host, serving: &Serving) -> Lost {
                 host.status.warn(plan.to_string());
             }
             Plan::Close(lost) => {
-                tracing::error!(step = STEP, "{plan}: {lost}");
+                // What became of it, the run's own error says (`WatchError`).
+                tracing::error!(step = STEP, "{plan}");
                 return lost;
             }
         }

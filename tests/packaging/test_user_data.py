@@ -379,6 +379,12 @@ def test_a_clock_that_is_right_enough_stays(world, behind):
     assert len(world.calls()) == 3
 
 
+def test_a_clock_of_which_nobody_says_anything_stays(world):
+    world.clock(86400)
+    world.run(SCRIPT.replace("s/^date: //Ip", "s/^none: //Ip"))
+    assert not any(call.startswith("date") for call in world.calls())
+
+
 def test_a_token_that_is_not_signed_is_refused(world):
     """The double does check: what curl signs is all that it sends."""
     done = world.run(SCRIPT.replace("x-amz-security-token: $session", "x-amz-security-token: x$session"))

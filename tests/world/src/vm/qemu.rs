@@ -148,7 +148,8 @@ pub async fn plug(monitor: &mut Talk, eni: &EniPlan, tap: &str, slot: &str) -> R
     let netdev = json!({ "type": "tap", "id": eni.id, "ifname": tap, "script": "no", "downscript": "no" });
     monitor.execute("netdev_add", netdev).await?;
     let device = json!({
-        "driver": "virtio-net-pci", "romfile": "", "id": format!("nic-{}", eni.id), "netdev": eni.id, "mac": eni.nic.mac, "bus": slot,
+        "driver": "virtio-net-pci", "romfile": "", "id": format!("nic-{}", eni.id), "netdev": eni.id,
+        "mac": eni.nic.mac, "bus": slot,
     });
     monitor.execute("device_add", device).await.map(drop)
 }
