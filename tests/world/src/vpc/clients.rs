@@ -59,6 +59,18 @@ fn trespassed(client: Client, target: SocketAddr) -> Event {
     Event::Forbidden { rule: Rule::Wall, details }
 }
 
+/// Did anybody accept, in that time?
+async fn accepted(target: SocketAddr, patience: Duration) -> bool {
+    let connect = tokio::time::timeout(patience, TcpStream::connect(target));
+    connect.await.is_ok_and(|outcome| outcome.is_ok_and(|stream| has_peer(&stream)))
+}
+
+/// A connect is over for tokio when the socket can be written to and has no error; connect(2) has more ways to end
+/// (a neighbour that never answered wakes all who wait for it at once). Only a handshake gives a peer: getpeername(2).
+fn has_peer(stream: &TcpStream) -> bool {
+    stream.peer_addr().is_ok()
+}
+
 async fn knock(
     client: Client,
     target: SocketAddr,
@@ -77,7 +89,7 @@ async fn knock(
             _ = ticks.tick() => {
                 let ledger = Arc::clone(&ledger);
                 pending.spawn(async move {
-                    if let Ok(Ok(_stream)) = tokio::time::timeout(PATIENCE, TcpStream::connect(target)).await {
+                    if accepted(target, PATIENCE).await {
                         ledger.record(means(client, target));
                     }
                 });
@@ -132,8 +144,7 @@ impl Vpc {
 
     /// One TCP connect from a client's namespace: did anybody accept?
     pub async fn reaches(&self, client: Client, target: SocketAddr, patience: Duration) -> bool {
-        let connect = async move { tokio::time::timeout(patience, TcpStream::connect(target)).await };
-        matches!(self.client(client).resident().spawn(connect).await, Ok(Ok(Ok(_))))
+        self.client(client).resident().spawn(accepted(target, patience)).await.is_ok_and(|accepted| accepted)
     }
 
     /// A real HTTP request from a client's namespace; an error when no answer came about.
@@ -172,5 +183,27 @@ impl Vpc {
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T> {
         self.client(client).resident().spawn(work).await.map_err(|e| anyhow!("the client's work died: {e}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_handshake_is_an_open_door() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let target = listener.local_addr().expect("its address");
+        assert!(accepted(target, PATIENCE).await);
+        drop(listener);
+        assert!(!accepted(target, PATIENCE).await, "nobody listens any more");
+
+        let (family, kind) = (AddressFamily::Inet, SockType::Stream);
+        let socket = socket(family, kind, SockFlag::SOCK_NONBLOCK, None).expect("a socket");
+        let stream = TcpStream::from_std(socket.into()).expect("a stream");
+        assert!(matches!(stream.take_error(), Ok(None)), "no error, and no peer either");
+        assert!(!has_peer(&stream));
     }
 }
