@@ -1,5 +1,6 @@
 //! `world vm`: plays cases on whole machines, and says what came of it.
 
+use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +25,10 @@ pub async fn run(arguments: Vm) -> Result<bool> {
     let programs = Programs { repository, agent: parts.package.clone(), server, archive: None };
     let slots = Arc::new(Semaphore::new(jobs.max(1)));
     let mut playing = tokio::task::JoinSet::new();
-    for case in cases.into_values() {
+    // The longest first: at the end no slot is left waiting for one of them.
+    let mut cases: Vec<Case> = cases.into_values().collect();
+    cases.sort_by_key(|case| Reverse(case.acts.len()));
+    for case in cases {
         let (programs, parts, slots) = (programs.clone(), parts.clone(), Arc::clone(&slots));
         playing.spawn(async move {
             let _slot = slots.acquire_owned().await;
