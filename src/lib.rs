@@ -6,15 +6,18 @@
 //!
 //! ```text
 //! cli ─┬▶ boot ──▶ instance, network, disk, secrets, container, manifest, restore, signal
-//!      └▶ watch ─▶ container, network
+//!      ├▶ watch ─▶ container, network
+//!      └▶ control, backup ─▶ manifest, restore
 //!                      └──▶ aws, store, weaviate, report, state, host
 //! ```
 
 pub mod aws;
+pub mod backup;
 pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod container;
+pub mod control;
 pub mod disk;
 pub mod explain;
 mod failpoint;

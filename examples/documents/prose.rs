@@ -18,7 +18,7 @@ pub const PROGRAM: [&str; 3] = [
      verified the data.",
 ];
 
-pub const FILES: [(&str, &str); 8] = [
+pub const FILES: [(&str, &str); 9] = [
     ("/etc/weaviate-provisioner/config.toml", "The configuration: weaviate-provisioner.toml(5)."),
     (
         "/etc/weaviate-provisioner/conf.d/*.toml",
@@ -31,8 +31,12 @@ pub const FILES: [(&str, &str); 8] = [
     ),
     (
         "/var/lib/weaviate-provisioner/",
-        "The journal of this instance (`state.json`), the timeline of its last boot (`timeline.json`) and the report \
-         of its last run (`report.json`).",
+        "The journal of this instance (`state.json`), the timeline of its last boot (`timeline.json`), the report \
+         of its last run (`report.json`), and, while a backup is made, how far it is (`backup.jsonl`).",
+    ),
+    (
+        "/run/weaviate-provisioner/control.sock",
+        "Where the other commands ask the agent, while the node serves; root's alone.",
     ),
     (
         "/run/weaviate-provisioner/env",
@@ -81,6 +85,17 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
              changed.",
             "SIGTERM of its unit leaves the node serving. Where the whole machine goes down in order, the door is \
              closed, the data counted and the server stopped. SIGINT ends the program, never the node.",
+        ],
+        "backup" => &[
+            "Asks the `weaviate-provisioner run` that serves the node for a backup and waits for its end; what was \
+             asked for goes on when this command is ended. The server makes the backup on the data volume; each file \
+             is hashed, sent to the bucket by the role in `backup.role_arn`, and removed from the volume as soon as the \
+             server is done with it. What the bucket holds is compared with what was sent.",
+            "Everything is counted before, meanwhile and after. A collection that clients wrote to is marked as \
+             changing, with what its counts were. The manifest is written last: whatever fails before leaves the last \
+             good backup the latest one, and what a killed backup left is removed by the next.",
+            "A backup with far fewer objects than the one before (`backup.max_shrink`) lies in the bucket, with its \
+             copy of a manifest in `manifests/`, and the manifest goes on naming the one before.",
         ],
         "close" => &[
             "Closes the door: no client reaches the server until `weaviate-provisioner run` has verified the data. \

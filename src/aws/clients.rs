@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_config::imds::credentials::ImdsCredentialsProvider;
 use aws_config::provider_config::ProviderConfig;
 use aws_config::retry::RetryConfig;
+use aws_config::sts::AssumeRoleProvider;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
@@ -73,6 +74,13 @@ impl Clients {
             sts: aws_sdk_sts::Client::new(&config),
             config,
         }
+    }
+
+    /// Credentials of a role that the instance's own role may assume, renewed before they end (an hour is the default
+    /// of sts:AssumeRole, and no role may last less).
+    pub async fn role(&self, role: &str, session: &str) -> SharedCredentialsProvider {
+        let provider = AssumeRoleProvider::builder(role).session_name(session).configure(&self.config);
+        SharedCredentialsProvider::new(provider.build().await)
     }
 
     /// A client for the bucket of `[backup]`: its own endpoint, region and addressing style.

@@ -3,6 +3,8 @@
 //! To add a command: a variant of [`Command`], a file with `pub fn`/`pub async fn` of its name that returns
 //! [`Exit`], a row in `docs/features.md`.
 
+mod attend;
+mod backup;
 mod close;
 mod context;
 mod exit;
@@ -53,6 +55,15 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// Back up what the node serves: the running agent makes it, and the manifest names it when it is whole.
+    Backup {
+        /// Only these collections; `*` and `?` stand for any letters and one letter.
+        #[arg(long, value_name = "COLLECTION", conflicts_with = "exclude")]
+        include: Vec<String>,
+        /// All collections but these.
+        #[arg(long, value_name = "COLLECTION")]
+        exclude: Vec<String>,
+    },
     /// Close the door: no client reaches the server until `run` has verified the data.
     Close,
     /// What `run` would do and why: everything is looked up, nothing is changed.
@@ -94,6 +105,10 @@ pub fn main() -> ExitCode {
     let Line { globals, command } = line;
     match command {
         Command::Run { once } => context::block_on(run::run(&globals, once)),
+        Command::Backup { include, exclude } => {
+            let order = crate::backup::Order { include, exclude };
+            context::block_on(backup::backup(&globals, order))
+        }
         Command::Close => context::block_on(close::close(&globals)),
         Command::Plan => context::block_on(plan::plan(&globals)),
         Command::Validate => validate::validate(&globals),

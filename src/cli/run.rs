@@ -1,7 +1,7 @@
 //! `run`: the boot, its answer to the lifecycle hook, and the life after it.
 //!
 //! ```text
-//! close ─▶ identify ─▶ heartbeat ∥ boot ─┬─ Serving ─▶ READY ─▶ CONTINUE ∥ watch ─▶ lost: door closed, exit 75
+//! close ─▶ identify ─▶ heartbeat ∥ boot ─┬─ Serving ─▶ READY ─▶ CONTINUE ∥ watch ∥ attend ─▶ lost: door closed, exit 75
 //!                                        ├─ retry  ─▶ exit 75; past the deadline: ABANDON, exit 78
 //!                                        └─ final  ─▶ ABANDON, or hold until the deadline; exit 78
 //! SIGTERM ─┬─ of this unit ───▶ the node serves on, exit 0
@@ -14,12 +14,14 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
+use super::attend::attend;
 use super::failed::{self, fail};
 use super::keep::{conclude, keep_report};
 use super::{Exit, Globals, context, logging};
 use crate::boot;
 use crate::config;
 use crate::container;
+use crate::control::Desk;
 use crate::explain::{Class, Explain, Failure};
 use crate::host::Host;
 use crate::instance::{self, Identity};
@@ -265,9 +267,14 @@ async fn serve(
     if once {
         return Ok(told.await);
     }
+    let desk = match Desk::open(&host.roots.run) {
+        Ok(desk) => desk,
+        Err(error) => return Ok(Exit::refuse(&error)),
+    };
     tokio::select! {
         // A group that is not told yet must not be told of a server that has died.
         loss = watch::watch(host, serving) => Err(loss),
+        loss = Box::pin(attend(host, me, serving, desk)) => Err(loss),
         // Whatever it was told, the node serves on until somebody stops us.
         never = async { told.await; std::future::pending().await } => never,
     }

@@ -26,6 +26,8 @@ pub struct Settings {
     pub storage: crate::disk::Settings,
     pub weaviate: crate::container::Settings,
     pub backup: crate::store::Settings,
+    /// How they are made: the rest of `[backup]`.
+    pub making: crate::backup::Settings,
     pub restore: crate::restore::Settings,
     pub signal: crate::signal::Settings,
     pub boot: crate::boot::Settings,
@@ -76,14 +78,11 @@ impl Settings {
     /// Keys that are set and change nothing yet: who sets them must not believe that they do.
     pub fn idle(&self) -> Vec<String> {
         let terminate_hook = self.signal.asg.as_ref().and_then(|asg| asg.terminate_hook.as_ref());
-        let rows = [
-            (self.backup.role_arn.is_some(), "backup.role_arn", "this version writes no backups"),
-            (
-                terminate_hook.is_some(),
-                "signal.asg.terminate_hook",
-                "this version answers the launch hook only",
-            ),
-        ];
+        let rows = [(
+            terminate_hook.is_some(),
+            "signal.asg.terminate_hook",
+            "this version answers the launch hook only",
+        )];
         let set = rows.into_iter().filter(|(set, ..)| *set);
         set.map(|(_, key, why)| format!("`{key}` has no effect yet: {why}")).collect()
     }
@@ -94,7 +93,10 @@ impl Settings {
         let network = crate::network::Settings::read(&mut root.section("network"));
         let storage = crate::disk::Settings::read(&mut root.section("storage"));
         let weaviate = crate::container::Settings::read(&mut root.section("weaviate"));
-        let backup = crate::store::Settings::read(&mut root.section("backup"));
+        let (backup, making) = {
+            let mut section = root.section("backup");
+            (crate::store::Settings::read(&mut section), crate::backup::Settings::read(&mut section))
+        };
         let restore = {
             let role = weaviate.as_ref().and_then(|weaviate| weaviate.s3_role_arn.as_deref());
             let keys = backup.as_ref().is_some_and(|backup| backup.credentials.is_some());
@@ -108,6 +110,7 @@ impl Settings {
             storage,
             weaviate: weaviate?,
             backup: backup?,
+            making,
             restore,
             signal,
             boot,

@@ -6,6 +6,7 @@
 //!            │ 412, own nonce: the answer was lost   ─▶ Owned
 //!            │ 412, another instance                 ─▶ no longer the owner (final)
 //!            └ 412, the old owner published once more ─▶ moved (again from refresh)
+//! a backup ──publish_again: under the owner's own nonce, If-Match on what it wrote last──▶ the same generation
 //! ```
 //!
 //! To add a field: add it to [`Manifest`] with a default. Fields that this version does not know are kept.
@@ -16,9 +17,10 @@ mod protocol;
 mod take_over;
 mod types;
 
+pub(crate) use check::is_id;
 pub use check::{RESERVED_IDS, checksum};
 pub use error::ManifestError;
-pub use protocol::{Claim, Claimed, Decision, Held, decide, publish};
+pub use protocol::{Claim, Claimed, Decision, Held, decide, decide_again, publish, publish_again};
 pub use take_over::{Owned, take_over};
 pub use types::{Alias, Collection, Collections, Manifest, Object, Server, Tenant};
 

@@ -1,4 +1,4 @@
-//! Taking the fence: one conditional PUT, and what its answers mean.
+//! Taking the fence, and publishing behind it: one conditional PUT, and what its answers mean.
 
 use std::time::Duration;
 
@@ -99,8 +99,7 @@ pub struct Claimed {
     pub generation: u64,
 }
 
-/// Writes `next` where `held` was: to a `.tmp` key first, read back, then the conditional PUT. Answers that
-/// got lost are told from refusals by reading the nonce.
+/// Takes the fence: writes `next` where `held` was. Answers that got lost are told from refusals by reading the nonce.
 pub async fn publish(
     store: &Store,
     key: &str,
@@ -109,21 +108,57 @@ pub async fn publish(
     claim: &Claim,
     deadline: Duration,
 ) -> Result<Claimed, ManifestError> {
+    let decide = |now: Option<&Pointer>| decide(held, now, claim);
+    Box::pin(write_where(store, key, next, deadline, first(held, claim), decide)).await
+}
+
+/// What an owner does who publishes again under its own nonce: a pure function of what it wrote last and what lies there.
+pub fn decide_again(own: &Pointer, now: Option<&Pointer>, next: &Manifest) -> Decision {
+    let Some(now) = now else { return Decision::Vanished };
+    let Pointer { manifest, etag, key: _ } = now;
+    if (&manifest.owner, &manifest.nonce) != (&own.manifest.owner, &own.manifest.nonce) {
+        let owner = manifest.owner.clone().unwrap_or_else(|| "nobody".to_owned());
+        return Decision::Lost { owner, generation: manifest.generation };
+    }
+    if manifest.backup_id == next.backup_id {
+        return Decision::Owned { etag: etag.clone(), generation: manifest.generation };
+    }
+    if *etag == own.etag {
+        return Decision::Write(Condition::IfMatch(etag.clone()));
+    }
+    moved(manifest)
+}
+
+/// Publishes `next` in the place of `own`, which this owner wrote itself.
+pub async fn publish_again(
+    store: &Store,
+    own: &Pointer,
+    next: &Manifest,
+    deadline: Duration,
+) -> Result<Claimed, ManifestError> {
+    let first = Decision::Write(Condition::IfMatch(own.etag.clone()));
+    let decide = |now: Option<&Pointer>| decide_again(own, now, next);
+    Box::pin(write_where(store, &own.key, next, deadline, first, decide)).await
+}
+
+/// Writes to a `.tmp` key first, reads it back, then the conditional PUT, for as long as `decide` says so.
+async fn write_where(
+    store: &Store,
+    key: &str,
+    next: &Manifest,
+    deadline: Duration,
+    first: Decision,
+    decide: impl Fn(Option<&Pointer>) -> Decision,
+) -> Result<Claimed, ManifestError> {
     let end = Instant::now() + deadline;
     let bytes = serde_json::to_vec(next).map_err(|error| ManifestError::Malformed {
         bucket: store.bucket().to_owned(),
         key: key.to_owned(),
         what: error.to_string(),
     })?;
-    let mut tried = false;
+    // What lies there was read a moment ago: the first try needs no look.
+    let mut decision = first;
     loop {
-        // What was restored from is what `refresh` read a moment ago: the first try needs no look.
-        let decision = if tried {
-            let now = super::read(store, key, &next.deployment, &next.node).await?;
-            decide(held, now.as_ref(), claim)
-        } else {
-            first(held, claim)
-        };
         let (bucket, key) = (store.bucket().to_owned(), key.to_owned());
         let condition = match decision {
             Decision::Owned { etag, generation } => return Ok(Claimed { etag, generation }),
@@ -147,11 +182,12 @@ pub async fn publish(
             )) => {}
             Err(error) => return Err(error),
         }
-        tried = true;
         if Instant::now() >= end {
             return Err(ManifestError::Deadline { bucket, key });
         }
         tokio::time::sleep(Duration::from_millis(rand::rng().random_range(100..500))).await;
+        let now = super::read(store, &key, &next.deployment, &next.node).await?;
+        decision = decide(now.as_ref());
     }
 }
 

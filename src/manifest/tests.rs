@@ -219,6 +219,70 @@ async fn taking_over_survives_lost_answers_and_conflicts() {
     }
 }
 
+/// The owner's next backup.
+fn full_2() -> Manifest {
+    let objects = vec![object("prod/full-2/backup_config.json")];
+    Manifest {
+        backup_id: Some("full-2".into()),
+        path: Some("prod/full-2".into()),
+        chain: vec!["full-2".into()],
+        checksum: Some(checksum(&objects)),
+        objects,
+        ..ours(full_1())
+    }
+}
+
+#[test]
+fn an_owner_who_publishes_again_has_a_decision_for_every_case() {
+    let own = pointer(ours(full_1()));
+    let another_of_ours = Manifest { backup_id: Some("full-3".into()), ..ours(full_1()) };
+    let rows = [
+        (Some(own.clone()), Decision::Write(Condition::IfMatch(own.etag.clone()))),
+        // The answer was lost.
+        (Some(pointer(full_2())), Decision::Owned { etag: pointer(full_2()).etag, generation: 5 }),
+        (
+            Some(pointer(taken_by("i-thief", 6))),
+            Decision::Lost { owner: "i-thief".to_owned(), generation: 6 },
+        ),
+        // An earlier run of this same instance is another owner.
+        (
+            Some(pointer(Manifest { nonce: Some("earlier".into()), ..ours(full_1()) })),
+            Decision::Lost { owner: "i-new".to_owned(), generation: 5 },
+        ),
+        (Some(pointer(another_of_ours)), Decision::Moved { generation: 5, backup: "full-3".to_owned() }),
+        (None, Decision::Vanished),
+    ];
+    for (now, expected) in rows {
+        assert_eq!(decide_again(&own, now.as_ref(), &full_2()), expected, "{now:?}");
+    }
+}
+
+#[tokio::test]
+async fn publishing_again_survives_lost_answers_and_never_overwrites_another() {
+    for trouble in [None, Some(Trouble::Lie(500, "InternalError")), Some(Trouble::Refuse(503, "SlowDown"))] {
+        let fake = FakeS3::start().await;
+        let own = pointer(ours(full_1()));
+        fake.put(KEY, serde_json::to_vec(&own.manifest).expect("json"));
+        if let Some(trouble) = &trouble {
+            for _ in 0..2 {
+                fake.trouble(Method::PUT, ".manifest.json.tmp", Trouble::Meanwhile("x".into(), vec![]));
+            }
+            fake.trouble(Method::PUT, "manifest.json", trouble.clone());
+        }
+        let store = fake.store("prod");
+        let done = publish_again(&store, &own, &full_2(), SOON).await.expect("published");
+        assert_eq!((done.generation, done.etag), (5, etag(&fake.get(KEY).expect("there"))), "{trouble:?}");
+        assert_eq!(in_the_bucket(&fake)["backup_id"], "full-2", "{trouble:?}");
+    }
+    let fake = FakeS3::start().await;
+    let thief = serde_json::to_vec(&taken_by("i-thief", 6)).expect("json");
+    fake.put(KEY, thief.clone());
+    let (store, own) = (fake.store("prod"), pointer(ours(full_1())));
+    let error = publish_again(&store, &own, &full_2(), SOON).await.expect_err("lost");
+    assert!(matches!(&error, ManifestError::Lost { owner, .. } if owner == "i-thief"), "{error}");
+    assert_eq!(fake.get(KEY), Some(thief));
+}
+
 #[tokio::test]
 async fn what_is_not_stored_as_it_was_sent_is_not_published() {
     let fake = FakeS3::start().await;

@@ -15,14 +15,20 @@ pub struct Collection {
     /// Digests of sample objects; written by `backup`.
     #[serde(default)]
     pub samples: Value,
+    /// Clients wrote to it while the backup was made: what a restore counts may be any of what was counted then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub changing: bool,
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenant {
-    /// `None` where it could not be counted: an inactive tenant.
+    /// `None` where it could not be counted: an inactive tenant. The lowest count of a changing collection.
     pub objects: Option<u64>,
+    /// The highest, where it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
     /// `HOT` or `COLD`; the server may have more.
     #[serde(default)]
     pub status: Option<String>,

@@ -35,6 +35,8 @@ pub enum Work {
     Report,
     /// The server that clients are shown is not as it was.
     Watch,
+    /// A backup is made.
+    Backup,
 }
 
 impl Work {
@@ -47,6 +49,7 @@ impl Work {
             Self::Hold => "hold",
             Self::Report => "report",
             Self::Watch => "watch",
+            Self::Backup => "backup",
         }
     }
 }

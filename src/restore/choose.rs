@@ -205,7 +205,7 @@ pub(super) fn time(text: Option<&str>) -> Option<jiff::Timestamp> {
 /// An older server accepts a newer one's backup and may lose files in silence: it compares the major version of the
 /// backup's structure only (Weaviate 1.39.0, usecases/backup, `checkRestorableVersion`).
 pub fn check_version(manifest: &Manifest, running: Option<&str>) -> Result<(), RestoreError> {
-    use super::descriptor::release;
+    use crate::weaviate::descriptor::release;
     let made = &manifest.server.version;
     if let (Some(id), Some(running)) = (&manifest.backup_id, running)
         && let (Some(of_backup), Some(of_server)) = (release(made), release(running))

@@ -14,7 +14,6 @@
 //! table, and its place in [`verify`].
 
 mod choose;
-mod descriptor;
 mod error;
 mod evidence;
 mod kept;
@@ -34,16 +33,17 @@ pub use kept::to_record;
 pub use refresh::Plan as RefreshPlan;
 pub use settings::{Mode, Settings, Unverified};
 pub use stage::Plan as StagePlan;
+pub use stage::free;
 #[cfg(test)]
 pub(crate) use steps::{CHOOSE_LONGEST, WARM_LONGEST};
 pub use steps::{
     LastCount, choose, clear, connect, count_last, note_stop, plan, refresh, restore, stage, verify, warm,
 };
-pub use verify::Seen;
+pub use verify::{Seen, count};
 
 use crate::disk::DataVolume;
 use crate::store::{Owner, Tree};
-use descriptor::Global;
+use crate::weaviate::descriptor::Global;
 
 /// A backup belongs to nodes by name: one, and this one.
 fn check_nodes(id: &str, global: &Global, node: &str) -> Result<(), RestoreError> {

@@ -7,11 +7,11 @@ use cap_std::fs::{OpenOptions, OpenOptionsExt as _};
 use nix::fcntl::OFlag;
 use tokio::time::Instant;
 
-use super::descriptor::Node;
 use super::error::RestoreError;
 use super::stage;
 use crate::explain::{Class, Explain as _};
 use crate::report::{Status, Step};
+use crate::weaviate::descriptor::Node;
 use crate::weaviate::{Backend, Client, State, WeaviateError};
 
 /// One restore by the server.

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::choose::Choice;
-use super::descriptor::{GLOBAL, Global, PROBE, RESTORE};
 use super::error::RestoreError;
 use super::space::{Shortage, Space};
 use crate::manifest::{Manifest, checksum};
 use crate::report::{Status, Step};
 use crate::store::{self, Fetched, Limits, Store, Tree, Wanted};
+use crate::weaviate::descriptor::{GLOBAL, Global, PROBE, RESTORE};
 
 /// What the volume remembers of an earlier restore.
 #[derive(Clone, Debug, PartialEq, Eq)]

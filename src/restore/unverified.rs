@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::choose::{Described, Wish, time};
-use super::descriptor::{GLOBAL, Global, NODE, Node, PROBE, RESTORE};
 use super::error::RestoreError;
 use super::settings::Unverified;
 use crate::manifest::{Collection, Collections, Manifest, Object, RESERVED_IDS, Server, checksum};
 use crate::store::{Listed, Store, StoreError};
+use crate::weaviate::descriptor::{GLOBAL, Global, NODE, Node, PROBE, RESTORE};
 
 /// A chain of incremental backups is shorter than this: of daily ones it would be two months without a
 /// full one.

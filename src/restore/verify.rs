@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use secrecy::SecretString;
 
-use super::descriptor::release;
 use super::error::RestoreError;
 use crate::manifest::{self, Collection, Collections, Manifest, Tenant};
 use crate::report::Status;
 use crate::retry::{Limits, retry};
+use crate::weaviate::descriptor::release;
 use crate::weaviate::{Alias, Class, Client, Count, Meta, WeaviateError};
 
 /// Counts that are asked for at a time. The server answers each from its own count in milliseconds (recording 03): so
@@ -153,7 +153,19 @@ pub fn compare(manifest: &Manifest, seen: &Seen) -> Result<(), RestoreError> {
     if let (Some(id), true, true) = (&manifest.backup_id, manifest.unverified, names_only) {
         return compare_names(id, &manifest.collections, &seen.collections);
     }
-    let mut found = differences(&manifest.collections, &seen.collections);
+    // What was written to while it was backed up has no count that it must have.
+    let still = |collections: &Collections| -> Collections {
+        let changing = |name: &String| manifest.collections.get(name).is_some_and(|c| c.changing);
+        collections.iter().filter(|(name, _)| !changing(name)).map(|(n, c)| (n.clone(), c.clone())).collect()
+    };
+    let mut found = differences(&still(&manifest.collections), &still(&seen.collections));
+    for (name, expected) in manifest.collections.iter().filter(|(_, collection)| collection.changing) {
+        match lost(name, expected, seen.collections.get(name)) {
+            Changed::Within => {}
+            Changed::Outside(what) => tracing::warn!("{what}"),
+            Changed::Lost(what) => found.push(what),
+        }
+    }
     let expected: BTreeSet<Alias> = manifest.aliases.iter().map(manifest::Alias::plain).collect();
     let there: BTreeSet<Alias> = seen.aliases.iter().cloned().collect();
     for alias in expected.symmetric_difference(&there) {
@@ -166,6 +178,38 @@ pub fn compare(manifest: &Manifest, seen: &Seen) -> Result<(), RestoreError> {
     let id = manifest.backup_id.as_deref();
     let reference = id.map_or("an empty node".to_owned(), |id| format!("the manifest of {id}"));
     Err(RestoreError::Differs { reference, differences: found })
+}
+
+/// What became of a collection that was written to while it was backed up.
+#[derive(Debug, PartialEq, Eq)]
+enum Changed {
+    /// As it was counted then, at one time or another.
+    Within,
+    /// Between two of those counts, perhaps: nobody saw it so.
+    Outside(String),
+    /// No writing of clients explains it.
+    Lost(String),
+}
+
+fn lost(name: &str, expected: &Collection, seen: Option<&Collection>) -> Changed {
+    let Some(seen) = seen else { return Changed::Lost(format!("collection {name} is missing")) };
+    let least: u64 = expected.tenants.values().filter_map(|tenant| tenant.objects).sum();
+    let there: u64 = seen.tenants.values().filter_map(|tenant| tenant.objects).sum();
+    if least > 0 && there == 0 {
+        return Changed::Lost(format!("collection {name} is empty, and had {least} objects at least"));
+    }
+    for (tenant, expected) in &expected.tenants {
+        let Some(objects) = seen.tenants.get(tenant).and_then(|seen| seen.objects) else { continue };
+        let (least, most) = (expected.objects, expected.at_most.or(expected.objects));
+        if least.is_some_and(|least| objects < least) || most.is_some_and(|most| objects > most) {
+            let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
+            return Changed::Outside(format!(
+                "collection {name} has {objects} objects{}; {least} to {most} were counted while it was backed up",
+                if tenant.is_empty() { String::new() } else { format!(" in tenant {tenant}") },
+            ));
+        }
+    }
+    Changed::Within
 }
 
 fn compare_names(id: &str, expected: &Collections, seen: &Collections) -> Result<(), RestoreError> {
@@ -219,5 +263,34 @@ pub fn server(meta: &Meta, manifest: &Manifest, modules: &[&str]) -> Result<(), 
     match modules.iter().find(|module| !meta.modules.contains_key(**module)) {
         Some(module) => Err(RestoreError::NoModule { module: (*module).to_owned() }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_to_is_held_to_what_it_may_be() {
+        let tenant = |objects, at_most| Tenant { objects, at_most, ..Tenant::default() };
+        let of = |tenants: &[(&str, Tenant)]| Collection {
+            tenants: tenants.iter().map(|(name, tenant)| ((*name).to_owned(), tenant.clone())).collect(),
+            changing: true,
+            ..Collection::default()
+        };
+        let expected = of(&[("a", tenant(Some(5), Some(9))), ("b", tenant(None, None))]);
+        let seen = |a: u64| Some(of(&[("a", tenant(Some(a), None))]));
+        for inside in [5, 7, 9] {
+            assert_eq!(lost("A", &expected, seen(inside).as_ref()), Changed::Within, "{inside}");
+        }
+        for outside in [4, 10] {
+            assert!(matches!(lost("A", &expected, seen(outside).as_ref()), Changed::Outside(_)), "{outside}");
+        }
+        for gone in [seen(0), None] {
+            assert!(matches!(lost("A", &expected, gone.as_ref()), Changed::Lost(_)), "{gone:?}");
+        }
+        // A tenant that came while it was backed up need not be there.
+        let empty = of(&[("a", tenant(Some(0), Some(9)))]);
+        assert_eq!(lost("A", &empty, seen(0).as_ref()), Changed::Within);
     }
 }

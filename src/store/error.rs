@@ -45,6 +45,9 @@ pub enum StoreError {
     Unconditional { bucket: String, key: String },
     #[error("the local file {path} cannot be {verb}")]
     Local { verb: &'static str, path: PathBuf, source: std::io::Error },
+    /// What was sent may be of two times.
+    #[error("the file {path} was written to while it was sent")]
+    Changed { path: PathBuf },
 }
 
 impl StoreError {
@@ -76,7 +79,8 @@ impl Explain for StoreError {
             Self::Conflict { .. }
             | Self::Unreachable { .. }
             | Self::Interrupted { .. }
-            | Self::Local { .. } => Class::Retry,
+            | Self::Local { .. }
+            | Self::Changed { .. } => Class::Retry,
             Self::Absent { .. }
             | Self::NoBucket { .. }
             | Self::Denied { .. }
@@ -136,6 +140,9 @@ impl Explain for StoreError {
                                      backup: name it in the manifest, or remove the manifest's newer copy."
                 .to_owned(),
             Self::Local { path, .. } => format!("Check the file system that holds {}.", path.display()),
+            Self::Changed { .. } => "Make another backup, and see who else writes into the backups' directory: the \
+                                     server was done with it."
+                .to_owned(),
         }
     }
 }

@@ -41,6 +41,12 @@ struct Inner {
     loses_tokens: bool,
     /// Writes whatever the conditions say.
     unconditional: bool,
+    /// Uploads that have not ended, with their parts.
+    uploads: BTreeMap<String, BTreeMap<u32, Vec<u8>>>,
+    /// Of objects that came in parts: the checksum over those of the parts.
+    composites: BTreeMap<String, String>,
+    /// Says another checksum than that of what it holds.
+    mangles: bool,
     /// Reads wait until so many are there.
     group: Option<Arc<tokio::sync::Barrier>>,
     /// Reads that have no answer yet, and the most that there ever were.
@@ -132,6 +138,15 @@ impl FakeS3 {
         self.inner().unconditional = true;
     }
 
+    pub fn mangles(&self) {
+        self.inner().mangles = true;
+    }
+
+    /// Uploads that nobody has ended.
+    pub fn uploads(&self) -> usize {
+        self.inner().uploads.len()
+    }
+
     pub fn answers_in_groups_of(&self, reads: usize) {
         self.inner().group = Some(Arc::new(tokio::sync::Barrier::new(reads)));
     }
@@ -163,7 +178,12 @@ async fn answer(State(fake): State<FakeS3>, request: Request) -> Response {
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("a body");
     let trouble = {
         let mut inner = fake.inner();
-        let what = if key.is_empty() { query.clone() } else { key.clone() };
+        let what =
+            match (key.is_empty(), parameter(&query, "uploadId").or_else(|| parameter(&query, "uploads"))) {
+                (true, _) => query.clone(),
+                (false, None) => key.clone(),
+                (false, Some(_)) => format!("{key}?{query}"),
+            };
         inner.calls.push(format!("{} {what} {range}", head.method).trim_end().to_owned());
         let at = inner.script.iter().position(|(m, k, _)| *m == head.method && what.contains(k.as_str()));
         at.and_then(|at| inner.script.remove(at)).map(|(_, _, trouble)| trouble)
@@ -184,6 +204,15 @@ async fn answer(State(fake): State<FakeS3>, request: Request) -> Response {
     }
     fake.inner().reading -= usize::from(head.method == Method::GET);
     let response = match head.method {
+        Method::PUT if parameter(&query, "uploadId").is_some() => part(&fake, &query, &head.headers, &body),
+        Method::POST if parameter(&query, "uploads").is_some() => begin(&fake, &key),
+        Method::POST => complete(&fake, &key, &query),
+        Method::DELETE if parameter(&query, "uploadId").is_some() => abort(&fake, &query),
+        Method::DELETE => {
+            fake.remove(&key);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Method::HEAD => look(&fake, &key),
         Method::PUT => write(&fake, &key, &head.headers, body.to_vec()),
         Method::GET if key.is_empty() => list(&fake, &query),
         Method::GET => read(&fake, &key, &range, trouble.as_ref()),
@@ -195,7 +224,94 @@ async fn answer(State(fake): State<FakeS3>, request: Request) -> Response {
     }
 }
 
+/// `x-amz-checksum-sha256`.
+const CHECKSUM: &str = "x-amz-checksum-sha256";
+
+fn parameter(query: &str, name: &str) -> Option<String> {
+    query.split('&').find_map(|pair| {
+        let (known, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (known == name).then(|| value.to_owned())
+    })
+}
+
+fn base64(bytes: &[u8]) -> String {
+    base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes)
+}
+
+/// What was promised of the body is what came, as S3 compares it; the checksum of the answer.
+fn promised(fake: &FakeS3, headers: &HeaderMap, body: &[u8]) -> Result<String, Response> {
+    let found = base64(&sha2::Sha256::digest(body));
+    match headers.get(CHECKSUM).and_then(|value| value.to_str().ok()) {
+        Some(wanted) if wanted != found => Err(refused(400, "BadDigest")),
+        _ if fake.inner().mangles => Ok(base64(&[0; 32])),
+        _ => Ok(found),
+    }
+}
+
+fn begin(fake: &FakeS3, key: &str) -> Response {
+    let mut inner = fake.inner();
+    let id = format!("upload-{}", inner.uploads.len() + inner.calls.len());
+    inner.uploads.insert(id.clone(), BTreeMap::new());
+    format!(
+        "<InitiateMultipartUploadResult><Key>{key}</Key><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
+    )
+    .into_response()
+}
+
+fn part(fake: &FakeS3, query: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+    let checksum = match promised(fake, headers, body) {
+        Ok(checksum) => checksum,
+        Err(refusal) => return refusal,
+    };
+    let number = parameter(query, "partNumber").and_then(|n| n.parse().ok()).expect("a part's number");
+    let id = parameter(query, "uploadId").unwrap_or_default();
+    let mut inner = fake.inner();
+    let Some(parts) = inner.uploads.get_mut(&id) else { return refused(404, "NoSuchUpload") };
+    parts.insert(number, body.to_vec());
+    ([(header::ETAG.as_str(), format!("\"{}\"", etag(body))), (CHECKSUM, checksum)], "").into_response()
+}
+
+fn complete(fake: &FakeS3, key: &str, query: &str) -> Response {
+    let id = parameter(query, "uploadId").unwrap_or_default();
+    let mut inner = fake.inner();
+    let Some(parts) = inner.uploads.remove(&id) else { return refused(404, "NoSuchUpload") };
+    let mut of_parts = sha2::Sha256::new();
+    for part in parts.values() {
+        of_parts.update(sha2::Sha256::digest(part));
+    }
+    let composite = format!("{}-{}", base64(&of_parts.finalize()), parts.len());
+    let whole: Vec<u8> = parts.into_values().flatten().collect();
+    let tag = etag(&whole);
+    inner.objects.insert(key.to_owned(), whole);
+    inner.composites.insert(key.to_owned(), composite.clone());
+    format!(
+        "<CompleteMultipartUploadResult><Key>{key}</Key><ETag>&quot;{tag}&quot;</ETag>\
+         <ChecksumSHA256>{composite}</ChecksumSHA256></CompleteMultipartUploadResult>"
+    )
+    .into_response()
+}
+
+fn abort(fake: &FakeS3, query: &str) -> Response {
+    fake.inner().uploads.remove(&parameter(query, "uploadId").unwrap_or_default());
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn look(fake: &FakeS3, key: &str) -> Response {
+    let Some(object) = fake.get(key) else { return StatusCode::NOT_FOUND.into_response() };
+    let known = fake.inner().composites.get(key).cloned();
+    let checksum = known.unwrap_or_else(|| base64(&sha2::Sha256::digest(&object)));
+    let tag = format!("\"{}\"", etag(&object));
+    let length = object.len().to_string();
+    let headers =
+        [(header::ETAG.as_str(), tag), (CHECKSUM, checksum), (header::CONTENT_LENGTH.as_str(), length)];
+    (headers, "").into_response()
+}
+
 fn write(fake: &FakeS3, key: &str, headers: &HeaderMap, body: Vec<u8>) -> Response {
+    let checksum = match promised(fake, headers, &body) {
+        Ok(checksum) => checksum,
+        Err(refusal) => return refusal,
+    };
     let mut inner = fake.inner();
     let known = inner.objects.get(key).map(|o| etag(o));
     let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(|v| v.trim_matches('"').to_owned());
@@ -208,7 +324,7 @@ fn write(fake: &FakeS3, key: &str, headers: &HeaderMap, body: Vec<u8>) -> Respon
     }
     let tag = format!("\"{}\"", etag(&body));
     inner.objects.insert(key.to_owned(), body);
-    ([(header::ETAG, tag)], "").into_response()
+    ([(header::ETAG.as_str(), tag), (CHECKSUM, checksum)], "").into_response()
 }
 
 fn read(fake: &FakeS3, key: &str, range: &str, trouble: Option<&Trouble>) -> Response {

@@ -86,6 +86,11 @@ impl Tree {
         Ok(file)
     }
 
+    /// Makes a directory with all above it, for the tree's owner. One that is there is fine.
+    pub fn make(&self, path: &Path) -> Result<(), StoreError> {
+        self.directories(path).map_err(self.local("made", path))
+    }
+
     /// Each directory is opened from the one above it, so that none but a plain one is ever given away.
     fn directories(&self, path: &Path) -> io::Result<()> {
         let mut at = self.dir.try_clone()?;

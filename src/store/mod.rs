@@ -1,10 +1,11 @@
-//! Objects in S3: read in ranges, in parallel, and checked on the way.
+//! Objects in S3: read in ranges and written in parts, in parallel, and checked on the way.
 //!
 //! ```text
 //! Store::{get, put, list} ──────────────────────────────────────▶ small objects, whole
 //! fetch(store, wanted) ─▶ ranges of 8 MiB, N at a time ─▶ x.part ─▶ hashed in order ─▶ rename to x
 //!                            │ body ends early: goes on at that byte
 //!                            └ no byte for 10 s: asks again
+//! send(store, parcel) ◀─ hashed on the way ◀─ parts of 8 MiB, N at a time ◀─ x
 //! ```
 //!
 //! A key that is absent, one that may not be read and one that cannot be reached are three errors: "denied"
@@ -15,15 +16,20 @@ mod fetch;
 mod files;
 mod objects;
 mod range;
+mod send;
 mod settings;
 
 pub use error::StoreError;
 pub use fetch::{Fetched, Limits, Wanted, fetch};
 pub use files::{Owner, Tree};
 pub use objects::{Condition, Listed, Object, Store};
+pub use range::Moved;
+pub use send::{Parcel, Sending, Sent, send};
 pub use settings::{Settings, StaticCredentials};
 
 #[cfg(test)]
 pub(crate) mod fake;
+#[cfg(test)]
+mod send_tests;
 #[cfg(test)]
 mod tests;

@@ -70,6 +70,13 @@ impl Store {
         Self::new(&host.aws(region).await.s3(settings, keys), settings)
     }
 
+    /// The same with another role's credentials.
+    pub async fn connect_as(host: &Host, region: &str, role: &str, session: &str) -> Self {
+        let settings = &host.settings.backup;
+        let clients = host.aws(region).await;
+        Self::new(&clients.s3(settings, Some(clients.role(role, session).await)), settings)
+    }
+
     pub fn new(client: &Client, settings: &Settings) -> Self {
         // `fetch` watches every range itself and knows about its own back-pressure; the SDK's watch would take
         // a slow disk for a slow store (aws-smithy-runtime, stalled stream protection).
@@ -100,10 +107,25 @@ impl Store {
         R: std::fmt::Debug + HttpStatus,
         SdkError<E, R>: std::error::Error,
     {
-        match tokio::time::timeout(CALL, call).await {
+        self.within_time(operation, key, CALL, call).await
+    }
+
+    pub(super) async fn within_time<T, E, R>(
+        &self,
+        operation: &'static str,
+        key: &str,
+        patience: Duration,
+        call: impl Future<Output = Result<T, SdkError<E, R>>>,
+    ) -> Result<T, StoreError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + HttpStatus,
+        SdkError<E, R>: std::error::Error,
+    {
+        match tokio::time::timeout(patience, call).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => Err(self.failed(operation, key, &error)),
-            Err(_) => Err(self.unanswered(operation, key)),
+            Err(_) => Err(self.unanswered(operation, key, patience)),
         }
     }
 
@@ -137,12 +159,12 @@ impl Store {
         StoreError::of(operation, self.bucket(), key, call)
     }
 
-    fn unanswered(&self, operation: &'static str, key: &str) -> StoreError {
+    fn unanswered(&self, operation: &'static str, key: &str, patience: Duration) -> StoreError {
         let source = CallError {
             operation,
             kind: Kind::Unreachable,
             code: String::new(),
-            message: format!("nothing within {} s", CALL.as_secs()),
+            message: format!("nothing within {} s", patience.as_secs()),
         };
         StoreError::of(operation, self.bucket(), key, source)
     }
@@ -173,7 +195,7 @@ impl Store {
                 at: 0,
                 why: error.to_string(),
             }),
-            Err(_) => Err(self.unanswered(OPERATION, key)),
+            Err(_) => Err(self.unanswered(OPERATION, key, patience)),
         }
     }
 
@@ -196,6 +218,12 @@ impl Store {
         }
         let output = self.within("s3:PutObject", key, request.send()).await?;
         Ok(bare(output.e_tag()))
+    }
+
+    /// Removes an object. One that is not there is no error of S3's.
+    pub async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        let request = self.client.delete_object().bucket(self.bucket()).key(key);
+        self.within("s3:DeleteObject", key, request.send()).await.map(drop)
     }
 
     /// Every object whose key begins with `prefix`.

@@ -22,7 +22,7 @@ const GATHER: usize = 64 << 10;
 const REQUESTS: u32 = 64;
 
 /// Told about bytes that are safe on the disk.
-pub(super) type Moved = Arc<dyn Fn(u64) + Send + Sync>;
+pub type Moved = Arc<dyn Fn(u64) + Send + Sync>;
 
 pub(super) struct Range {
     pub store: Store,

@@ -22,7 +22,7 @@ const QUICK: Limits = Limits {
 };
 
 /// Bytes without a pattern that a shifted range would repeat.
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     (0..length)
         .map(|_| {
@@ -34,7 +34,7 @@ fn noise(length: usize) -> Vec<u8> {
         .collect()
 }
 
-fn tree(directory: &tempfile::TempDir) -> Tree {
+pub(super) fn tree(directory: &tempfile::TempDir) -> Tree {
     let owner = Owner { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw() };
     Tree::open(directory.path(), owner).expect("opens")
 }

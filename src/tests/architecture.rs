@@ -62,7 +62,7 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("weaviate", &["explain"]),
     ("report", &["explain", "state"]),
     // The clients for a bucket follow the bucket's settings.
-    ("store", &["aws", "config", "explain", "hex", "host"]),
+    ("store", &["aws", "config", "explain", "hex", "host", "retry"]),
 ];
 
 /// The modules of this crate that a text names, in paths and in lists of `use`.

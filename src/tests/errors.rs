@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use super::make::{SOME, call, docker, io, json, netlink, process, web};
 use crate::aws::Kind;
+use crate::backup::BackupError;
 use crate::config::{ConfigError, Problem, SecretReference};
 use crate::container::ContainerError;
+use crate::control::ControlError;
 use crate::disk::{Disk, DiskError, Plan};
 use crate::explain::Explain;
 use crate::instance::InstanceError;
@@ -259,6 +261,7 @@ fn data(rows: &mut Vec<Row>) {
         HalfListed { bucket: bucket(), prefix: prefix() },
         Unconditional { bucket: bucket(), key: key() },
         Local { verb: "written", path: "/workspace/x".into(), source: io() },
+        Changed { path: "weaviate_backup_1/weaviate-0/Article/chunk-1".into() },
     );
     every!(rows, ManifestError in "manifest";
         Store { 0: StoreError::NoBucket { bucket: bucket() } },
@@ -313,5 +316,41 @@ fn data(rows: &mut Vec<Row>) {
         ReaderWrites { status: 200 },
         UnknownKey { role: "reader" },
         NoModule { module: "text2vec-transformers".into() },
+    );
+    backups(rows);
+}
+
+fn backups(rows: &mut Vec<Row>) {
+    let (bucket, key, backup) =
+        (|| "acme".to_owned(), || "prod/x".to_owned(), || "weaviate_backup_1".to_owned());
+    every!(rows, BackupError in "backup";
+        Store { 0: StoreError::NoBucket { bucket: bucket() } },
+        Manifest { 0: ManifestError::Vanished { bucket: bucket(), key: key() } },
+        Server { 0: WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() } },
+        Restore { 0: RestoreError::Unsettled { within: SOME } },
+        NotWritable { 0: StoreError::Denied {
+            operation: "s3:PutObject",
+            bucket: bucket(),
+            key: key(),
+            source: call("s3:PutObject", Kind::Denied),
+        } },
+        Nothing {},
+        Busy { message: "backup full-1 already in progress".into() },
+        NotAccepted { backup: backup(), message: "leader not found, try again later".into(), again: true }
+            { backup: backup(), message: "code 608".into(), again: false },
+        Ended { backup: backup(), state: State::Failed, message: "no space left on device".into() },
+        Forgotten { backup: backup() },
+        Stalled { backup: backup(), quiet: SOME },
+        Incomplete { backup: backup(), what: "weaviate_backup_1/weaviate-0/Article/chunk-2 was never written".into() },
+        Differs { bucket: bucket(), key: key(), what: "it has 6 bytes, not 7".into() },
+        Local { path: "/var/lib/weaviate-provisioner/backup.jsonl".into(), source: io() },
+    );
+    let path = || "/run/weaviate-provisioner/control.sock".to_owned();
+    every!(rows, ControlError in "control";
+        Absent { path: path(), source: io() },
+        Denied { path: path(), source: io() },
+        HungUp {},
+        Malformed { what: "expected value".into() },
+        Socket { path: path(), source: io() },
     );
 }

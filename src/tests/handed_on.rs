@@ -2,6 +2,7 @@
 
 use super::make::{call, json};
 use crate::aws::Kind;
+use crate::backup::BackupError;
 use crate::container::ContainerError;
 use crate::disk::DiskError;
 use crate::explain::{Explain, Failure};
@@ -45,6 +46,10 @@ fn what_another_domain_says_is_handed_on_whole() {
         SignalError::Call, call("autoscaling:CompleteLifecycleAction", Kind::Denied);
         SignalError::Call, call("autoscaling:CompleteLifecycleAction", Kind::Throttled);
         SignalError::State, StateError::Unwritable { path: "state.json".into(), source: io() };
+        BackupError::Store, bucket();
+        BackupError::Manifest, ManifestError::Vanished { bucket: "acme".into(), key: "m".into() };
+        BackupError::Server, WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() };
+        BackupError::Restore, RestoreError::Container(ContainerError::Exited { code: 1, oom: false, log: log() });
         SignalError::State, StateError::Observed { path: "state.json".into() };
     }
 }

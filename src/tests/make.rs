@@ -1,10 +1,16 @@
-//! Errors of libraries, for rows that need a source.
+//! Errors of libraries, for rows that need a source; and a server of few words.
 
+use std::collections::VecDeque;
 use std::os::unix::process::ExitStatusExt as _;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 
 use crate::aws::{CallError, Kind};
 use crate::process::ProcessError;
+use crate::weaviate::Client;
 
 pub const SOME: Duration = Duration::from_mins(1);
 
@@ -39,4 +45,26 @@ pub fn process() -> ProcessError {
         stdout: String::new(),
         stderr: "the program's words".into(),
     }
+}
+
+/// A Weaviate that gives these answers in turn, whatever it is asked; the last one for ever.
+pub async fn scripted(answers: &[(u16, impl AsRef<str>)]) -> Client {
+    let answers: VecDeque<_> =
+        answers.iter().map(|(status, body)| (*status, body.as_ref().to_owned())).collect();
+    let answers = Arc::new(Mutex::new(answers));
+    let app = axum::Router::new().fallback(move || {
+        let answers = Arc::clone(&answers);
+        async move {
+            let mut answers = answers.lock().expect("nobody panicked");
+            let (status, body) = answers.front().cloned().expect("an answer");
+            if answers.len() > 1 {
+                answers.pop_front();
+            }
+            (StatusCode::from_u16(status).expect("a status"), body).into_response()
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let base = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Client::new(&base, Some("admin-key".into()))
 }

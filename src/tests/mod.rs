@@ -13,7 +13,7 @@ mod errors;
 mod evidence;
 mod features;
 mod handed_on;
-mod make;
+pub(crate) mod make;
 mod refusals;
 pub(crate) mod rows;
 mod sentences;

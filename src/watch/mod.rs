@@ -64,6 +64,15 @@ pub async fn watch(host: &Host, serving: &Serving) -> Loss {
     Loss { failure: Failure::new(STEP, &error), ajar: closed.is_err() }
 }
 
+/// Nothing died, and the node is another instance's all the same: the manifest names it.
+pub async fn another_owns(host: &Host, failure: Failure) -> Loss {
+    let closed = network::withdraw(host).await;
+    if let Err(error) = &closed {
+        tracing::error!(%error, "the door could not be closed: {error}");
+    }
+    Loss { failure, ajar: closed.is_err() }
+}
+
 async fn until_lost(host: &Host, serving: &Serving) -> Lost {
     let running = serving.running();
     let mut waits = None;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, Client};
 use super::error::WeaviateError;
-use super::types::{Alias, Backend, Class, Count, Meta, RestoreStatus, Tenant};
+use super::types::{Alias, Backend, BackupOrder, BackupStatus, Class, Count, Meta, RestoreStatus, Tenant};
 
 #[derive(Deserialize)]
 struct Schema {
@@ -123,6 +123,35 @@ impl Client {
     ) -> Result<RestoreStatus, WeaviateError> {
         let query = path.map(|p| format!("?path={p}")).unwrap_or_default();
         self.expect(Method::GET, &format!("/v1/backups/{backend}/{id}/restore{query}"), None).await
+    }
+
+    /// Starts a backup; the answer says which collections are in it.
+    pub async fn start_backup(
+        &self,
+        backend: Backend,
+        order: &BackupOrder,
+    ) -> Result<BackupStatus, WeaviateError> {
+        let body = serde_json::to_value(order).map_err(|error| WeaviateError::Malformed {
+            call: "the order".to_owned(),
+            what: error.to_string(),
+        })?;
+        self.expect(Method::POST, &format!("/v1/backups/{backend}"), Some(&body)).await
+    }
+
+    /// How a backup goes. It stays STARTED to its end (Weaviate 1.39.0, usecases/backup/coordinator.go).
+    pub async fn backup_status(&self, backend: Backend, id: &str) -> Result<BackupStatus, WeaviateError> {
+        self.expect(Method::GET, &format!("/v1/backups/{backend}/{id}"), None).await
+    }
+
+    /// Ends a backup that is at work: 204. Its id can never be used again (recording 06).
+    pub async fn cancel_backup(&self, backend: Backend, id: &str) -> Result<(), WeaviateError> {
+        let path = format!("/v1/backups/{backend}/{id}");
+        let answer = self.call(Method::DELETE, &path, None).await?;
+        if (200..300).contains(&answer.status) {
+            return Ok(());
+        }
+        let (status, message) = (answer.status, answer.message());
+        Err(WeaviateError::Refused { call: format!("DELETE {path}"), status, message })
     }
 
     /// A write that changes nothing even where it is allowed, because the name is no name for a collection:

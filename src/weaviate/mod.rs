@@ -9,12 +9,15 @@
 
 mod calls;
 mod client;
+pub mod descriptor;
 mod error;
 mod types;
 
 pub use client::{Answer, Client};
 pub use error::WeaviateError;
-pub use types::{Alias, Backend, Class, Count, Meta, RestoreStatus, State, Tenant};
+pub use types::{
+    Alias, Backend, BackupConfig, BackupOrder, BackupStatus, Class, Count, Meta, RestoreStatus, State, Tenant,
+};
 
 #[cfg(test)]
 mod tests;

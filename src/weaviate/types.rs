@@ -134,3 +134,38 @@ pub struct RestoreStatus {
     #[serde(default)]
     pub classes: Vec<String>,
 }
+
+/// The body of `POST /v1/backups/{backend}` (openapi-specs/schema.json of 1.39.0, BackupCreateRequest).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BackupOrder {
+    pub id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude: Vec<String>,
+    pub config: BackupConfig,
+}
+
+/// How the server makes a backup.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct BackupConfig {
+    /// 1 to 80; the server's own default is 50.
+    #[serde(rename = "CPUPercentage")]
+    pub cpu_percentage: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression_level: Option<String>,
+}
+
+/// The answer to `POST` and `GET /v1/backups/{backend}/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct BackupStatus {
+    pub id: String,
+    #[serde(rename = "status")]
+    pub state: State,
+    #[serde(default)]
+    pub error: String,
+    /// Only in the answer to `POST`.
+    #[serde(default)]
+    pub classes: Vec<String>,
+}

@@ -125,6 +125,7 @@ def test_the_user_data_is_whole(made):
     assert f"https://acme-artifacts.s3.{made.region}.amazonaws.com/debian/weaviate-provisioner.deb" in script
     assert 'eni = { private_ip = "10.0.2.15" }' in script
     assert f's3_role_arn = "{outputs(made)["BackupRoleArn"]}"' in script
+    assert f'\nrole_arn = "{outputs(made)["BackupRoleArn"]}"' in script
 
 
 def test_the_bucket_encrypts_with_our_key(made):

@@ -5,7 +5,6 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use secrecy::ExposeSecret as _;
 
 use super::super::choose::{self, Choice, Plan, Wish};
-use super::super::descriptor::tagged;
 use super::super::error::RestoreError;
 use super::super::evidence::ChosenBackup;
 use crate::host::Host;
@@ -15,6 +14,7 @@ use crate::report::Step;
 use crate::retry::retry;
 use crate::secrets;
 use crate::store::Store;
+use crate::weaviate::descriptor::tagged;
 
 /// A client for the bucket: with the instance's role, or with keys of its own for a store that is not AWS.
 pub async fn connect(host: &Host, me: &Identity) -> Result<Store, RestoreError> {

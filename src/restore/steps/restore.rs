@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 
-use super::super::descriptor::{NODE, Node};
 use super::super::error::RestoreError;
 use super::super::evidence::{Restored, StagedBackup, Task};
 use super::super::serve::{self, Accepted, Order, Patience};
@@ -18,6 +17,7 @@ use crate::disk;
 use crate::host::Host;
 use crate::report::Step;
 use crate::secrets::Secrets;
+use crate::weaviate::descriptor::{NODE, Node};
 
 /// In direct mode the server's own transfer meets the store's trouble, which staging would have met and retried.
 const DIRECT_TRIES: u32 = 3;

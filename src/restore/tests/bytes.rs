@@ -2,13 +2,13 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
-use super::super::descriptor::Node;
 use super::super::error::RestoreError;
 use super::super::serve::put_times_back;
 use super::super::stage::{Place, bring, compare};
 use super::*;
 use crate::report::Status;
 use crate::store::{Owner, StoreError, Tree};
+use crate::weaviate::descriptor::Node;
 
 struct Bench {
     fake: FakeS3,

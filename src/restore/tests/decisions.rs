@@ -1,7 +1,6 @@
 //! The pure decisions as tables: choose, stage, refresh, and each difference as a sentence.
 
 use super::super::choose::{Described, Facts as Found, Plan as Choosing, decide as choosing};
-use super::super::descriptor::{release, tagged};
 use super::super::refresh::{Plan as Refreshing, decide as refreshing};
 use super::super::stage::{Facts, Plan, Remembered, decide};
 use super::super::verify::{Seen, compare, differences};
@@ -9,6 +8,7 @@ use super::*;
 use crate::manifest::{Held, Pointer};
 use crate::tests::rows::every_variant;
 use crate::weaviate::Alias;
+use crate::weaviate::descriptor::{release, tagged};
 
 fn pointer(manifest: Manifest) -> Pointer {
     let etag = etag(&serde_json::to_vec(&manifest).expect("json"));

@@ -1,39 +1,14 @@
 //! The server's part against recorded answers: orders, ends, silence, who may see and write.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-use axum::http::{StatusCode, Uri};
-use axum::response::IntoResponse as _;
 
 use super::super::error::RestoreError;
 use super::super::serve::{Accepted, Order, Patience, occupied, order, wait};
 use super::super::verify::{Access, access, count, count_at_rest, server};
 use super::*;
 use crate::report::Status;
-use crate::weaviate::{Backend, Client, Meta};
-
-/// A server that gives these answers in turn, the last one for ever.
-async fn scripted(answers: &[(u16, &str)]) -> Client {
-    let answers: VecDeque<(u16, String)> = answers.iter().map(|(s, b)| (*s, (*b).to_owned())).collect();
-    let answers = Arc::new(Mutex::new(answers));
-    let app = axum::Router::new().fallback(move |_: Uri| {
-        let answers = Arc::clone(&answers);
-        async move {
-            let mut answers = answers.lock().expect("nobody panicked");
-            let (status, body) = answers.front().cloned().expect("an answer");
-            if answers.len() > 1 {
-                answers.pop_front();
-            }
-            (StatusCode::from_u16(status).expect("a status"), body).into_response()
-        }
-    });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback");
-    let base = format!("http://{}", listener.local_addr().expect("an address"));
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    Client::new(&base, Some("admin-key".into()))
-}
+use crate::tests::make::scripted;
+use crate::weaviate::{Backend, Meta};
 
 const QUICK: Patience = Patience {
     poll: Duration::from_millis(5),
@@ -78,7 +53,8 @@ async fn the_end_of_a_restore_is_told_from_its_middle() {
 #[tokio::test]
 async fn a_server_that_forgot_or_is_silent_is_noticed() {
     let mount = tempfile::tempdir().expect("a directory");
-    let client = scripted(&[(200, &says("TRANSFERRING")), (404, r#"{"error":[{"message":"none"}]}"#)]).await;
+    let client =
+        scripted(&[(200, says("TRANSFERRING").as_str()), (404, r#"{"error":[{"message":"none"}]}"#)]).await;
     let result = wait(&client, &wanted(mount.path()), QUICK, &Status::default()).await;
     assert!(matches!(result, Err(RestoreError::Forgotten { .. })), "{result:?}");
     let client = scripted(&[(500, "{}")]).await;

@@ -15,12 +15,15 @@ use tokio::time::Instant;
 
 use super::{Act, sights};
 use crate::ledger::Client;
-use crate::stage::{Agent, Stage};
+use crate::stage::{Agent, Counts, Stage};
 
 /// A single request, script or connection.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A door that is shut answers nothing: a connection that came about would in a moment.
 const KNOCK: Duration = Duration::from_millis(1500);
+
+/// As the vectors of the recorded collections have.
+const DIMENSIONS: u64 = 64;
 
 pub(super) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
     match act {
@@ -37,6 +40,11 @@ pub(super) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
         }
         Act::Inspect { is } => inspect(stage, is).await,
         Act::Commands => stage.commands().await,
+        Act::Command { arguments, exit, says } => stage.command(arguments, *exit, says).await,
+        Act::Write { client, class, tenant, first, objects } => {
+            write(stage, *client, class, tenant.as_deref(), *first..*first + *objects).await
+        }
+        Act::Count { class, tenant, objects } => count(stage, class, tenant, *objects).await,
         Act::Shell { script, says } => shell(stage, script, says).await,
         Act::StopDocker => stage.machine.stop_docker().await.map(|()| Vec::new()),
         Act::StartDocker => stage.start_docker().await.map(|()| Vec::new()),
@@ -65,6 +73,58 @@ async fn ask(
     }
     let missing = holds.iter().filter(|text| !body.contains(text.as_str()));
     complaints.extend(missing.map(|text| format!("{path} does not tell {client:?} {text:?}: {body}")));
+    Ok(complaints)
+}
+
+/// An object that can be told from every other by its number alone, wherever it is read again.
+fn object(class: &str, tenant: Option<&str>, number: u64) -> Value {
+    // Exact as f32 up to 2^24.
+    let vector: Vec<u64> = (0..DIMENSIONS).map(|at| (number + at) % (1 << 20)).collect();
+    let mut object = serde_json::json!({
+        "class": class,
+        "id": format!("00000000-0000-4000-8000-{number:012x}"),
+        "properties": { "title": format!("object {number}") },
+        "vector": vector,
+    });
+    if let Some(tenant) = tenant {
+        object["tenant"] = tenant.into();
+    }
+    object
+}
+
+async fn write(
+    stage: &Stage,
+    client: Client,
+    class: &str,
+    tenant: Option<&str>,
+    numbers: std::ops::Range<u64>,
+) -> Result<Vec<String>> {
+    let wanted = usize::try_from(numbers.end - numbers.start)?;
+    let objects: Vec<Value> = numbers.map(|number| object(class, tenant, number)).collect();
+    let body = serde_json::json!({ "objects": objects }).to_string();
+    let bearer = format!("Bearer {}", stage.writer_key);
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let url = format!("http://{}:8080/v1/batch/objects", stage.address);
+    let (status, answer) = stage.vpc.request(client, "POST", &url, &headers, body.into(), PATIENCE).await?;
+    let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    let items = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+    let stored = items.iter().filter(|item| item["result"]["status"] == "SUCCESS").count();
+    let wrong = status != 200 || stored != wanted;
+    Ok(wrong
+        .then(|| format!("{client:?} wrote {stored} of {wanted}: {status} {answer}"))
+        .into_iter()
+        .collect())
+}
+
+async fn count(stage: &Stage, class: &str, tenant: &str, objects: u64) -> Result<Vec<String>> {
+    let wanted: Counts = [(class.to_owned(), [(tenant.to_owned(), objects)].into())].into();
+    let mut complaints = Vec::new();
+    for client in [Client::Near, Client::Far] {
+        let found = stage.count(client, &wanted).await?;
+        if found != wanted {
+            complaints.push(format!("{client:?} counts {found:?}, not {wanted:?}"));
+        }
+    }
     Ok(complaints)
 }
 

@@ -161,6 +161,14 @@ pub fn check_end(expected: &Expect, outcome: &str, ended: Ended) -> Vec<String> 
     complaints
 }
 
+/// The backup that a case means: by its id, or, where the agent makes it, the latest of those that `*` may stand for.
+pub fn named(published: &BTreeMap<String, Value>, id: &str) -> Option<String> {
+    if !id.contains('*') {
+        return Some(id.to_owned());
+    }
+    published.keys().rfind(|known| crate::iam::condition::like(known, id)).cloned()
+}
+
 fn check_data(
     outcome: &Outcome,
     expected: &str,
@@ -185,13 +193,14 @@ fn check_data(
         complaints.push("serves, and does not say what".to_owned());
         return complaints;
     };
-    if restored.backup_id.as_deref() != backup_id {
-        complaints.push(format!("serves {:?}, not {backup_id:?}", restored.backup_id));
+    let named = backup_id.and_then(|id| named(published, id));
+    if restored.backup_id != named {
+        complaints.push(format!("serves {:?}, not {named:?}", restored.backup_id));
     }
     if mode.is_some_and(|mode| restored.mode != mode) {
         complaints.push(format!("restored {}, not {mode:?}", restored.mode));
     }
-    let lies = backup_id.and_then(|id| published.get(id)).map(counts).unwrap_or_default();
+    let lies = named.and_then(|id| published.get(&id)).map(counts).unwrap_or_default();
     if restored.collections != lies {
         complaints.push(format!("counted {:?}, while the backup holds {lies:?}", restored.collections));
     }

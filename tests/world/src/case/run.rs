@@ -225,8 +225,8 @@ async fn count_all(case: &Case, stage: &Stage) -> Vec<String> {
     let Some(id) = case.expect.backup_id.as_ref().filter(|_| case.expect.outcome == "serving") else {
         return Vec::new();
     };
-    let held =
-        stage.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(id).map(expect::counts);
+    let published = stage.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+    let held = expect::named(&published, id).and_then(|id| published.get(&id)).map(expect::counts);
     let Some(held) = held else { return vec![format!("the case expects {id}, which was never published")] };
     let mut complaints = Vec::new();
     for client in [Client::Near, Client::Far] {

@@ -178,6 +178,30 @@ pub enum Act {
     Inspect { is: BTreeMap<String, toml::Value> },
     /// Every command that only looks, as text and as JSON, on a node that serves; and a configuration that is refused.
     Commands,
+    /// One command of the agent's program beside the one that stays: how it must end, and what it must print.
+    Command {
+        arguments: Vec<String>,
+        #[serde(default)]
+        exit: i32,
+        #[serde(default)]
+        says: Vec<String>,
+    },
+    /// A client writes so many objects with the writer's key; the first one's number makes their ids and vectors.
+    Write {
+        client: Client,
+        class: String,
+        tenant: Option<String>,
+        #[serde(default)]
+        first: u64,
+        objects: u64,
+    },
+    /// What both clients count of a collection, or of one of its tenants.
+    Count {
+        class: String,
+        #[serde(default)]
+        tenant: String,
+        objects: u64,
+    },
     /// A script in the machine, which must end well and print these texts.
     Shell {
         script: String,

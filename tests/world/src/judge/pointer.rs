@@ -43,6 +43,7 @@ pub fn facts(manifest: &[u8]) -> BTreeMap<String, String> {
 pub struct Pointer {
     pub owner: Option<String>,
     pub generation: u64,
+    nonce: Option<String>,
     backup: Option<String>,
     /// Everything that has to be counted by who serves it.
     pub shards: BTreeSet<Shard>,
@@ -55,6 +56,7 @@ impl Pointer {
         let mut now = Self {
             owner: facts.get("Owner").cloned(),
             generation: facts.get("Generation").and_then(|text| text.parse().ok()).unwrap_or_default(),
+            nonce: facts.get("Nonce").cloned(),
             backup: facts.get("BackupId").cloned(),
             shards: shards.unwrap_or_default(),
         };
@@ -104,7 +106,16 @@ pub fn is_pointer(key: Option<&String>) -> bool {
     key.is_some_and(|key| key.rsplit('/').next() == Some(POINTER))
 }
 
-/// One sentence for each write of an instance that had no condition, or did not move the generation up.
+impl Pointer {
+    /// A generation is an owner's: who has it publishes one backup after the other in it, and nobody else does.
+    fn may_follow(&self, last: Option<&Self>) -> bool {
+        let Some(last) = last else { return self.generation > 0 };
+        let same = self.nonce.is_some() && (&self.owner, &self.nonce) == (&last.owner, &last.nonce);
+        self.generation > last.generation || same && self.generation == last.generation
+    }
+}
+
+/// One sentence for each write of an instance that had no condition, or went into a generation that is not its own.
 pub fn moves(events: &[Seen]) -> Vec<String> {
     let mut found = Vec::new();
     let mut last: Option<Pointer> = None;
@@ -118,7 +129,7 @@ pub fn moves(events: &[Seen]) -> Vec<String> {
                 ));
             }
             let before = last.as_ref().map_or(0, |last| last.generation);
-            if now.generation <= before {
+            if !now.may_follow(last.as_ref()) {
                 found.push(format!(
                     "{}: {caller} wrote generation {} over {before} at {at}",
                     Rule::PointerLowered,
@@ -134,6 +145,31 @@ pub fn moves(events: &[Seen]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_generation_is_its_owners() {
+        let of = |generation, owner: &str, nonce: Option<&str>| Pointer {
+            generation,
+            owner: Some(owner.to_owned()),
+            nonce: nonce.map(str::to_owned),
+            ..Pointer::default()
+        };
+        let last = of(4, "i-1", Some("n"));
+        let rows = [
+            (of(5, "i-2", Some("m")), true),
+            (of(4, "i-1", Some("n")), true),
+            // An earlier run of the same instance, another instance, and a manifest that is nobody's.
+            (of(4, "i-1", Some("m")), false),
+            (of(4, "i-2", Some("n")), false),
+            (of(4, "i-1", None), false),
+            (of(3, "i-1", Some("n")), false),
+        ];
+        for (now, expected) in rows {
+            assert_eq!(now.may_follow(Some(&last)), expected, "{now:?}");
+        }
+        assert!(of(1, "i-1", Some("n")).may_follow(None) && !of(0, "i-1", Some("n")).may_follow(None));
+        assert!(!of(4, "i-1", None).may_follow(Some(&of(4, "i-1", None))), "no nonce is nobody's");
+    }
 
     #[test]
     fn what_must_be_counted_is_every_collection_and_every_active_tenant() {

@@ -53,7 +53,7 @@ rules! {
     DoorLost = "door-lost",
     /// The manifest's pointer was overwritten without a condition.
     PointerUnconditional = "pointer-unconditional",
-    /// The manifest's generation did not grow.
+    /// The manifest's generation did not grow, and it was not its owner who wrote.
     PointerLowered = "pointer-lowered",
     /// A container, or whoever is its user, reached the instance metadata.
     Metadata = "metadata",

@@ -79,6 +79,17 @@ impl Stage {
         Ok(complaints)
     }
 
+    /// One command, and a sentence for each thing that is not as it must be.
+    pub async fn command(&self, arguments: &[String], exit: i32, says: &[String]) -> Result<Vec<String>> {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let printed = self.print(&arguments).await?;
+        let mut complaints: Vec<String> = ended(&printed, exit).into_iter().collect();
+        let Printed { what, code: _, text } = &printed;
+        let silent = says.iter().filter(|wanted| !text.contains(wanted.as_str()));
+        complaints.extend(silent.map(|wanted| format!("`{what}` does not say {wanted:?}: {text}")));
+        Ok(complaints)
+    }
+
     /// What each command's JSON must hold.
     fn holds(&self, command: &str, json: &Value, report: &Value) -> Vec<String> {
         let all = |list: &Value, right: &dyn Fn(&Value) -> bool| {

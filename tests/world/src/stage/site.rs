@@ -13,6 +13,7 @@ use super::{Planted, Programs, Published, ServerImage, beside, services, specs};
 use crate::case::Scene;
 use crate::cloud::Cloud;
 use crate::faults::Faults;
+use crate::fixtures;
 use crate::iam::Policy;
 use crate::ledger::{Client, Ledger};
 use crate::s3;
@@ -33,6 +34,7 @@ pub struct Site {
     pub image: ServerImage,
     pub published: Published,
     pub reader_key: String,
+    pub writer_key: String,
     /// Where clients find the node.
     pub address: Ipv4Addr,
     /// Of the node's backups in the bucket; may be empty.
@@ -78,8 +80,11 @@ impl Site {
         })?;
         let published: Published = Arc::new(Mutex::new(published));
         scene::tell_published(&store, &ledger);
-        let written = Arc::clone(&planted);
-        store.inspect_writes(move |key, bytes| written.search(&format!("{key} in the bucket"), bytes));
+        let (written, known) = (Arc::clone(&planted), Arc::clone(&published));
+        store.inspect_writes(move |key, bytes| {
+            written.search(&format!("{key} in the bucket"), bytes);
+            learn(&known, key, bytes);
+        });
         let site = Self {
             ledger,
             faults,
@@ -91,6 +96,7 @@ impl Site {
             image,
             published,
             reader_key: made.reader_key.clone(),
+            writer_key: made.writer_key.clone(),
             address: made.address,
             prefix: made.prefix.clone(),
             shop: if made.other.is_some() { beside::Shop::Other } else { beside::Shop::Amazon },
@@ -164,6 +170,19 @@ impl Site {
     pub fn held(&self) -> Option<Counts> {
         let published = self.published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         published.values().next_back().map(crate::case::counts)
+    }
+}
+
+/// A copy of a manifest is of a backup that the agent has made: what clients must find from then on.
+fn learn(published: &Published, key: &str, bytes: &[u8]) {
+    let is_copy = key.rsplit('/').nth(1) == Some(fixtures::COPIES);
+    let Some(manifest) = is_copy.then(|| serde_json::from_slice::<serde_json::Value>(bytes).ok()).flatten()
+    else {
+        return;
+    };
+    if let Some(id) = manifest["backup_id"].as_str() {
+        let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        published.insert(id.to_owned(), manifest.clone());
     }
 }
 

@@ -58,6 +58,7 @@ pub struct Specs {
     pub prefix: String,
     pub address: Ipv4Addr,
     pub reader_key: String,
+    pub writer_key: String,
     pub speed: S3Speed,
     /// Absent: the bucket is Amazon's.
     pub other: Option<OtherStore>,
@@ -83,8 +84,8 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
     let key = |name: &str| secrets.get(name).cloned().unwrap_or_default();
     let [access_key, secret_key] = OTHER_KEYS.map(key);
     let other = (bucket.store == Shop::Other).then_some(OtherStore { access_key, secret_key });
-    let reader_key = secrets.get("/weaviate/reader-key").cloned().unwrap_or_default();
-    let cloud = cloud(scene, &secrets)?;
+    let [reader_key, writer_key] = ["/weaviate/reader-key", "weaviate/writer-key"].map(key);
+    let mut cloud = cloud(scene, &secrets)?;
     let mut config: Table =
         std::fs::read_to_string(programs.repository.join("tests/cases/config.toml"))?.parse()?;
     for name in &scene.unset {
@@ -94,6 +95,8 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
     if scene.group.contains_key("absent") {
         config.remove("signal");
     }
+    let may_write = backup_role(programs, &cloud, &config)?;
+    cloud.roles.entry("weaviate-backup".to_owned()).or_insert(may_write);
     let eni = cloud.enis.first().context("the cloud has an ENI")?;
     let address: Ipv4Addr = eni.address.parse()?;
     let machine_spec = machine::specify(programs, &machine, &cloud, &config)?;
@@ -109,6 +112,7 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
         prefix: config["backup"].get("prefix").and_then(Value::as_str).unwrap_or_default().to_owned(),
         address,
         reader_key,
+        writer_key,
         other,
         speed: S3Speed {
             direct: is_direct(&config),
@@ -195,12 +199,31 @@ fn direct_role() -> RoleSpec {
     RoleSpec { policy: Some(policy.to_string()), tags }
 }
 
+/// What may write backups, as it is shipped.
+fn backup_role(programs: &Programs, cloud: &CloudSpec, config: &Table) -> Result<RoleSpec> {
+    let mut text = std::fs::read_to_string(programs.repository.join("packaging/iam-backup.json"))?;
+    for (name, value) in placeholders(cloud, config) {
+        text = text.replace(name, &value);
+    }
+    let deployment = config["node"].get("deployment").and_then(Value::as_str).unwrap_or_default();
+    let tags = BTreeMap::from([("weaviate:deployment".to_owned(), deployment.to_owned())]);
+    Ok(RoleSpec { policy: Some(text), tags })
+}
+
 fn policy(programs: &Programs, cloud: &CloudSpec, config: &Table) -> Result<Policy> {
     let text = std::fs::read_to_string(programs.repository.join("packaging/iam-instance.json"))?;
+    let placeholders = placeholders(cloud, config);
+    let placeholders: Vec<(&str, &str)> =
+        placeholders.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Ok(Policy::load(&text, &placeholders)?)
+}
+
+/// What the shipped policies leave open.
+fn placeholders(cloud: &CloudSpec, config: &Table) -> [(&'static str, String); 8] {
     let value = |section: &str, key: &str| {
         config[section].get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    let placeholders = [
+    [
         ("REGION", cloud.region.clone()),
         ("ACCOUNT", cloud.account.clone()),
         ("DEPLOYMENT", value("node", "deployment")),
@@ -209,10 +232,7 @@ fn policy(programs: &Programs, cloud: &CloudSpec, config: &Table) -> Result<Poli
         ("PREFIX", value("backup", "prefix")),
         ("GROUP", GROUP.to_owned()),
         ("ROLE", ROLE.to_owned()),
-    ];
-    let placeholders: Vec<(&str, &str)> =
-        placeholders.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Ok(Policy::load(&text, &placeholders)?)
+    ]
 }
 
 fn eni_plan(cloud: &CloudSpec) -> Result<EniPlan> {

@@ -16,6 +16,8 @@ pub const PROBE: &str = "access-check";
 #[serde(rename_all = "camelCase")]
 pub struct Global {
     #[serde(default)]
+    pub started_at: String,
+    #[serde(default)]
     pub completed_at: String,
     pub id: String,
     #[serde(default)]

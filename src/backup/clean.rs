@@ -1,0 +1,78 @@
+//! What a backup left that came to no end.
+//!
+//! ```text
+//! journal ─┬─ the manifest names it, or a copy does ─▶ it is done: forgotten
+//!          └─ else ─▶ cancelled where the server is at it, its files gone from volume and bucket, forgotten
+//! ```
+
+use std::path::Path;
+
+use super::error::BackupError;
+use super::journal::Journal;
+use super::{Job, make};
+use crate::instance::Identity;
+use crate::manifest::{self, Pointer};
+use crate::report::Work;
+use crate::store::StoreError;
+
+/// What to do with a journal: a pure function of what the bucket holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Plan {
+    /// It is whole, and whether the manifest names it was decided.
+    Forget,
+    Discard,
+}
+
+const fn decide(named: bool, copied: bool) -> Plan {
+    if named || copied { Plan::Forget } else { Plan::Discard }
+}
+
+/// Cleans up after a run that was killed, or after a backup that failed a moment ago.
+pub async fn clean(job: &Job<'_>, me: &Identity, own: &Pointer) -> Result<(), BackupError> {
+    let state = &job.host.roots.state;
+    let Some((begun, _)) = Journal::left(state)? else { return Ok(()) };
+    // A root volume that was copied holds another instance's journal: its backup is none of ours.
+    if begun.instance_id == me.instance_id() && manifest::is_id(&begun.id) {
+        let id = begun.id;
+        let named = own.manifest.chain.contains(&id);
+        let key = job.store.settings().key(&format!("{}/{id}.json", manifest::COPIES));
+        let copied = match job.store.get(&key).await {
+            Ok(_) => true,
+            Err(StoreError::Absent { .. }) => false,
+            Err(error) => return Err(error.into()),
+        };
+        match decide(named, copied) {
+            Plan::Forget => {}
+            Plan::Discard => {
+                job.host
+                    .status
+                    .say(Work::Backup, format!("removes what is left of {id}, which came to no end"));
+                make::cancel(&job.client, &id, &job.host.status).await;
+                job.tree.remove(Path::new(&id))?;
+                for object in job.store.list(&format!("{}/", job.store.settings().key(&id))).await? {
+                    job.writer.delete(&object.key).await?;
+                }
+            }
+        }
+    }
+    Journal::forget(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_names_is_removed() {
+        let rows = [
+            (true, true, Plan::Forget),
+            (true, false, Plan::Forget),
+            // Copied, and the manifest was not to name it, or was not written yet: it is whole all the same.
+            (false, true, Plan::Forget),
+            (false, false, Plan::Discard),
+        ];
+        for (named, copied, expected) in rows {
+            assert_eq!(decide(named, copied), expected);
+        }
+    }
+}

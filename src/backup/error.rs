@@ -1,0 +1,120 @@
+//! Why there is no new backup. The last good one stays what the manifest names.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::explain::{Class, Explain};
+use crate::manifest::ManifestError;
+use crate::restore::RestoreError;
+use crate::store::StoreError;
+use crate::weaviate::{State, WeaviateError};
+
+#[derive(Debug, Error)]
+pub enum BackupError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Server(#[from] WeaviateError),
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+
+    /// The store's own sentence; what helps is another role than the boot's.
+    #[error(transparent)]
+    NotWritable(StoreError),
+    #[error("there is nothing to back up: the server holds no collection")]
+    Nothing,
+    #[error("the server makes another backup at the moment: {message}")]
+    Busy { message: String },
+    #[error("the server did not take the order of {backup}: {message}")]
+    NotAccepted {
+        backup: String,
+        message: String,
+        /// Trouble of its own: another time it may take it.
+        again: bool,
+    },
+    #[error("the server's backup {backup} ended as {state}: {message}")]
+    Ended { backup: String, state: State, message: String },
+    #[error("the server forgot the backup {backup}")]
+    Forgotten { backup: String },
+    #[error("the backup {backup} shows no progress since {} s and was given up", quiet.as_secs())]
+    Stalled { backup: String, quiet: Duration },
+    /// What the server says of its own backup does not fit what it wrote.
+    #[error("the server's backup {backup} is not whole: {what}")]
+    Incomplete { backup: String, what: String },
+    #[error("s3://{bucket}/{key} is not what was sent there: {what}")]
+    Differs { bucket: String, key: String, what: String },
+    #[error("the local file {path} cannot be used")]
+    Local { path: String, source: std::io::Error },
+}
+
+impl Explain for BackupError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Store(error) => error.class(),
+            Self::Manifest(error) => error.class(),
+            Self::Server(error) => error.class(),
+            Self::Restore(error) => error.class(),
+            Self::NotAccepted { again, .. } => {
+                if *again {
+                    Class::Retry
+                } else {
+                    Class::Final
+                }
+            }
+            Self::Busy { .. }
+            | Self::Ended { .. }
+            | Self::Forgotten { .. }
+            | Self::Stalled { .. }
+            | Self::Incomplete { .. }
+            | Self::Differs { .. }
+            | Self::Local { .. } => Class::Retry,
+            Self::Nothing | Self::NotWritable(_) => Class::Final,
+        }
+    }
+
+    fn remedy(&self) -> String {
+        match self {
+            Self::Store(error) => error.remedy(),
+            Self::Manifest(error) => error.remedy(),
+            Self::Server(error) => error.remedy(),
+            Self::Restore(error) => error.remedy(),
+            Self::NotWritable(_) => {
+                "Name a role in `backup.role_arn` that may write backups (packaging/iam-backup.json), tagged as the \
+                 instance's role may assume it; with `backup.kms_key` it needs that key too."
+                    .to_owned()
+            }
+            Self::Nothing => {
+                "Make a collection first; until then the manifest says that the node is empty.".to_owned()
+            }
+            Self::Busy { .. } => "Wait for its end: `GET /v1/backups/filesystem` lists it.".to_owned(),
+            Self::NotAccepted { .. } => {
+                "See the server's own words; `backup.compression` and its like are checked by it too."
+                    .to_owned()
+            }
+            Self::Ended { .. } => {
+                "See the server's log (`docker logs weaviate`), then make another one.".to_owned()
+            }
+            Self::Forgotten { .. } => {
+                "The server was restarted meanwhile: see why, then make another one.".to_owned()
+            }
+            Self::Stalled { .. } => {
+                "See the server's log and the disk; `backup.stall` allows more.".to_owned()
+            }
+            Self::Incomplete { .. } | Self::Differs { .. } => {
+                "Make another one. If it stays, see who else writes to the volume or to the bucket."
+                    .to_owned()
+            }
+            Self::Local { .. } => "Check the data volume: `df`, `dmesg`.".to_owned(),
+        }
+    }
+
+    fn details(&self) -> Vec<String> {
+        match self {
+            Self::Restore(error) => error.details(),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The server's part: it takes the order, packs its files, and says how it ended.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::BackupError;
+use crate::explain::{Class, Explain as _};
+use crate::report::{Status, Work};
+use crate::weaviate::{Backend, BackupOrder, Client, State, WeaviateError};
+
+/// Whom the bytes reach: always a folder beside the data, which this program carries away.
+pub const BACKEND: Backend = Backend::Filesystem;
+
+/// How often it is asked, and how long nothing may happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub poll: Duration,
+    /// Nothing moves: `backup.stall`.
+    pub quiet: Duration,
+    /// No answer at all.
+    pub silent: Duration,
+}
+
+impl Patience {
+    pub const fn of(stall: Duration) -> Self {
+        // The answer comes from the server's memory; it changes once.
+        Self { poll: Duration::from_millis(250), quiet: stall, silent: Duration::from_secs(30) }
+    }
+}
+
+/// What a refused order means: a pure function of the answer.
+pub fn refused(backup: &str, error: WeaviateError) -> BackupError {
+    match error {
+        WeaviateError::Refused { message, .. } if message.contains("already in progress") => {
+            BackupError::Busy { message }
+        }
+        // usecases/backup/scheduler.go of 1.39.0, `validateBackupRequest`.
+        WeaviateError::Refused { message, .. } if message.contains("nothing to do here") => {
+            BackupError::Nothing
+        }
+        WeaviateError::Refused { status, message, .. } => {
+            // "try again later": a single node between two elections. An id that is taken is another one next time.
+            let again = status >= 500 || message.contains("exist");
+            BackupError::NotAccepted { backup: backup.to_owned(), message, again }
+        }
+        error => error.into(),
+    }
+}
+
+/// Gives the order; the collections that will be in the backup.
+pub async fn order(client: &Client, order: &BackupOrder) -> Result<Vec<String>, BackupError> {
+    let taken = client.start_backup(BACKEND, order).await.map_err(|error| refused(&order.id, error))?;
+    tracing::info!(backup_id = order.id, "the server makes {}: {:?}", order.id, taken.classes);
+    Ok(taken.classes)
+}
+
+/// Waits until the order has ended well. `moved` grows with what was carried away; the volume's free space tells of what
+/// the server writes.
+pub async fn wait(
+    client: &Client,
+    backup: &str,
+    mount: &Path,
+    moved: &AtomicU64,
+    patience: Patience,
+    status: &Status,
+) -> Result<(), BackupError> {
+    let sight = || Ok::<_, BackupError>((crate::restore::free(mount)?, moved.load(Ordering::Relaxed)));
+    let mut seen = sight()?;
+    let (mut last, mut answered) = (Instant::now(), Instant::now());
+    loop {
+        match client.backup_status(BACKEND, backup).await {
+            Ok(now) => {
+                answered = Instant::now();
+                match now.state {
+                    State::Success => return Ok(()),
+                    State::Failed | State::Canceled => {
+                        let (backup, state, message) = (backup.to_owned(), now.state, now.error);
+                        return Err(BackupError::Ended { backup, state, message });
+                    }
+                    State::Started
+                    | State::Transferring
+                    | State::Transferred
+                    | State::Finalizing
+                    | State::Cancelling
+                    | State::Unknown(_) => {}
+                }
+            }
+            Err(WeaviateError::Refused { status: 404, .. }) => {
+                return Err(BackupError::Forgotten { backup: backup.to_owned() });
+            }
+            Err(error) if error.class() == Class::Final || answered.elapsed() > patience.silent => {
+                return Err(error.into());
+            }
+            Err(error) => tracing::warn!(%error, "the backup is asked after again: {error}"),
+        }
+        let now = sight()?;
+        if now != seen {
+            seen = now;
+            last = Instant::now();
+            status.alive();
+        }
+        if last.elapsed() > patience.quiet {
+            return Err(BackupError::Stalled { backup: backup.to_owned(), quiet: patience.quiet });
+        }
+        tokio::time::sleep(patience.poll).await;
+    }
+}
+
+/// Ends what is at work; best effort, because what it is for has failed already.
+pub async fn cancel(client: &Client, backup: &str, status: &Status) {
+    match client.cancel_backup(BACKEND, backup).await {
+        Ok(()) => status.say(Work::Backup, format!("cancelled {backup}")),
+        Err(error) => tracing::debug!(%error, "{backup} is not cancelled: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_means_something_else() {
+        let said = |status, message: &str| {
+            let (call, message) = ("POST /v1/backups/filesystem".to_owned(), message.to_owned());
+            refused("b", WeaviateError::Refused { call, status, message })
+        };
+        assert!(matches!(said(422, "backup full-1 already in progress"), BackupError::Busy { .. }));
+        let nothing = "no available classes to backup, there's nothing to do here";
+        assert!(matches!(said(422, nothing), BackupError::Nothing));
+        let taken = "backup \"b\" already exists at \"/backups/b\"";
+        let rows =
+            [(422, taken, true), (500, "leader not found, try again later", true), (422, "code 608", false)];
+        for (status, message, expected) in rows {
+            let error = said(status, message);
+            assert!(
+                matches!(error, BackupError::NotAccepted { again, .. } if again == expected),
+                "{message}"
+            );
+        }
+        let malformed = WeaviateError::Malformed { call: "GET".to_owned(), what: "x".to_owned() };
+        assert!(matches!(refused("b", malformed), BackupError::Server(_)));
+    }
+}

@@ -1,0 +1,133 @@
+//! The manifest of a new backup: what it says, whether the pointer follows, and the two writes.
+
+use std::time::Duration;
+
+use super::Job;
+use super::carry::Carried;
+use super::content::Counted;
+use super::error::BackupError;
+use crate::manifest::{self, Manifest, ManifestError, Pointer, Server};
+use crate::report::Work;
+use crate::store::{Condition, StoreError};
+
+/// As for taking the fence.
+const DEADLINE: Duration = Duration::from_mins(2);
+
+/// The manifest as it will be: the owner's own, with what is backed up now.
+pub async fn next(
+    job: &Job<'_>,
+    own: &Pointer,
+    id: &str,
+    carried: Carried,
+    counted: &Counted,
+    names: &[String],
+) -> Result<Manifest, BackupError> {
+    let meta = job.client.meta().await?;
+    let Carried { objects, global } = carried;
+    let now = own.manifest.clone();
+    Ok(Manifest {
+        backup_id: Some(id.to_owned()),
+        bucket: Some(job.store.bucket().to_owned()),
+        path: Some(job.store.settings().key(id)),
+        created: Some(global.started_at),
+        completed: Some(global.completed_at),
+        quiesced: false,
+        server: Server {
+            version: meta.version,
+            image_digest: job.serving.running().image().digest().map(str::to_owned),
+            ..Server::default()
+        },
+        compression: Some(global.compression_type).filter(|kind| !kind.is_empty()),
+        chain: vec![id.to_owned()],
+        checksum: Some(manifest::checksum(&objects)),
+        objects,
+        collections: counted.collections(names),
+        aliases: counted.aliases(names),
+        unverified: false,
+        agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        ..now
+    })
+}
+
+/// Why the pointer stays where it is; `None`: it moves. A pure function of two manifests.
+pub fn held_back(before: &Manifest, next: &Manifest, max_shrink: u32) -> Option<String> {
+    let (had, has) = (objects(before), objects(next));
+    let kept = u128::from(has) * 100;
+    let least = u128::from(had) * u128::from(100 - max_shrink.min(100));
+    (kept < least).then(|| {
+        format!("it holds {has} objects, the one before held {had}: `backup.max_shrink` allows {max_shrink} % less")
+    })
+}
+
+fn objects(manifest: &Manifest) -> u64 {
+    let tenants = manifest.collections.values().flat_map(|collection| collection.tenants.values());
+    tenants.filter_map(|tenant| tenant.at_most.or(tenant.objects)).sum()
+}
+
+/// The copy, and then the pointer, unless it is held back; the sentence that says why.
+pub async fn publish(job: &Job<'_>, own: &Pointer, next: &Manifest) -> Result<Option<String>, BackupError> {
+    let id = next.backup_id.as_deref().unwrap_or_default();
+    job.host.status.say(Work::Backup, format!("publishes {id}"));
+    copy(job, id, next).await?;
+    let held_back = held_back(&own.manifest, next, job.host.settings.making.max_shrink);
+    if let Some(why) = &held_back {
+        job.host.status.warn(format!("the manifest does not name {id}: {why}"));
+        return Ok(held_back);
+    }
+    manifest::publish_again(&job.store, own, next, DEADLINE).await?;
+    Ok(None)
+}
+
+/// Immutable, and nobody's: without owner and nonce.
+async fn copy(job: &Job<'_>, id: &str, next: &Manifest) -> Result<(), BackupError> {
+    let key = job.store.settings().key(&format!("{}/{id}.json", manifest::COPIES));
+    let copy = Manifest { owner: None, nonce: None, ..next.clone() };
+    let malformed = |error: serde_json::Error| ManifestError::Malformed {
+        bucket: job.store.bucket().to_owned(),
+        key: key.clone(),
+        what: error.to_string(),
+    };
+    let bytes = serde_json::to_vec(&copy).map_err(malformed)?;
+    match job.writer.put(&key, bytes.clone(), &Condition::IfAbsent).await {
+        Ok(_) => Ok(()),
+        // A try whose answer got lost may have written it.
+        Err(error @ (StoreError::Precondition { .. } | StoreError::Unreachable { .. })) => {
+            match job.store.get(&key).await {
+                Ok(there) if there.bytes == bytes => Ok(()),
+                Ok(_) | Err(_) => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Collection, Tenant};
+
+    fn of(objects: u64, at_most: Option<u64>) -> Manifest {
+        let tenant = Tenant { objects: Some(objects), at_most, ..Tenant::default() };
+        let collection = Collection { tenants: [(String::new(), tenant)].into(), ..Collection::default() };
+        Manifest { collections: [("A".to_owned(), collection)].into(), ..Manifest::default() }
+    }
+
+    #[test]
+    fn a_database_that_shrank_too_far_is_not_named() {
+        let rows = [
+            (of(100, None), of(100, None), 0, false),
+            (of(100, None), of(99, None), 0, true),
+            (of(100, None), of(50, None), 50, false),
+            (of(100, None), of(49, None), 50, true),
+            (of(100, None), of(0, None), 100, false),
+            // What it may have held counts.
+            (of(100, None), of(40, Some(60)), 50, false),
+            // The first one of all, and a growing one.
+            (of(0, None), of(0, None), 0, false),
+            (of(1, None), of(u64::MAX, None), 0, false),
+        ];
+        for (before, next, max_shrink, expected) in rows {
+            assert_eq!(held_back(&before, &next, max_shrink).is_some(), expected, "{before:?} {next:?}");
+        }
+    }
+}

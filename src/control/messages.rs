@@ -1,0 +1,23 @@
+//! What is said over the socket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::backup;
+use crate::explain::Failure;
+
+/// What another command wants of `run`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    Backup(backup::Order),
+}
+
+/// A line of the answer; the last one is no `Says`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// How far it is.
+    Says(String),
+    Made(backup::Made),
+    Failed(Failure),
+}
