@@ -91,10 +91,12 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
              asked for goes on when this command is ended. The server makes the backup on the data volume; each file \
              is hashed, sent to the bucket by the role in `backup.role_arn`, and removed from the volume as soon as the \
              server is done with it. What the bucket holds is compared with what was sent.",
+            "A backup is built on the last full one, and holds what has changed since, until that is older than \
+             `backup.full_every`. With `--full` it holds everything.",
             "Everything is counted before, meanwhile and after. A collection that clients wrote to is marked as \
              changing, with what its counts were. The manifest is written last: whatever fails before leaves the last \
              good backup the latest one, and what a killed backup left is removed by the next.",
-            "A backup with far fewer objects than the one before (`backup.max_shrink`) lies in the bucket, with its \
+            "A backup of some collections, or one with far fewer objects than the one before (`backup.max_shrink`), lies in the bucket, with its \
              copy of a manifest in `manifests/`, and the manifest goes on naming the one before.",
         ],
         "close" => &[

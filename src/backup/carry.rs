@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::Semaphore;
 
+use super::base::Base;
 use super::closed::Closed;
 use super::error::BackupError;
 use super::journal::Journal;
@@ -40,6 +41,7 @@ pub struct Load<'a> {
     /// The key of the backup's folder, without a slash at its end.
     pub key: &'a str,
     pub connections: u32,
+    pub base: Option<&'a Base>,
 }
 
 /// All files of the backup in the bucket, and what they say of themselves.
@@ -47,21 +49,22 @@ pub struct Load<'a> {
 pub struct Carried {
     /// Sorted by key.
     pub objects: Vec<Object>,
+    /// What a restore reads of the base.
+    pub of_base: Vec<Object>,
     pub global: Global,
 }
 
 /// Carries until `server` has ended, and then the rest. `moved` grows with every byte that the bucket has.
-pub async fn carry(
+pub async fn carry<T>(
     load: &Load<'_>,
     journal: &mut Journal,
-    already: Vec<Object>,
-    server: impl Future<Output = Result<(), BackupError>>,
+    server: impl Future<Output = Result<T, BackupError>>,
     moved: &Arc<AtomicU64>,
     status: &Status,
-) -> Result<Carried, BackupError> {
+) -> Result<(Carried, T), BackupError> {
     let own = Path::new(load.id).join(load.node);
     let mut closed = Closed::below(&load.folder.join(&own)).map_err(|source| unusable(load, &own, source))?;
-    let mut done: BTreeMap<String, Object> = already.into_iter().map(|o| (o.key.clone(), o)).collect();
+    let mut done: BTreeMap<String, Object> = BTreeMap::new();
     let mut begun = BTreeSet::new();
     let flight = Arc::new(Semaphore::new(load.connections as usize));
     let (count, voice) = (Arc::clone(moved), status.clone());
@@ -71,20 +74,19 @@ pub async fn carry(
     });
     let mut sending = FuturesUnordered::new();
     let mut server = pin!(server);
-    let mut ended = false;
+    let mut ended = None;
     loop {
         // All arms are cancel-safe: what is not taken now is told at the next turn.
         tokio::select! {
-            file = closed.next(), if !ended => {
+            file = closed.next(), if ended.is_none() => {
                 let file = file.map_err(|source| unusable(load, &own, source))?;
                 let path = own.join(&file);
                 if is_chunk(&file) && begun.insert(path.clone()) {
                     sending.push(one(load, path, &flight, &told));
                 }
             }
-            end = &mut server, if !ended => {
-                end?;
-                ended = true;
+            end = &mut server, if ended.is_none() => {
+                ended = Some(end?);
                 for path in chunks(load)? {
                     if begun.insert(path.clone()) {
                         sending.push(one(load, path, &flight, &told));
@@ -100,13 +102,15 @@ pub async fn carry(
             else => break,
         }
     }
-    let global = descriptors(load, &done)?;
+    let (global, of_base) = descriptors(load, &done)?;
     for path in [own.join(NODE), Path::new(load.id).join(GLOBAL)] {
         let (_, object) = one(load, path, &flight, &told).await?;
         journal.sent(&object)?;
         done.insert(object.key.clone(), object);
     }
-    Ok(Carried { objects: done.into_values().collect(), global })
+    let carried = Carried { objects: done.into_values().collect(), of_base, global };
+    // The loop has no other way out.
+    ended.map(|server| (carried, server)).ok_or_else(|| BackupError::Forgotten { backup: load.id.to_owned() })
 }
 
 /// `<Class>/chunk-7`.
@@ -152,7 +156,10 @@ async fn one(
 }
 
 /// Whether the server's own words fit what was carried: each chunk that a restore will read, and no error.
-fn descriptors(load: &Load<'_>, done: &BTreeMap<String, Object>) -> Result<Global, BackupError> {
+fn descriptors(
+    load: &Load<'_>,
+    done: &BTreeMap<String, Object>,
+) -> Result<(Global, Vec<Object>), BackupError> {
     let incomplete = |what: String| BackupError::Incomplete { backup: load.id.to_owned(), what };
     let read = |path: &Path| {
         let bytes = load.tree.read_all(path)?;
@@ -163,16 +170,31 @@ fn descriptors(load: &Load<'_>, done: &BTreeMap<String, Object>) -> Result<Globa
     if let Some(why) = global.unusable(load.id) {
         return Err(incomplete(why));
     }
+    let kind = if global.compression_type.is_empty() { "gzip" } else { &global.compression_type };
+    if let Some(base) = load.base.filter(|base| base.kind != kind) {
+        return Err(incomplete(format!(
+            "it is compressed by {kind}, and its base {} by {}",
+            base.id, base.kind
+        )));
+    }
     let node = read(&Path::new(load.id).join(load.node).join(NODE))?;
     let node: Node = serde_json::from_slice(&node).map_err(|error| incomplete(error.to_string()))?;
     let own = format!("{}/", load.id);
-    for chunk in node.chunks(load.id, load.node).iter().filter(|chunk| chunk.starts_with(&own)) {
+    let (chunks, of_base): (BTreeSet<String>, BTreeSet<String>) =
+        node.chunks(load.id, load.node).into_iter().partition(|chunk| chunk.starts_with(&own));
+    for chunk in chunks {
         let key = format!("{}/{}", load.key, &chunk[own.len()..]);
         if !done.contains_key(&key) {
             return Err(incomplete(format!("{chunk} was never written")));
         }
     }
-    Ok(global)
+    let of_base = match load.base {
+        Some(base) => base.needed(load.node, &of_base),
+        // A full one that refers to another.
+        None => of_base.into_iter().next().map_or(Ok(Vec::new()), Err),
+    };
+    let of_base = of_base.map_err(|missing| incomplete(format!("{missing} is not in its base")))?;
+    Ok((global, of_base))
 }
 
 fn unusable(load: &Load<'_>, path: &Path, source: std::io::Error) -> BackupError {

@@ -21,10 +21,17 @@ impl Counted {
         }
     }
 
-    /// Objects in all collections, at the last count.
-    pub fn total(&self) -> u64 {
-        let last = self.rounds.last().into_iter().flat_map(|seen| seen.collections.values());
-        last.flat_map(|collection| collection.tenants.values()).filter_map(|tenant| tenant.objects).sum()
+    /// Objects of these collections, at the last count.
+    pub fn total(&self, names: &[String]) -> u64 {
+        let last = self.rounds.last().into_iter().flat_map(|seen| &seen.collections);
+        let wanted = last.filter(|(name, _)| names.contains(name)).map(|(_, collection)| collection);
+        wanted.flat_map(|collection| collection.tenants.values()).filter_map(|tenant| tenant.objects).sum()
+    }
+
+    /// Collections that the server holds, and that are not among these.
+    pub fn left_out(&self, names: &[String]) -> Vec<String> {
+        let last = self.rounds.last().into_iter().flat_map(|seen| seen.collections.keys());
+        last.filter(|name| !names.contains(name)).cloned().collect()
     }
 
     /// Of the collections that are in the backup.
@@ -117,7 +124,9 @@ mod tests {
     fn only_what_is_in_the_backup_is_told() {
         let mut counted = Counted::default();
         counted.add(seen(&[("", Some(7))]));
-        assert_eq!(counted.total(), 7);
+        assert_eq!((counted.total(&["A".to_owned()]), counted.total(&[])), (7, 0));
+        assert_eq!(counted.left_out(&["B".to_owned()]), ["A"]);
+        assert!(counted.left_out(&["A".to_owned(), "B".to_owned()]).is_empty());
         assert_eq!(counted.aliases(&["A".to_owned()]).len(), 1);
         assert!(counted.aliases(&["B".to_owned()]).is_empty());
         // In the backup, and gone before it was counted once.

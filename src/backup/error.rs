@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::explain::{Class, Explain};
 use crate::manifest::ManifestError;
 use crate::restore::RestoreError;
+use crate::secrets::SecretsError;
 use crate::store::StoreError;
 use crate::weaviate::{State, WeaviateError};
 
@@ -20,12 +21,16 @@ pub enum BackupError {
     Server(#[from] WeaviateError),
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
 
     /// The store's own sentence; what helps is another role than the boot's.
     #[error(transparent)]
     NotWritable(StoreError),
     #[error("there is nothing to back up: the server holds no collection")]
     Nothing,
+    #[error("the server does not follow its mode of operation: a write is answered {status}")]
+    Deaf { status: u16 },
     #[error("the server makes another backup at the moment: {message}")]
     Busy { message: String },
     #[error("the server did not take the order of {backup}: {message}")]
@@ -57,6 +62,7 @@ impl Explain for BackupError {
             Self::Manifest(error) => error.class(),
             Self::Server(error) => error.class(),
             Self::Restore(error) => error.class(),
+            Self::Secrets(error) => error.class(),
             Self::NotAccepted { again, .. } => {
                 if *again {
                     Class::Retry
@@ -70,6 +76,7 @@ impl Explain for BackupError {
             | Self::Stalled { .. }
             | Self::Incomplete { .. }
             | Self::Differs { .. }
+            | Self::Deaf { .. }
             | Self::Local { .. } => Class::Retry,
             Self::Nothing | Self::NotWritable(_) => Class::Final,
         }
@@ -81,6 +88,7 @@ impl Explain for BackupError {
             Self::Manifest(error) => error.remedy(),
             Self::Server(error) => error.remedy(),
             Self::Restore(error) => error.remedy(),
+            Self::Secrets(error) => error.remedy(),
             Self::NotWritable(_) => {
                 "Name a role in `backup.role_arn` that may write backups (packaging/iam-backup.json), tagged as the \
                  instance's role may assume it; with `backup.kms_key` it needs that key too."
@@ -88,6 +96,11 @@ impl Explain for BackupError {
             }
             Self::Nothing => {
                 "Make a collection first; until then the manifest says that the node is empty.".to_owned()
+            }
+            Self::Deaf { .. } => {
+                "See the server's log: it reads /etc/weaviate-overrides/overrides.yaml every second. Without \
+                 `backup.quiesce` nobody is kept out."
+                    .to_owned()
             }
             Self::Busy { .. } => "Wait for its end: `GET /v1/backups/filesystem` lists it.".to_owned(),
             Self::NotAccepted { .. } => {

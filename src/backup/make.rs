@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::error::BackupError;
 use crate::explain::{Class, Explain as _};
 use crate::report::{Status, Work};
+use crate::retry::{Limits, retry};
 use crate::weaviate::{Backend, BackupOrder, Client, State, WeaviateError};
 
 /// Whom the bytes reach: always a folder beside the data, which this program carries away.
@@ -43,16 +44,23 @@ pub fn refused(backup: &str, error: WeaviateError) -> BackupError {
         }
         WeaviateError::Refused { status, message, .. } => {
             // "try again later": a single node between two elections. An id that is taken is another one next time.
-            let again = status >= 500 || message.contains("exist");
+            let taken = ["already exists", "check if backup"].iter().any(|words| message.contains(words));
+            let again = status >= 500 || taken;
             BackupError::NotAccepted { backup: backup.to_owned(), message, again }
         }
         error => error.into(),
     }
 }
 
+/// The server's only slot is taken for up to 10 s after the backup before it has ended (recording 05).
+const SLOT: Limits = Limits::new(Duration::from_secs(20), Duration::from_millis(250), Duration::from_secs(2));
+
 /// Gives the order; the collections that will be in the backup.
 pub async fn order(client: &Client, order: &BackupOrder) -> Result<Vec<String>, BackupError> {
-    let taken = client.start_backup(BACKEND, order).await.map_err(|error| refused(&order.id, error))?;
+    let note = |error: &BackupError| tracing::info!(%error, "{} is ordered again: {error}", order.id);
+    let ask =
+        || async { client.start_backup(BACKEND, order).await.map_err(|error| refused(&order.id, error)) };
+    let taken = retry(SLOT, note, ask).await?;
     tracing::info!(backup_id = order.id, "the server makes {}: {:?}", order.id, taken.classes);
     Ok(taken.classes)
 }
@@ -109,12 +117,28 @@ pub async fn wait(
     }
 }
 
-/// Ends what is at work; best effort, because what it is for has failed already.
+/// A participant that is packing looks for it between two files.
+const CANCEL: Duration = Duration::from_secs(30);
+const ASK: Duration = Duration::from_millis(100);
+
+/// Ends what is at work, and waits until the server does nothing for it any more; best effort, because what it is for
+/// has failed already.
 pub async fn cancel(client: &Client, backup: &str, status: &Status) {
     match client.cancel_backup(BACKEND, backup).await {
         Ok(()) => status.say(Work::Backup, format!("cancelled {backup}")),
-        Err(error) => tracing::debug!(%error, "{backup} is not cancelled: {error}"),
+        // It has ended, or this server never heard of it.
+        Err(error) => return tracing::debug!(%error, "{backup} is not cancelled: {error}"),
     }
+    let end = Instant::now() + CANCEL;
+    while Instant::now() < end {
+        match client.backup_status(BACKEND, backup).await {
+            Ok(now) if !matches!(now.state, State::Success | State::Failed | State::Canceled) => {}
+            Ok(_) | Err(WeaviateError::Refused { .. }) => return,
+            Err(error) => tracing::debug!(%error, "the end of {backup} cannot be seen: {error}"),
+        }
+        tokio::time::sleep(ASK).await;
+    }
+    tracing::warn!("{backup} was cancelled, and has not ended within {} s", CANCEL.as_secs());
 }
 
 #[cfg(test)]
@@ -131,8 +155,12 @@ mod tests {
         let nothing = "no available classes to backup, there's nothing to do here";
         assert!(matches!(said(422, nothing), BackupError::Nothing));
         let taken = "backup \"b\" already exists at \"/backups/b\"";
-        let rows =
-            [(422, taken, true), (500, "leader not found, try again later", true), (422, "code 608", false)];
+        let rows = [
+            (422, taken, true),
+            (500, "leader not found, try again later", true),
+            (422, "code 608", false),
+            (422, "class Nobody doesn't exist", false),
+        ];
         for (status, message, expected) in rows {
             let error = said(status, message);
             assert!(

@@ -4,6 +4,8 @@
 //! ```text
 //! Serving ─▶ own: the manifest names us ─▶ clean: what a run left that was killed
 //!              │
+//!              ├─ base: the last full one, or none
+//!              ├─ quiet, if asked: nobody writes until the server has taken all
 //!              ├─ count ─▶ order ─┬─ the server packs ─────────────────────▶ SUCCESS ─┐
 //!              │                  ├─ each file that it has closed: hashed, in the bucket, unlinked
 //!              │                  └─ counted again and again                          │
@@ -16,6 +18,7 @@
 //!
 //! To add a check: a pure comparison beside `carry::compare` with its row, and its place in [`back_up`].
 
+mod base;
 mod carry;
 mod clean;
 mod closed;
@@ -25,15 +28,12 @@ mod id;
 mod journal;
 mod make;
 mod publish;
+mod quiet;
 mod settings;
+mod take;
 
 pub use error::BackupError;
 pub use settings::Settings;
-
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -45,20 +45,16 @@ use crate::network::Serving;
 use crate::report::{Status, Work};
 use crate::restore;
 use crate::store::{Owner, Store, Tree};
-use crate::weaviate::{BackupConfig, BackupOrder, Client};
+use crate::weaviate::Client;
 
-use carry::Load;
-use content::Counted;
 use journal::{Begun, Journal};
-use make::Patience;
-
-/// Between two counts while the server packs: a count of many tenants is work for it.
-const COUNT_EACH: Duration = Duration::from_secs(2);
 
 /// What is to be backed up; everything where both lists are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Order {
+    /// Not built on another one, whatever `backup.full_every` says.
+    pub full: bool,
     pub include: Vec<String>,
     pub exclude: Vec<String>,
 }
@@ -67,11 +63,16 @@ pub struct Order {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
     pub id: String,
+    /// The full one that it is built on.
+    pub base: Option<String>,
+    /// Of this backup alone.
     pub files: u64,
     pub bytes: u64,
     pub objects: u64,
     pub collections: u64,
     pub seconds: u64,
+    /// Nobody could write while the server took its shards.
+    pub quiesced: bool,
     /// Why the manifest does not name it; it lies in the bucket as a copy.
     pub held_back: Option<String>,
 }
@@ -85,6 +86,8 @@ struct Job<'a> {
     /// By `backup.role_arn`, where it is set: everything else.
     writer: Store,
     client: Client,
+    /// The server's.
+    version: String,
     tree: Tree,
 }
 
@@ -101,14 +104,12 @@ pub async fn back_up(
     let own = job.own(me).await?;
     clean::clean(&job, me, &own).await?;
     let id = id::id_at(host.now());
-    host.status.say(Work::Backup, format!("counts, and orders {id}"));
-    let mut counted = Counted::default();
-    counted.add(job.count().await?);
+    let base = base::find(&job, &own, order.full).await?;
     let entry = Begun { id: id.clone(), instance_id: me.instance_id().to_owned() };
     let mut journal = Journal::begin(&host.roots.state, &entry)?;
-    let made = job.make(&id, order, &mut counted, &mut journal).await;
-    let (names, carried) = match made {
-        Ok(made) => made,
+    let taken = take::take(&job, &id, order, base.as_ref(), &mut journal).await;
+    let (carried, taken) = match taken {
+        Ok(taken) => taken,
         Err(error) => {
             drop(journal);
             // What failed is what is told; what cannot be cleaned up now, the next backup cleans up.
@@ -120,17 +121,21 @@ pub async fn back_up(
     };
     let listed = job.store.list(&format!("{}/", job.store.settings().key(&id))).await?;
     carry::compare(job.store.bucket(), &carried.objects, &listed)?;
-    counted.add(job.count().await?);
-    let next = publish::next(&job, &own, &id, carried, &counted, &names).await?;
-    let held_back = publish::publish(&job, &own, &next).await?;
+    let (files, bytes) = (carried.objects.len() as u64, carried.objects.iter().map(|o| o.size).sum());
+    let base = base.map(|base| base.id);
+    let (objects, left_out) = (taken.objects, taken.left_out.clone());
+    let next = publish::next(&job, &own, &id, carried, taken, base.as_deref());
+    let held_back = publish::publish(&job, &own, &next, &left_out).await?;
     journal.end()?;
     let made = Made {
         id,
-        files: next.objects.len() as u64,
-        bytes: next.bytes(),
-        objects: counted.total(),
+        base,
+        files,
+        bytes,
+        objects,
         collections: next.collections.len() as u64,
         seconds: begun.elapsed().as_secs(),
+        quiesced: next.quiesced,
         held_back,
     };
     tracing::info!(
@@ -152,9 +157,10 @@ impl<'a> Job<'a> {
         };
         let running = serving.running();
         let client = Client::new(&running.base_url(), Some(running.secrets().admin().clone()));
+        let version = client.meta().await?.version;
         let (uid, gid) = serving.volume().owner();
         let tree = Tree::open(&serving.volume().backups_dir(), Owner { uid, gid })?;
-        Ok(Self { host, serving, store, writer, client, tree })
+        Ok(Self { host, serving, store, writer, client, version, tree })
     }
 
     fn status(&self) -> &Status {
@@ -182,60 +188,6 @@ impl<'a> Job<'a> {
         }
         let owner = manifest.owner.clone().unwrap_or_else(|| "nobody".to_owned());
         Err(manifest::ManifestError::Lost { bucket, key, owner, generation: manifest.generation }.into())
-    }
-
-    /// The server packs, its files are carried, and it is counted; all side by side.
-    async fn make(
-        &self,
-        id: &str,
-        order: &Order,
-        counted: &mut Counted,
-        journal: &mut Journal,
-    ) -> Result<(Vec<String>, carry::Carried), BackupError> {
-        let settings = &self.host.settings;
-        let (making, node) = (&settings.making, settings.node.name.to_string());
-        // Made by us, so that it can be watched from the first file on; the server makes what is not there.
-        self.tree.make(&Path::new(id).join(&node))?;
-        let config = BackupConfig {
-            cpu_percentage: making.cpu_percentage,
-            compression_level: making.compression.clone(),
-        };
-        let Order { include, exclude } = order.clone();
-        let order = BackupOrder { id: id.to_owned(), include, exclude, config };
-        let names = make::order(&self.client, &order).await?;
-        let key = self.store.settings().key(id);
-        let folder = self.serving.volume().backups_dir();
-        let load = Load {
-            id,
-            node: &node,
-            store: &self.writer,
-            tree: &self.tree,
-            folder: &folder,
-            key: &key,
-            connections: making.connections,
-        };
-        let moved = Arc::new(AtomicU64::new(0));
-        let mount = self.serving.volume().mount();
-        let patience = Patience::of(making.stall);
-        let server = make::wait(&self.client, id, mount, &moved, patience, self.status());
-        let carried = carry::carry(&load, journal, Vec::new(), server, &moved, self.status());
-        // Counting ends with what it is for.
-        let carried = tokio::select! {
-            carried = carried => carried?,
-            error = self.count_on(counted) => return Err(error),
-        };
-        Ok((names, carried))
-    }
-
-    /// Counts for as long as it is asked to.
-    async fn count_on(&self, counted: &mut Counted) -> BackupError {
-        loop {
-            tokio::time::sleep(COUNT_EACH).await;
-            match self.count().await {
-                Ok(seen) => counted.add(seen),
-                Err(error) => return error,
-            }
-        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Job;
 use super::carry::Carried;
-use super::content::Counted;
 use super::error::BackupError;
+use super::take::Taken;
 use crate::manifest::{self, Manifest, ManifestError, Pointer, Server};
 use crate::report::Work;
 use crate::store::{Condition, StoreError};
@@ -14,43 +14,48 @@ use crate::store::{Condition, StoreError};
 const DEADLINE: Duration = Duration::from_mins(2);
 
 /// The manifest as it will be: the owner's own, with what is backed up now.
-pub async fn next(
+pub fn next(
     job: &Job<'_>,
     own: &Pointer,
     id: &str,
     carried: Carried,
-    counted: &Counted,
-    names: &[String],
-) -> Result<Manifest, BackupError> {
-    let meta = job.client.meta().await?;
-    let Carried { objects, global } = carried;
+    taken: Taken,
+    base: Option<&str>,
+) -> Manifest {
+    let Carried { mut objects, of_base, global } = carried;
+    objects.extend(of_base);
+    objects.sort_by(|a, b| a.key.cmp(&b.key));
     let now = own.manifest.clone();
-    Ok(Manifest {
+    let Taken { collections, aliases, objects: _, left_out: _, quiesced } = taken;
+    Manifest {
         backup_id: Some(id.to_owned()),
         bucket: Some(job.store.bucket().to_owned()),
         path: Some(job.store.settings().key(id)),
         created: Some(global.started_at),
         completed: Some(global.completed_at),
-        quiesced: false,
+        quiesced,
         server: Server {
-            version: meta.version,
+            version: job.version.clone(),
             image_digest: job.serving.running().image().digest().map(str::to_owned),
             ..Server::default()
         },
         compression: Some(global.compression_type).filter(|kind| !kind.is_empty()),
-        chain: vec![id.to_owned()],
+        chain: base.into_iter().chain([id]).map(str::to_owned).collect(),
         checksum: Some(manifest::checksum(&objects)),
         objects,
-        collections: counted.collections(names),
-        aliases: counted.aliases(names),
+        collections,
+        aliases,
         unverified: false,
         agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
         ..now
-    })
+    }
 }
 
-/// Why the pointer stays where it is; `None`: it moves. A pure function of two manifests.
-pub fn held_back(before: &Manifest, next: &Manifest, max_shrink: u32) -> Option<String> {
+/// Why the pointer stays where it is; `None`: it moves. A pure function of two manifests and of what is not in the next.
+pub fn held_back(before: &Manifest, next: &Manifest, left_out: &[String], max_shrink: u32) -> Option<String> {
+    if !left_out.is_empty() {
+        return Some(format!("it leaves out {}", left_out.join(", ")));
+    }
     let (had, has) = (objects(before), objects(next));
     let kept = u128::from(has) * 100;
     let least = u128::from(had) * u128::from(100 - max_shrink.min(100));
@@ -65,11 +70,16 @@ fn objects(manifest: &Manifest) -> u64 {
 }
 
 /// The copy, and then the pointer, unless it is held back; the sentence that says why.
-pub async fn publish(job: &Job<'_>, own: &Pointer, next: &Manifest) -> Result<Option<String>, BackupError> {
+pub async fn publish(
+    job: &Job<'_>,
+    own: &Pointer,
+    next: &Manifest,
+    left_out: &[String],
+) -> Result<Option<String>, BackupError> {
     let id = next.backup_id.as_deref().unwrap_or_default();
     job.host.status.say(Work::Backup, format!("publishes {id}"));
     copy(job, id, next).await?;
-    let held_back = held_back(&own.manifest, next, job.host.settings.making.max_shrink);
+    let held_back = held_back(&own.manifest, next, left_out, job.host.settings.making.max_shrink);
     if let Some(why) = &held_back {
         job.host.status.warn(format!("the manifest does not name {id}: {why}"));
         return Ok(held_back);
@@ -127,7 +137,10 @@ mod tests {
             (of(1, None), of(u64::MAX, None), 0, false),
         ];
         for (before, next, max_shrink, expected) in rows {
-            assert_eq!(held_back(&before, &next, max_shrink).is_some(), expected, "{before:?} {next:?}");
+            assert_eq!(held_back(&before, &next, &[], max_shrink).is_some(), expected, "{before:?} {next:?}");
         }
+        // Whoever restored it would lose the rest.
+        let some = held_back(&of(7, None), &of(7, None), &["B".to_owned(), "C".to_owned()], 100);
+        assert_eq!(some.as_deref(), Some("it leaves out B, C"));
     }
 }

@@ -8,12 +8,16 @@ use crate::config::Section;
 pub struct Settings {
     /// The server's `CPUPercentage`, 1 to 80.
     pub cpu_percentage: u32,
-    /// The server's `CompressionLevel`; its own default where absent.
+    /// The server's `CompressionLevel`; `ZstdBestSpeed` where absent and known to the server.
     pub compression: Option<String>,
     /// Parts that are sent at a time.
     pub connections: u32,
     /// Neither server nor transfer moves for so long: given up.
     pub stall: Duration,
+    /// Clients cannot write for so long at the most while the server takes its shards; absent: they can.
+    pub quiesce: Option<Duration>,
+    /// A backup is built on the last full one until that is so old.
+    pub full_every: Duration,
     /// Per cent of its objects that the database may have lost since the last backup; with more the copy is kept, and
     /// the manifest goes on naming the last one.
     pub max_shrink: u32,
@@ -50,8 +54,10 @@ impl Settings {
         if max_shrink > 100 {
             section.problem("max_shrink", format!("is {max_shrink}, not a percentage from 0 to 100"));
         }
+        let quiesce = section.optional("quiesce");
+        let full_every = section.or("full_every", Duration::from_hours(168));
         // A shard of terabytes is flushed and linked without a byte moving.
         let stall = section.or("stall", Duration::from_mins(30));
-        Self { cpu_percentage, compression, connections, stall, max_shrink }
+        Self { cpu_percentage, compression, connections, stall, quiesce, full_every, max_shrink }
     }
 }

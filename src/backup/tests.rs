@@ -63,11 +63,13 @@ impl Place {
             folder: self.volume.path(),
             key: "prod/full-1",
             connections: 4,
+            base: None,
         };
         let begun = Begun { id: "full-1".to_owned(), instance_id: "i-1".to_owned() };
         let mut journal = Journal::begin(self.state.path(), &begun).expect("a journal");
         let moved = Arc::new(AtomicU64::new(0));
-        carry(&load, &mut journal, Vec::new(), server, &moved, &Status::default()).await
+        let carried = carry(&load, &mut journal, server, &moved, &Status::default()).await;
+        carried.map(|(carried, ())| carried)
     }
 
     fn has(&self, file: &Path) -> bool {

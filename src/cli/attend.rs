@@ -29,7 +29,7 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
     let (dethroned, mut told_so) = mpsc::channel(1);
     let work = async |order: Ordered| {
         let Request::Backup(what) = order.request.clone();
-        match told(host, &order, back_up(host, me, serving, &what)).await {
+        match told(host, &order, Box::pin(back_up(host, me, serving, &what))).await {
             Ok(made) => order.ends(Answer::Made(made)),
             Err(error) => {
                 let failure = Failure::new(STEP, &error);

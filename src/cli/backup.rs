@@ -37,10 +37,11 @@ pub async fn backup(globals: &Globals, order: Order) -> Exit {
 }
 
 fn sentence(made: &Made) -> String {
-    let Made { id, files, bytes, objects, collections, seconds, held_back } = made;
-    let mib = bytes >> 20;
+    let Made { id, base, files, bytes, objects, collections, seconds, quiesced, held_back } = made;
+    let (mib, on) = (bytes >> 20, base.as_ref().map_or(String::new(), |base| format!(", built on {base}")));
+    let quiet = if *quiesced { ", while nobody wrote" } else { "" };
     let what = format!(
-        "{id}: {objects} objects of {collections} collections in {files} files, {mib} MiB, in {seconds} s."
+        "{id}: {objects} objects of {collections} collections in {files} files, {mib} MiB{on}, in {seconds} s{quiet}."
     );
     match held_back {
         None => what,

@@ -57,6 +57,9 @@ enum Command {
     },
     /// Back up what the node serves: the running agent makes it, and the manifest names it when it is whole.
     Backup {
+        /// A full one: not built on the last full one.
+        #[arg(long)]
+        full: bool,
         /// Only these collections; `*` and `?` stand for any letters and one letter.
         #[arg(long, value_name = "COLLECTION", conflicts_with = "exclude")]
         include: Vec<String>,
@@ -105,8 +108,8 @@ pub fn main() -> ExitCode {
     let Line { globals, command } = line;
     match command {
         Command::Run { once } => context::block_on(run::run(&globals, once)),
-        Command::Backup { include, exclude } => {
-            let order = crate::backup::Order { include, exclude };
+        Command::Backup { full, include, exclude } => {
+            let order = crate::backup::Order { full, include, exclude };
             context::block_on(backup::backup(&globals, order))
         }
         Command::Close => context::block_on(close::close(&globals)),

@@ -131,7 +131,17 @@ mod tests {
 
     fn made(id: &str) -> Made {
         let (files, bytes, objects, collections, seconds) = (1, 2, 3, 4, 5);
-        Made { id: id.to_owned(), files, bytes, objects, collections, seconds, held_back: None }
+        Made {
+            id: id.to_owned(),
+            base: None,
+            files,
+            bytes,
+            objects,
+            collections,
+            seconds,
+            quiesced: false,
+            held_back: None,
+        }
     }
 
     #[tokio::test]
@@ -156,7 +166,7 @@ mod tests {
             }
         };
         let asking = async {
-            let order = |name: &str| Order { include: vec![name.to_owned()], exclude: Vec::new() };
+            let order = |name: &str| Order { include: vec![name.to_owned()], ..Order::default() };
             // Two at a time: both are answered, each with its own.
             let (a, b) = (Request::Backup(order("a")), Request::Backup(order("b")));
             let both = tokio::join!(ask(run.path(), &a, |_| {}), ask(run.path(), &b, |_| {}));

@@ -18,6 +18,7 @@ mod error;
 mod evidence;
 mod kept;
 mod refresh;
+mod samples;
 mod serve;
 mod settings;
 mod space;
@@ -31,6 +32,7 @@ pub use error::RestoreError;
 pub use evidence::{ChosenBackup, Fresh, Restored, StagedBackup, Verified, Warm};
 pub use kept::to_record;
 pub use refresh::Plan as RefreshPlan;
+pub use samples::take as take_samples;
 pub use settings::{Mode, Settings, Unverified};
 pub use stage::Plan as StagePlan;
 pub use stage::free;
@@ -39,7 +41,7 @@ pub(crate) use steps::{CHOOSE_LONGEST, WARM_LONGEST};
 pub use steps::{
     LastCount, choose, clear, connect, count_last, note_stop, plan, refresh, restore, stage, verify, warm,
 };
-pub use verify::{Seen, count};
+pub use verify::{Seen, count, count_at_rest};
 
 use crate::disk::DataVolume;
 use crate::store::{Owner, Tree};

@@ -36,6 +36,8 @@ pub struct Settings {
     pub connections: u32,
     /// The server's `CPUPercentage`, 1 to 80.
     pub cpu_percentage: u32,
+    /// Objects of each collection that are read back by their ids; as many are taken by a backup.
+    pub samples: u32,
     /// GraphQL queries sent once before the door opens.
     pub warm: Vec<String>,
 }
@@ -87,6 +89,7 @@ impl Settings {
             unverified,
             connections,
             cpu_percentage,
+            samples: section.or("samples", 100),
             warm: section.or("warm", Vec::new()),
         }
     }

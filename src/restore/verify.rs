@@ -93,7 +93,7 @@ pub async fn count_at_rest(
     tokio::time::timeout(within, counted).await.unwrap_or(Err(RestoreError::Unsettled { within }))
 }
 
-fn is_active(status: &str) -> bool {
+pub(super) fn is_active(status: &str) -> bool {
     matches!(status, "HOT" | "ACTIVE")
 }
 

@@ -68,6 +68,14 @@ impl Secrets {
         &self.overrides_dir
     }
 
+    /// Tells the server whether its clients may write; it looks every second (`RUNTIME_OVERRIDES_LOAD_INTERVAL`), and
+    /// refuses writes with 503 meanwhile, while reads and backups go on (recording 25). `owner` is the server's user.
+    pub fn let_write(&self, may: bool, owner: (u32, u32)) -> Result<(), SecretsError> {
+        let text: &[u8] =
+            if may { b"operational_mode: ReadWrite\n" } else { b"operational_mode: ReadOnly\n" };
+        files::write(&self.overrides_dir, "overrides.yaml", text, owner)
+    }
+
     /// All values, for whoever must not let them through.
     pub fn values(&self) -> impl Iterator<Item = &str> {
         let others = self.writer.iter().chain(&self.reader);
@@ -122,7 +130,8 @@ pub async fn fetch(host: &Host, me: &Identity) -> Result<Secrets, SecretsError> 
     let owner = (host.settings.storage.uid, host.settings.storage.gid);
     files::write(&config_dir, "config.json", text.expose_secret().as_bytes(), owner)?;
     // A run that was killed while it quiesced the server leaves it read-only: a start begins open.
-    files::write(&overrides_dir, "overrides.yaml", b"operational_mode: ReadWrite\n", owner)?;
+    let secrets = Secrets { admin, writer, reader, config_dir, overrides_dir };
+    secrets.let_write(true, owner)?;
     remind(host);
-    Ok(Secrets { admin, writer, reader, config_dir, overrides_dir })
+    Ok(secrets)
 }

@@ -106,6 +106,15 @@ impl Tree {
         Ok(())
     }
 
+    /// Writes a small file whole: beside it first, on the disk, and then under its name.
+    pub fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let part = super::fetch::part(path);
+        self.remove(&part)?;
+        let file = self.write(&part)?;
+        file.write_all_at(bytes, 0).and_then(|()| file.sync_all()).map_err(self.local("written", path))?;
+        self.rename(&part, path)
+    }
+
     pub(super) fn rename(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
         self.dir.rename(from, &self.dir, to).map_err(self.local("renamed", from))
     }

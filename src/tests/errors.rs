@@ -328,6 +328,8 @@ fn backups(rows: &mut Vec<Row>) {
         Manifest { 0: ManifestError::Vanished { bucket: bucket(), key: key() } },
         Server { 0: WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() } },
         Restore { 0: RestoreError::Unsettled { within: SOME } },
+        Secrets { 0: SecretsError::NotTmpfs { path: "/run/weaviate".into() } },
+        Deaf { status: 422 },
         NotWritable { 0: StoreError::Denied {
             operation: "s3:PutObject",
             bucket: bucket(),

@@ -48,6 +48,7 @@ fn what_another_domain_says_is_handed_on_whole() {
         SignalError::State, StateError::Unwritable { path: "state.json".into(), source: io() };
         BackupError::Store, bucket();
         BackupError::Manifest, ManifestError::Vanished { bucket: "acme".into(), key: "m".into() };
+        BackupError::Secrets, SecretsError::NotTmpfs { path: "/run/weaviate".into() };
         BackupError::Server, WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() };
         BackupError::Restore, RestoreError::Container(ContainerError::Exited { code: 1, oom: false, log: log() });
         SignalError::State, StateError::Observed { path: "state.json".into() };

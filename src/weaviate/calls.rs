@@ -92,6 +92,43 @@ impl Client {
         Err(WeaviateError::Refused { call, status: answer.status, message: answer.message() })
     }
 
+    /// Objects with their vectors, in the order of their ids, from the one after `after` on (recording 27).
+    pub async fn objects(
+        &self,
+        class: &str,
+        tenant: Option<&str>,
+        after: &str,
+        most: usize,
+    ) -> Result<Vec<Value>, WeaviateError> {
+        let of = tenant.map(|tenant| format!("&tenant={}", encoded(tenant))).unwrap_or_default();
+        let path = format!("/v1/objects?class={class}&limit={most}&after={after}&include=vector{of}");
+        let mut answer: Value = self.expect(Method::GET, &path, None).await?;
+        Ok(match answer["objects"].take() {
+            Value::Array(objects) => objects,
+            _ => Vec::new(),
+        })
+    }
+
+    /// One object with its vectors; `None` where there is none.
+    pub async fn object(
+        &self,
+        class: &str,
+        tenant: Option<&str>,
+        id: &str,
+    ) -> Result<Option<Value>, WeaviateError> {
+        let of = tenant.map(|tenant| format!("&tenant={}", encoded(tenant))).unwrap_or_default();
+        let path = format!("/v1/objects/{class}/{id}?include=vector{of}");
+        let answer = self.call(Method::GET, &path, None).await?;
+        match answer.status {
+            200 => Ok(Some(answer.body)),
+            404 => Ok(None),
+            status => {
+                let (call, message) = (format!("GET {path}"), answer.message());
+                Err(WeaviateError::Refused { call, status, message })
+            }
+        }
+    }
+
     /// Sends a GraphQL query; the answer may hold `errors` beside the data.
     pub async fn graphql(&self, query: &str) -> Result<Answer, WeaviateError> {
         self.call(Method::POST, "/v1/graphql", Some(&json!({ "query": query }))).await
@@ -160,4 +197,15 @@ impl Client {
         let body = json!({ "class": "not a name", "vectorizer": "none" });
         Ok(self.call(Method::POST, "/v1/schema", Some(&body)).await?.status)
     }
+}
+
+/// For a query: names of tenants have letters, digits, `_` and `-` only (usecases/sharding, `regexTenantName`); whatever
+/// else a server may allow must not end the parameter.
+fn encoded(name: &str) -> String {
+    name.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => char::from(byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect()
 }

@@ -143,6 +143,9 @@ pub struct BackupOrder {
     pub include: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exclude: Vec<String>,
+    /// At the top level, whatever the documentation's table says (openapi-specs/schema.json).
+    #[serde(rename = "incremental_base_backup_id", skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     pub config: BackupConfig,
 }
 

@@ -136,4 +136,6 @@ CALLS = [
         {"Bucket": BUCKET, "Prefix": "prod/"},
         lambda a: [(o["Key"], o["Size"]) for o in a["Contents"]] == [(MANIFEST["Key"], 10)],
     ),
+    # As what is left of a backup that came to no end is removed.
+    ("s3", "DeleteObject", MANIFEST, lambda a: True),
 ]

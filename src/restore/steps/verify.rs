@@ -4,6 +4,7 @@ use super::super::blocking;
 use super::super::error::RestoreError;
 use super::super::evidence::{Restored, Task, Verified};
 use super::super::kept::{self, Kept};
+use super::super::samples;
 use super::super::stage::Plan;
 use super::super::verify::{self, Access, Seen};
 use super::{backend, client};
@@ -12,6 +13,7 @@ use crate::disk::Synced;
 use crate::host::Host;
 use crate::report::Step;
 use crate::secrets::Secrets;
+use crate::weaviate::Client;
 
 /// Counts what the server has and compares; looks who may see it.
 pub async fn verify(host: &Host, restored: Restored, secrets: &Secrets) -> Result<Verified, RestoreError> {
@@ -48,6 +50,7 @@ pub(super) async fn look(
         }
         Plan::Restore { .. } | Plan::Empty | Plan::Refuse | Plan::RefuseGone { .. } => {
             verify::compare(&task.manifest, &seen)?;
+            compare_samples(host, task, &client).await?;
             // Here and not when the record is written: while the interface is awaited it costs no client anything.
             host.status.say(Step::Verify, "waits until the disk has it all");
             let volume = task.volume.clone();
@@ -56,6 +59,17 @@ pub(super) async fn look(
     };
     tracing::info!("verified {} collections", seen.collections.len());
     Ok((seen, synced))
+}
+
+/// Some objects by their ids, where the manifest has their digests.
+async fn compare_samples(host: &Host, task: &Task, client: &Client) -> Result<(), RestoreError> {
+    let most = host.settings.restore.samples as usize;
+    let found = samples::differences(client, &task.manifest.collections, most, &host.status).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    let id = task.manifest.backup_id.as_deref().unwrap_or_default();
+    Err(RestoreError::Differs { reference: format!("the manifest of {id}"), differences: found })
 }
 
 fn compare_kept(host: &Host, task: &Task, running: &Running, seen: &Seen) -> Result<(), RestoreError> {

@@ -14,8 +14,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{Act, sights};
+use crate::fixtures;
 use crate::ledger::Client;
-use crate::stage::{Agent, Counts, Stage};
+use crate::stage::{Agent, BUCKET, Counts, Stage};
 
 /// A single request, script or connection.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -40,10 +41,13 @@ pub(super) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
         }
         Act::Inspect { is } => inspect(stage, is).await,
         Act::Commands => stage.commands().await,
-        Act::Command { arguments, exit, says } => stage.command(arguments, *exit, says).await,
+        Act::Command { arguments, exit, says, at_most } => {
+            stage.command(arguments, *exit, says, at_most).await
+        }
         Act::Write { client, class, tenant, first, objects } => {
             write(stage, *client, class, tenant.as_deref(), *first..*first + *objects).await
         }
+        Act::WholeBackups => whole_backups(stage),
         Act::Count { class, tenant, objects } => count(stage, class, tenant, *objects).await,
         Act::Shell { script, says } => shell(stage, script, says).await,
         Act::StopDocker => stage.machine.stop_docker().await.map(|()| Vec::new()),
@@ -114,6 +118,40 @@ async fn write(
         .then(|| format!("{client:?} wrote {stored} of {wanted}: {status} {answer}"))
         .into_iter()
         .collect())
+}
+
+/// Ids of backups that the agent makes begin so.
+const MADE: &str = "weaviate_backup_";
+
+fn whole_backups(stage: &Stage) -> Result<Vec<String>> {
+    let there: BTreeMap<String, u64> =
+        stage.store.keys(BUCKET, "").into_iter().map(|object| (object.key, object.size)).collect();
+    let read = |key: &str| -> Result<Value> {
+        let bytes = stage.store.read(BUCKET, key).with_context(|| format!("reading {key}"))?;
+        serde_json::from_slice(&bytes).with_context(|| format!("reading {key}"))
+    };
+    let copies = there.keys().filter(|key| key.contains(&format!("{}/{MADE}", fixtures::COPIES)));
+    let copies: Vec<Value> = copies.map(|key| read(key)).collect::<Result<_>>()?;
+    let mut named = BTreeMap::new();
+    for object in copies.iter().filter_map(|copy| copy["objects"].as_array()).flatten() {
+        named.insert(object["key"].as_str().unwrap_or_default(), object["size"].as_u64());
+    }
+    let mut complaints = Vec::new();
+    for (key, size) in &named {
+        if there.get(*key).copied() != *size {
+            complaints.push(format!("{key} has {:?} bytes in the bucket, not {size:?}", there.get(*key)));
+        }
+    }
+    let of_backups =
+        there.keys().filter(|key| key.contains(&format!("/{MADE}")) && !key.contains(fixtures::COPIES));
+    let left = of_backups.filter(|key| !named.contains_key(key.as_str()));
+    complaints.extend(left.map(|key| format!("{key} is left of a backup that nobody names")));
+    let pointer = there.keys().find(|key| key.ends_with(fixtures::POINTER)).context("there is no pointer")?;
+    let pointer = read(pointer)?;
+    if !copies.iter().any(|copy| copy["backup_id"] == pointer["backup_id"]) {
+        complaints.push(format!("the pointer names {}, which has no copy", pointer["backup_id"]));
+    }
+    Ok(complaints)
 }
 
 async fn count(stage: &Stage, class: &str, tenant: &str, objects: u64) -> Result<Vec<String>> {

@@ -185,6 +185,9 @@ pub enum Act {
         exit: i32,
         #[serde(default)]
         says: Vec<String>,
+        /// Numbers of its JSON that may not be larger.
+        #[serde(default)]
+        at_most: BTreeMap<String, u64>,
     },
     /// A client writes so many objects with the writer's key; the first one's number makes their ids and vectors.
     Write {
@@ -195,6 +198,9 @@ pub enum Act {
         first: u64,
         objects: u64,
     },
+    /// Every object of a backup that the agent has made is one of a manifest's copy, each of those is there, and the
+    /// pointer names one of them.
+    WholeBackups,
     /// What both clients count of a collection, or of one of its tenants.
     Count {
         class: String,

@@ -170,31 +170,10 @@ async fn on_stage(case: &Case, stage: &mut Stage, what: Option<&Attempt>) -> Res
     let _between = Aborted(docker::stand_between(&stage.machine, &gate)?);
     let there = objects(stage);
 
-    let began = Instant::now();
-    let mut agent = stage.start_agent(&["--once"])?;
-    gate.arm(agent.process.killer());
-    let patience = match what {
-        Some(Attempt::Moment(after)) => *after,
-        Some(Attempt::At(_)) | None => PATIENCE,
+    let Struck { took, struck } = match case.kill.as_ref().filter(|spec| !spec.during.is_empty()) {
+        None => a_boot(stage, &gate, what).await?,
+        Some(spec) => a_command(stage, &gate, what, &spec.during).await?,
     };
-    let ended = tokio::time::timeout(patience, agent.process.wait()).await;
-    let took = began.elapsed();
-    let mut struck = gate.struck();
-    if ended.is_err() {
-        let status = agent.process.kill().await?;
-        ensure!(
-            matches!(what, Some(Attempt::Moment(_))),
-            "the first run did not end:\n{}",
-            stage.agent_log()
-        );
-        // It may have come to its own end in this very moment.
-        struck = status.signal() == Some(SIGKILL);
-    }
-    gate.disarm();
-    if struck {
-        let status = agent.process.wait().await?;
-        ensure!(status.signal() == Some(SIGKILL), "the first run was struck and ended with {status}");
-    }
     let words = what.map_or_else(|| "nothing".to_owned(), ToString::to_string);
     stage.ledger.record(Event::Mark { what: format!("killed {words} (struck: {struck})") });
     tokio::time::sleep(RESTART).await;
@@ -212,6 +191,73 @@ async fn on_stage(case: &Case, stage: &mut Stage, what: Option<&Attempt>) -> Res
         Err(error) => played.complaints.push(format!("the containers cannot be counted: {error:#}")),
     }
     Ok(Tried { played, counts: gate.counts(), took, struck })
+}
+
+/// How the life ended that was to be struck.
+struct Struck {
+    took: Duration,
+    struck: bool,
+}
+
+/// What an attempt waits for before it strikes by itself.
+const fn moment(what: Option<&Attempt>) -> Option<Duration> {
+    match what {
+        Some(Attempt::Moment(after)) => Some(*after),
+        Some(Attempt::At(_)) | None => None,
+    }
+}
+
+/// The first boot of the stage.
+async fn a_boot(stage: &mut Stage, gate: &Gate, what: Option<&Attempt>) -> Result<Struck> {
+    let began = Instant::now();
+    let mut agent = stage.start_agent(&["--once"])?;
+    gate.arm(agent.process.killer());
+    let patience = moment(what).unwrap_or(PATIENCE);
+    let ended = tokio::time::timeout(patience, agent.process.wait()).await;
+    let took = began.elapsed();
+    let mut struck = gate.struck();
+    if ended.is_err() {
+        let status = agent.process.kill().await?;
+        ensure!(moment(what).is_some(), "the first run did not end:\n{}", stage.agent_log());
+        // It may have come to its own end in this very moment.
+        struck = status.signal() == Some(SIGKILL);
+    }
+    gate.disarm();
+    if struck {
+        let status = agent.process.wait().await?;
+        ensure!(status.signal() == Some(SIGKILL), "the first run was struck and ended with {status}");
+    }
+    Ok(Struck { took, struck })
+}
+
+/// An agent that serves, while a command is asked of it.
+async fn a_command(
+    stage: &mut Stage,
+    gate: &Gate,
+    what: Option<&Attempt>,
+    command: &[String],
+) -> Result<Struck> {
+    let mut agent = stage.start_agent(&[])?;
+    stage.until(&mut agent, "serving", PATIENCE).await?;
+    let began = Instant::now();
+    gate.arm(agent.process.killer());
+    let nothing = BTreeMap::new();
+    let asked = stage.command(command, 0, &[], &nothing);
+    let asked = tokio::time::timeout(moment(what).unwrap_or(PATIENCE), asked).await;
+    let took = began.elapsed();
+    gate.disarm();
+    let struck = gate.struck() || asked.is_err();
+    if let Ok(complaints) = asked {
+        let complaints = complaints?;
+        ensure!(struck || complaints.is_empty(), "{}", complaints.join("; "));
+    } else {
+        ensure!(moment(what).is_some(), "{command:?} did not end:\n{}", stage.agent_log());
+    }
+    // Struck already, or here: what comes after it finds a life that ended in the middle or right after the command.
+    let _ = agent.process.kill().await;
+    let status = agent.process.wait().await?;
+    ensure!(status.signal() == Some(SIGKILL), "the agent was struck and ended with {status}");
+    Ok(Struck { took, struck })
 }
 
 /// Listens no longer than its stage stands.

@@ -19,6 +19,9 @@ pub struct Spec {
     /// Only calls that begin with one of these: what this scene has beside the one of `killed-anywhere`.
     #[serde(default)]
     pub only: Vec<String>,
+    /// Not a boot is struck, but an agent that serves while this command is asked of it.
+    #[serde(default)]
+    pub during: Vec<String>,
 }
 
 impl Spec {
@@ -92,7 +95,7 @@ mod tests {
             (("process:nft -f".to_owned(), When::Before), 1),
         ]
         .into();
-        let spec = Spec { random: 2, soak_random: 7, seed: 1, only: Vec::new() };
+        let spec = Spec { random: 2, soak_random: 7, seed: 1, only: Vec::new(), during: Vec::new() };
         let took = Duration::from_mins(1);
         let short = choose(&counts, took, &spec, false);
         assert_eq!(short.len(), 3 + 2, "{short:?}");
@@ -110,6 +113,7 @@ mod tests {
             soak_random: 0,
             seed: 1,
             only: only.iter().map(|start| (*start).to_owned()).collect(),
+            during: Vec::new(),
         };
         let rows: [(&[&str], &[&str]); 4] = [
             (&[], &["s3:"]),

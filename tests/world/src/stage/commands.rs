@@ -6,7 +6,7 @@
 //! a configuration that is refused ─▶ exit 78, and JSON that names the key
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -80,13 +80,25 @@ impl Stage {
     }
 
     /// One command, and a sentence for each thing that is not as it must be.
-    pub async fn command(&self, arguments: &[String], exit: i32, says: &[String]) -> Result<Vec<String>> {
+    pub async fn command(
+        &self,
+        arguments: &[String],
+        exit: i32,
+        says: &[String],
+        at_most: &BTreeMap<String, u64>,
+    ) -> Result<Vec<String>> {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let printed = self.print(&arguments).await?;
         let mut complaints: Vec<String> = ended(&printed, exit).into_iter().collect();
         let Printed { what, code: _, text } = &printed;
         let silent = says.iter().filter(|wanted| !text.contains(wanted.as_str()));
         complaints.extend(silent.map(|wanted| format!("`{what}` does not say {wanted:?}: {text}")));
+        if !at_most.is_empty() {
+            let json = printed.json().unwrap_or_default();
+            let larger = at_most.iter().filter(|(name, most)| json[name].as_u64().is_none_or(|n| n > **most));
+            complaints
+                .extend(larger.map(|(name, most)| format!("`{what}`: {name} is not at most {most}: {text}")));
+        }
         Ok(complaints)
     }
 
