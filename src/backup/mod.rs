@@ -148,6 +148,18 @@ pub async fn back_up(
     Ok(made)
 }
 
+/// Removes what a run left that was killed in the middle of a backup: the server may be at it still, and its files
+/// take room. Nothing to do costs a look at a file.
+pub async fn clean_up(host: &Host, me: &Identity, serving: &Serving) -> Result<(), BackupError> {
+    if Journal::left(&host.roots.state)?.is_none() {
+        return Ok(());
+    }
+    let _working = host.status.begin(Work::Backup);
+    let job = Job::new(host, me, serving).await?;
+    let own = job.own(me).await?;
+    clean::clean(&job, me, &own).await
+}
+
 impl<'a> Job<'a> {
     async fn new(host: &'a Host, me: &Identity, serving: &'a Serving) -> Result<Self, BackupError> {
         let store = restore::connect(host, me).await?;

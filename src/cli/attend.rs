@@ -1,6 +1,7 @@
 //! What other commands ask of the `run` that serves.
 //!
 //! ```text
+//! what a killed run left of a backup is removed
 //! Desk ─▶ backup ─┬─ made   ─▶ the ENI is marked: this deployment has had a backup
 //!                 ├─ failed ─▶ the sentence, to whoever asked and to the journal
 //!                 └─ the manifest is another instance's ─▶ Loss: the door closes, and the next run decides
@@ -26,6 +27,9 @@ const STEP: &str = "backup";
 
 /// Does what is asked for, until the node turns out to be another's.
 pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -> Loss {
+    if let Err(error) = Box::pin(backup::clean_up(host, me, serving)).await {
+        tracing::warn!(%error, "what is left of a backup that came to no end is removed by the next one: {error}");
+    }
     let (dethroned, mut told_so) = mpsc::channel(1);
     let work = async |order: Ordered| {
         let Request::Backup(what) = order.request.clone();

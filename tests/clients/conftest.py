@@ -27,6 +27,8 @@ secrets = [{ name = "weaviate/admin-key", value = "s3cret" }, { name = "others/k
 parameters = [{ name = "/weaviate/reader-key", value = "p4ram" }]
 [cloud.roles.backup]
 tags = { "weaviate:deployment" = "acme-prod" }
+policy = '''{"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::acme-weaviate/prod/*"}]}'''
 """
 
 

@@ -7,7 +7,7 @@ import botocore
 import botocore.exceptions
 import botocore.parsers
 import pytest
-from calls import CALLS
+from calls import CALLS, MANIFEST, ROLE
 from conftest import BUCKET, ENI, GROUP, HOOK, NEW
 
 
@@ -38,6 +38,19 @@ def test_boto3_understands_every_answer(cloud):
         return {**answer, "Body": answer["Body"].read().decode()} if "Body" in answer else answer
 
     run(ask)
+
+
+def test_what_is_left_of_a_backup_is_removed_by_its_role(cloud):
+    own = cloud.client("s3")
+    own.put_object(**MANIFEST, Body=b"x")
+    assert own.get_object(**MANIFEST)["Body"].read() == b"x"
+    role = cloud.client("sts").assume_role(RoleArn=ROLE, RoleSessionName="test")["Credentials"]
+    cloud.credentials = {**role, "Token": role["SessionToken"]}
+    assert cloud.client("s3").delete_object(**MANIFEST)["ResponseMetadata"]["HTTPStatusCode"] == 204
+    with pytest.raises(own.exceptions.NoSuchKey):
+        own.get_object(**MANIFEST)
+    # One that is not there is no error, for neither of them.
+    assert cloud.cli("s3api", "delete-object", "--bucket", MANIFEST["Bucket"], "--key", MANIFEST["Key"]) == {}
 
 
 def test_the_aws_cli_understands_every_answer(cloud, tmp_path):
