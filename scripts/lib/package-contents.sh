@@ -24,7 +24,7 @@ expected_contents() {
 -rw-r--r-- usr/share/man/man8/weaviate-provisioner.8.gz
 -rw-r--r-- usr/share/zsh/vendor-completions/_weaviate-provisioner
 END
-  for page in close plan run status timeline validate; do
+  for page in backup close plan run status timeline validate; do
     printf -- '-rw-r--r-- usr/share/man/man8/weaviate-provisioner-%s.8.gz\n' "$page"
   done
 }
