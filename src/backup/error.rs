@@ -117,7 +117,8 @@ impl Explain for BackupError {
                 "See the server's log and the disk; `backup.stall` allows more.".to_owned()
             }
             Self::Incomplete { .. } | Self::Differs { .. } => {
-                "Make another one. If it stays, see who else writes to the volume or to the bucket."
+                "Make another one, and a full one (`weaviate-provisioner backup --full`) where a base is named. If it \
+                 stays, see who else writes to the volume or to the bucket."
                     .to_owned()
             }
             Self::Local { .. } => "Check the data volume: `df`, `dmesg`.".to_owned(),

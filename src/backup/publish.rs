@@ -78,8 +78,8 @@ pub async fn publish(
 ) -> Result<Option<String>, BackupError> {
     let id = next.backup_id.as_deref().unwrap_or_default();
     job.host.status.say(Work::Backup, format!("publishes {id}"));
-    copy(job, id, next).await?;
     let held_back = held_back(&own.manifest, next, left_out, job.host.settings.making.max_shrink);
+    copy(job, id, next, held_back.clone()).await?;
     if let Some(why) = &held_back {
         job.host.status.warn(format!("the manifest does not name {id}: {why}"));
         return Ok(held_back);
@@ -89,9 +89,14 @@ pub async fn publish(
 }
 
 /// Immutable, and nobody's: without owner and nonce.
-async fn copy(job: &Job<'_>, id: &str, next: &Manifest) -> Result<(), BackupError> {
+async fn copy(
+    job: &Job<'_>,
+    id: &str,
+    next: &Manifest,
+    held_back: Option<String>,
+) -> Result<(), BackupError> {
     let key = job.store.settings().key(&format!("{}/{id}.json", manifest::COPIES));
-    let copy = Manifest { owner: None, nonce: None, ..next.clone() };
+    let copy = Manifest { owner: None, nonce: None, held_back, ..next.clone() };
     let malformed = |error: serde_json::Error| ManifestError::Malformed {
         bucket: job.store.bucket().to_owned(),
         key: key.clone(),

@@ -190,7 +190,11 @@ async fn newest_copy(store: &Store, wish: &Wish) -> Result<Option<Pointer>, Rest
     let mut copies: Vec<Pointer> = stream::iter(listed)
         .map(async |object| manifest::read(store, &object.key, &wish.deployment, &wish.node).await)
         .buffer_unordered(READS)
-        .try_filter_map(async |copy| Ok::<_, ManifestError>(copy.filter(|c| c.manifest.backup_id.is_some())))
+        .try_filter_map(async |copy| {
+            Ok::<_, ManifestError>(
+                copy.filter(|c| c.manifest.backup_id.is_some() && c.manifest.held_back.is_none()),
+            )
+        })
         .try_collect()
         .await?;
     copies.sort_by_key(|copy| (time(copy.manifest.completed.as_deref()), copy.manifest.generation));

@@ -47,6 +47,18 @@ async fn without_a_manifest_the_newest_copy_is_followed() {
     let choice = choose(&fake.store("prod"), &wish()).await.expect("chosen");
     assert_eq!((choice.plan, choice.held), (Plan::UseCopy, Held::Nothing));
     assert_eq!(choice.manifest, newer);
+    // The newest of all, which leaves out what the pointer was not to lose.
+    let partial = Manifest {
+        completed: Some("2999-01-01T00:00:00Z".into()),
+        held_back: Some("it leaves out Chunk".into()),
+        ..newer.clone()
+    };
+    publish(&fake, "prod/manifests/z.json", &partial);
+    assert_eq!(choose(&fake.store("prod"), &wish()).await.expect("chosen").manifest, newer);
+    let named = Manifest { held_back: None, ..partial };
+    publish(&fake, "prod/manifests/z.json", &named);
+    assert_eq!(choose(&fake.store("prod"), &wish()).await.expect("chosen").manifest, named, "the control");
+    fake.remove("prod/manifests/z.json");
     // A copy that cannot be read is not passed over: the older one would lose data in silence.
     fake.put("prod/manifests/full-1.json", b"{".to_vec());
     let error = choose(&fake.store("prod"), &wish()).await.expect_err("half");
