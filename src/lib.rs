@@ -14,6 +14,7 @@
 pub mod aws;
 pub mod backup;
 pub mod boot;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod container;

@@ -99,6 +99,34 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
             "A backup of some collections, or one with far fewer objects than the one before (`backup.max_shrink`), lies in the bucket, with its \
              copy of a manifest in `manifests/`, and the manifest goes on naming the one before.",
         ],
+        "list" => &[
+            "Prints every backup that the bucket holds, the newest first: when it was completed, whether it is whole, \
+             its size, what it is built on, which one the manifest names (marked with `*`), who is restoring it at \
+             the moment, and what is wrong with it.",
+            "A backup is whole when every object that its manifest names, those of its bases included, is listed with \
+             the size and the ETag that it had. One that no manifest knows is shown by the server's own descriptor.",
+        ],
+        "verify" => &[
+            "Proves a backup, by default the one that the manifest names: every object must be listed with the size \
+             and the ETag that it had when it was sent. With `--deep` every byte is read and its SHA-256 compared. \
+             Nothing is changed; whatever is not as it was is named, and the exit status is 78.",
+        ],
+        "adopt" => &[
+            "Gives a manifest to a backup that the server made alone, with its module backup-s3 or in a folder that was \
+             copied into the bucket: its descriptors must say that it is whole, every byte of it and of its bases is \
+             read, and `manifests/<id>.json` says what they are. It is restored then as one of this program's own; what \
+             it holds is counted at its first restore.",
+            "Where `latest_weaviate_backup.manifest.json` is of the plain form that scripts write (a JSON object with \
+             `backup_id` and no `schema`) and names this backup, the full manifest takes its place.",
+        ],
+        "prune" => &[
+            "Asks the `weaviate-provisioner run` that serves the node which backups may go, and prints each with the \
+             reason why it stays or may go. With `--apply` those are removed, by the role in `backup.role_arn`.",
+            "A backup stays when it is one of the newest, or the newest of a day or a week (`backup.keep`); when the \
+             manifest names it; when a booting node is restoring it; and when another one that stays is built on it. \
+             What no manifest of this program knows is left alone. Nothing is removed while the latest backup is not \
+             whole.",
+        ],
         "close" => &[
             "Closes the door: no client reaches the server until `weaviate-provisioner run` has verified the data. \
              `weaviate-provisioner-door.service` does it at every boot, before the network comes up; by hand it \

@@ -5,6 +5,8 @@ expected_contents() {
   local doc=usr/share/doc/weaviate-provisioner page
   cat <<END
 -rw-r--r-- etc/weaviate-provisioner/conf.d/README
+-rw-r--r-- usr/lib/systemd/system/weaviate-provisioner-backup.service
+-rw-r--r-- usr/lib/systemd/system/weaviate-provisioner-backup.timer
 -rw-r--r-- usr/lib/systemd/system/weaviate-provisioner-door.service
 -rw-r--r-- usr/lib/systemd/system/weaviate-provisioner.service
 -rwxr-xr-x usr/bin/weaviate-provisioner
@@ -24,7 +26,7 @@ expected_contents() {
 -rw-r--r-- usr/share/man/man8/weaviate-provisioner.8.gz
 -rw-r--r-- usr/share/zsh/vendor-completions/_weaviate-provisioner
 END
-  for page in backup close plan run status timeline validate; do
+  for page in adopt backup close list plan prune run status timeline validate verify; do
     printf -- '-rw-r--r-- usr/share/man/man8/weaviate-provisioner-%s.8.gz\n' "$page"
   done
 }

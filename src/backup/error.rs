@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::catalog::CatalogError;
 use crate::explain::{Class, Explain};
 use crate::manifest::ManifestError;
 use crate::restore::RestoreError;
@@ -23,6 +24,8 @@ pub enum BackupError {
     Restore(#[from] RestoreError),
     #[error(transparent)]
     Secrets(#[from] SecretsError),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
 
     /// The store's own sentence; what helps is another role than the boot's.
     #[error(transparent)]
@@ -63,6 +66,7 @@ impl Explain for BackupError {
             Self::Server(error) => error.class(),
             Self::Restore(error) => error.class(),
             Self::Secrets(error) => error.class(),
+            Self::Catalog(error) => error.class(),
             Self::NotAccepted { again, .. } => {
                 if *again {
                     Class::Retry
@@ -89,6 +93,7 @@ impl Explain for BackupError {
             Self::Server(error) => error.remedy(),
             Self::Restore(error) => error.remedy(),
             Self::Secrets(error) => error.remedy(),
+            Self::Catalog(error) => error.remedy(),
             Self::NotWritable(_) => {
                 "Name a role in `backup.role_arn` that may write backups (packaging/iam-backup.json), tagged as the \
                  instance's role may assume it; with `backup.kms_key` it needs that key too."
@@ -128,6 +133,7 @@ impl Explain for BackupError {
     fn details(&self) -> Vec<String> {
         match self {
             Self::Restore(error) => error.details(),
+            Self::Catalog(error) => error.details(),
             _ => Vec::new(),
         }
     }

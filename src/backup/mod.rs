@@ -38,13 +38,14 @@ pub use settings::Settings;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::catalog::{self, CatalogError, Pruned, Scope};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::manifest::{self, Pointer};
 use crate::network::Serving;
 use crate::report::{Status, Work};
 use crate::restore;
-use crate::store::{Owner, Store, Tree};
+use crate::store::{Owner, Store, StoreError, Tree};
 use crate::weaviate::Client;
 
 use journal::{Begun, Journal};
@@ -160,13 +161,31 @@ pub async fn clean_up(host: &Host, me: &Identity, serving: &Serving) -> Result<(
     clean::clean(&job, me, &own).await
 }
 
+/// Decides which backups stay, and with `apply` removes the others. Only the owner of the manifest does.
+pub async fn prune(
+    host: &Host,
+    me: &Identity,
+    serving: &Serving,
+    apply: bool,
+) -> Result<Pruned, BackupError> {
+    let _working = host.status.begin(Work::Prune);
+    let job = Job::new(host, me, serving).await?;
+    job.own(me).await?;
+    let (scope, keep) = (Scope::of(host, &job.store), &host.settings.making.keep);
+    let pruned = catalog::prune(&scope, &job.writer, me.instance_id(), keep, host.now(), apply).await;
+    pruned.map_err(|error| match error {
+        // The store's own sentence; what helps is another role than the boot's.
+        CatalogError::Store(error @ StoreError::Denied { operation: "s3:DeleteObject", .. }) => {
+            BackupError::NotWritable(error)
+        }
+        error => error.into(),
+    })
+}
+
 impl<'a> Job<'a> {
     async fn new(host: &'a Host, me: &Identity, serving: &'a Serving) -> Result<Self, BackupError> {
         let store = restore::connect(host, me).await?;
-        let writer = match &host.settings.backup.role_arn {
-            Some(role) => Store::connect_as(host, me.region(), role, me.instance_id()).await,
-            None => store.clone(),
-        };
+        let writer = restore::connect_writer(host, me, &store).await;
         let running = serving.running();
         let client = Client::new(&running.base_url(), Some(running.secrets().admin().clone()));
         let version = client.meta().await?.version;

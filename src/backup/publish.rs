@@ -46,6 +46,7 @@ pub fn next(
         collections,
         aliases,
         unverified: false,
+        adopted: false,
         agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
         ..now
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::catalog::Keep;
 use crate::config::Section;
 
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Settings {
     /// Per cent of its objects that the database may have lost since the last backup; with more the copy is kept, and
     /// the manifest goes on naming the last one.
     pub max_shrink: u32,
+    /// Which ones `prune` leaves.
+    pub keep: Keep,
 }
 
 /// openapi-specs/schema.json of 1.39.0, BackupConfig. Those of zstd and none are of 1.35.0 and the patches of that time.
@@ -54,10 +57,11 @@ impl Settings {
         if max_shrink > 100 {
             section.problem("max_shrink", format!("is {max_shrink}, not a percentage from 0 to 100"));
         }
+        let keep = Keep::read(&mut section.section("keep"));
         let quiesce = section.optional("quiesce");
         let full_every = section.or("full_every", Duration::from_hours(168));
         // A shard of terabytes is flushed and linked without a byte moving.
         let stall = section.or("stall", Duration::from_mins(30));
-        Self { cpu_percentage, compression, connections, stall, quiesce, full_every, max_shrink }
+        Self { cpu_percentage, compression, connections, stall, quiesce, full_every, max_shrink, keep }
     }
 }

@@ -48,7 +48,7 @@ pub async fn boot(host: &Host, t: &Timeline, me: &Identity) -> Result<Serving, F
     let chosen = async { t.step(Step::Choose, restore::choose(host, me, &located.clone().await?)).await };
     let staged = async {
         let (volume, chosen) = try_join!(volume.clone(), chosen)?;
-        t.step(Step::Stage, restore::stage(host, &volume, chosen)).await
+        t.step(Step::Stage, Box::pin(restore::stage(host, &volume, chosen))).await
     };
     let running = async {
         let (placed, volume, secrets, image) = try_join!(placed, volume.clone(), secrets.clone(), image)?;

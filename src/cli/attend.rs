@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! what a killed run left of a backup is removed
-//! Desk ─▶ backup ─┬─ made   ─▶ the ENI is marked: this deployment has had a backup
-//!                 ├─ failed ─▶ the sentence, to whoever asked and to the journal
-//!                 └─ the manifest is another instance's ─▶ Loss: the door closes, and the next run decides
+//! Desk ─┬▶ backup ─┬─ made   ─▶ the ENI is marked: this deployment has had a backup
+//!       └▶ prune ──┼─ failed ─▶ the sentence, to whoever asked and to the journal
+//!                  └─ the manifest is another instance's ─▶ Loss: the door closes, and the next run decides
 //! ```
 
 use std::time::Duration;
@@ -32,9 +32,18 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
     }
     let (dethroned, mut told_so) = mpsc::channel(1);
     let work = async |order: Ordered| {
-        let Request::Backup(what) = order.request.clone();
-        match told(host, &order, Box::pin(back_up(host, me, serving, &what))).await {
-            Ok(made) => order.ends(Answer::Made(made)),
+        let done = match order.request.clone() {
+            Request::Backup(what) => {
+                let made = told(host, &order, Box::pin(back_up(host, me, serving, &what))).await;
+                made.map(Answer::Made)
+            }
+            Request::Prune { apply } => {
+                let pruned = told(host, &order, Box::pin(backup::prune(host, me, serving, apply))).await;
+                pruned.map(Answer::Pruned)
+            }
+        };
+        match done {
+            Ok(answer) => order.ends(answer),
             Err(error) => {
                 let failure = Failure::new(STEP, &error);
                 tracing::error!(step = STEP, error_class = failure.class.name(), "{failure}");

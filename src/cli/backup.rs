@@ -1,18 +1,11 @@
 //! `backup`: asks the `run` that serves the node, and shows how far it is.
 
-use super::exit::say;
-use super::{Exit, Globals, context};
+use super::{Exit, Globals, asked};
 use crate::backup::{Made, Order};
-use crate::control::{self, Answer, Request};
+use crate::control::{Answer, Request};
 
 pub async fn backup(globals: &Globals, order: Order) -> Exit {
-    let roots = context::roots(globals);
-    let progress = |line: &str| {
-        if !globals.json {
-            eprintln!("{line}");
-        }
-    };
-    match control::ask(&roots.run, &Request::Backup(order), progress).await {
+    match asked::ask(globals, Request::Backup(order)).await {
         Ok(Answer::Made(made)) => {
             if globals.json {
                 println!("{}", serde_json::json!(made));
@@ -21,18 +14,8 @@ pub async fn backup(globals: &Globals, order: Order) -> Exit {
             }
             Exit::Done
         }
-        Ok(Answer::Failed(failure)) => {
-            if globals.json {
-                say(failure.class, &failure.reason, &failure.remedy, &failure.details);
-            }
-            eprintln!("{failure}");
-            for line in &failure.details {
-                eprintln!("  {line}");
-            }
-            failure.class.into()
-        }
-        Ok(Answer::Says(_)) => Exit::Bug,
-        Err(error) => Exit::answer(globals.json, &error),
+        Ok(Answer::Says(_) | Answer::Pruned(_) | Answer::Failed(_)) => Exit::Bug,
+        Err(exit) => exit,
     }
 }
 

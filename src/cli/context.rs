@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{Exit, Globals};
 use crate::config::{self, Settings};
 use crate::host::{Host, Roots};
+use crate::instance::{self, Identity};
 use crate::report::Status;
 use crate::state::Journal;
 
@@ -74,6 +75,28 @@ pub fn observer(globals: &Globals) -> Result<Host, Exit> {
     let roots = roots(globals);
     let journal = Journal::observe(&roots.state).map_err(|error| Exit::answer(globals.json, &error))?;
     Ok(made(settings, roots, journal))
+}
+
+/// The same with the instance that it is on: for commands that look into the bucket.
+pub async fn looker(globals: &Globals) -> Result<(Host, Identity), Exit> {
+    let host = observer(globals)?;
+    let me = instance::identify(&host).await.map_err(|error| Exit::answer(globals.json, &error))?;
+    Ok((host, me))
+}
+
+/// `work`, and on the terminal meanwhile how far it is.
+pub async fn told<T>(globals: &Globals, host: &Host, work: impl Future<Output = T>) -> T {
+    if globals.json {
+        return work.await;
+    }
+    let mut lines = host.status.listen();
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            Some(line) = lines.recv() => eprintln!("{line}"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! To add a command: a variant of [`Command`], a file with `pub fn`/`pub async fn` of its name that returns
 //! [`Exit`], a row in `docs/features.md`.
 
+mod adopt;
+mod asked;
 mod attend;
 mod backup;
 mod close;
@@ -10,12 +12,15 @@ mod context;
 mod exit;
 mod failed;
 mod keep;
+mod list;
 mod logging;
 mod plan;
+mod prune;
 mod run;
 mod status;
 mod timeline;
 mod validate;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +72,24 @@ enum Command {
         #[arg(long, value_name = "COLLECTION")]
         exclude: Vec<String>,
     },
+    /// The backups in the bucket: what each is built on, whether it is whole, and what is wrong with it.
+    List,
+    /// Prove a backup: that the bucket holds every object of it as it was sent.
+    Verify {
+        /// Without it: what the manifest names.
+        id: Option<String>,
+        /// Read every byte and compare its checksums, instead of sizes and ETags.
+        #[arg(long)]
+        deep: bool,
+    },
+    /// Give a manifest to a backup that the server made alone: every byte of it is read.
+    Adopt { id: String },
+    /// Say which backups `[backup.keep]` leaves and which may go: the running agent decides.
+    Prune {
+        /// Remove those that may go.
+        #[arg(long)]
+        apply: bool,
+    },
     /// Close the door: no client reaches the server until `run` has verified the data.
     Close,
     /// What `run` would do and why: everything is looked up, nothing is changed.
@@ -112,6 +135,10 @@ pub fn main() -> ExitCode {
             let order = crate::backup::Order { full, include, exclude };
             context::block_on(backup::backup(&globals, order))
         }
+        Command::List => context::block_on(list::list(&globals)),
+        Command::Verify { id, deep } => context::block_on(verify::verify(&globals, id.as_deref(), deep)),
+        Command::Adopt { id } => context::block_on(adopt::adopt(&globals, &id)),
+        Command::Prune { apply } => context::block_on(prune::prune(&globals, apply)),
         Command::Close => context::block_on(close::close(&globals)),
         Command::Plan => context::block_on(plan::plan(&globals)),
         Command::Validate => validate::validate(&globals),

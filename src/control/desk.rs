@@ -151,7 +151,10 @@ mod tests {
         std::fs::write(run.path().join(SOCKET), "").expect("a file");
         let desk = Desk::open(run.path()).expect("a desk");
         let work = async |order: Ordered| {
-            let Request::Backup(Order { include, .. }) = order.request.clone();
+            let include = match order.request.clone() {
+                Request::Backup(Order { include, .. }) => include,
+                Request::Prune { .. } => Vec::new(),
+            };
             order.says("half".to_owned());
             tokio::task::yield_now().await;
             match include.first() {

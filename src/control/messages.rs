@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::backup;
+use crate::catalog;
 use crate::explain::Failure;
 
 /// What another command wants of `run`.
@@ -10,6 +11,10 @@ use crate::explain::Failure;
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     Backup(backup::Order),
+    Prune {
+        /// Else it is only said what would go.
+        apply: bool,
+    },
 }
 
 /// A line of the answer; the last one is no `Says`.
@@ -19,5 +24,6 @@ pub enum Answer {
     /// How far it is.
     Says(String),
     Made(backup::Made),
+    Pruned(catalog::Pruned),
     Failed(Failure),
 }

@@ -146,7 +146,7 @@ fn unwritten(generation: u64, source: disk::DiskError) -> ManifestError {
     ManifestError::Record { generation, source: Box::new(source) }
 }
 
-/// The manifest as it will be. Whatever an unverified backup was found to hold is written down for the next.
+/// The manifest as it will be. Whatever a backup was found to hold that nobody counted when it was made is written down for the next.
 fn next(host: &Host, fresh: &Fresh, claim: &Claim) -> Manifest {
     let held = match fresh.held() {
         Held::Pointer(pointer) => pointer.manifest.generation,
@@ -166,7 +166,7 @@ fn next(host: &Host, fresh: &Fresh, claim: &Claim) -> Manifest {
         next.completed = Some(now);
         next.checksum = Some(super::checksum(&next.objects));
     }
-    if next.unverified {
+    if next.unverified || next.adopted {
         next.collections.clone_from(&fresh.seen().collections);
         next.aliases = fresh.seen().aliases.iter().map(super::Alias::from).collect();
     }

@@ -129,6 +129,9 @@ pub struct Manifest {
     /// The checksums were taken at a restore, not when the backup was made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
+    /// The checksums were taken by `adopt`, after it was made, and nobody counted it then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub adopted: bool,
     /// In a copy: why the pointer did not follow. Such a one is restored by name only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<String>,

@@ -37,6 +37,12 @@ pub enum Work {
     Watch,
     /// A backup is made.
     Backup,
+    /// Backups that nobody needs are removed.
+    Prune,
+    /// A backup is proven.
+    Verify,
+    /// A backup of the server's own gets a manifest.
+    Adopt,
 }
 
 impl Work {
@@ -50,6 +56,9 @@ impl Work {
             Self::Report => "report",
             Self::Watch => "watch",
             Self::Backup => "backup",
+            Self::Prune => "prune",
+            Self::Verify => "verify",
+            Self::Adopt => "adopt",
         }
     }
 }

@@ -60,6 +60,8 @@ pub(super) struct Task {
     /// What the fence is expected to be when it is taken.
     pub held: Held,
     pub mode: Mode,
+    /// Of this instance.
+    pub instance_id: String,
 }
 
 /// Evidence: the bytes lie on the volume, checked; or need not.

@@ -17,6 +17,7 @@ mod choose;
 mod error;
 mod evidence;
 mod kept;
+mod lease;
 mod refresh;
 mod samples;
 mod serve;
@@ -31,6 +32,7 @@ pub use choose::Plan as ChoosePlan;
 pub use error::RestoreError;
 pub use evidence::{ChosenBackup, Fresh, Restored, StagedBackup, Verified, Warm};
 pub use kept::to_record;
+pub use lease::{FOLDER as LEASES, Lease};
 pub use refresh::Plan as RefreshPlan;
 pub use samples::take as take_samples;
 pub use settings::{Mode, Settings, Unverified};
@@ -39,8 +41,10 @@ pub use stage::free;
 #[cfg(test)]
 pub(crate) use steps::{CHOOSE_LONGEST, WARM_LONGEST};
 pub use steps::{
-    LastCount, choose, clear, connect, count_last, note_stop, plan, refresh, restore, stage, verify, warm,
+    LastCount, choose, clear, connect, connect_writer, count_last, note_stop, plan, refresh, restore, stage,
+    verify, warm,
 };
+pub use unverified::described;
 pub use verify::{Seen, count, count_at_rest};
 
 use crate::disk::DataVolume;

@@ -42,7 +42,7 @@ pub(super) async fn newest(store: &Store, wish: &Wish) -> Result<Option<Describe
     let all: BTreeMap<String, Global> = found.iter().cloned().collect();
     let mut why = None;
     for (id, global) in &found {
-        match whole(store, wish, id, global, &all).await? {
+        match whole(store, (&wish.deployment, &wish.node), id, global, &all).await? {
             Ok(manifest) => return Ok(Some(Described::Whole(Box::new(manifest)))),
             Err(broken) => {
                 tracing::warn!(backup_id = id, "{id} cannot be used: {broken}");
@@ -66,11 +66,35 @@ async fn read<T: serde::de::DeserializeOwned>(store: &Store, key: &str) -> Resul
     })
 }
 
+/// A manifest without checksums for this backup, from its descriptors and its listing; `None` where it has no
+/// descriptor, else why it is not whole.
+pub async fn described(
+    store: &Store,
+    deployment: &str,
+    node: &str,
+    id: &str,
+) -> Result<Option<Result<Manifest, String>>, RestoreError> {
+    let mut all = BTreeMap::new();
+    let mut next = id.to_owned();
+    while !next.is_empty() && !all.contains_key(&next) && all.len() < LONGEST_CHAIN {
+        let Some(global) = read::<Global>(store, &store.settings().key(&format!("{next}/{GLOBAL}"))).await?
+        else {
+            break;
+        };
+        let base = global.base_backup_id.clone();
+        all.insert(std::mem::replace(&mut next, base), global);
+    }
+    match all.get(id) {
+        Some(global) => whole(store, (deployment, node), id, global, &all).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// A manifest without checksums for `id`, or why it is not whole. A backup of another node is an error, not
 /// something to be passed over: the prefix is wrong then.
 async fn whole(
     store: &Store,
-    wish: &Wish,
+    (deployment, name): (&str, &str),
     id: &str,
     global: &Global,
     all: &BTreeMap<String, Global>,
@@ -78,7 +102,7 @@ async fn whole(
     if let Some(why) = global.unusable(id) {
         return Ok(Err(why));
     }
-    super::check_nodes(id, global, &wish.node)?;
+    super::check_nodes(id, global, name)?;
     let chain = match chain(id, all) {
         Ok(chain) => chain,
         Err(why) => return Ok(Err(why)),
@@ -90,19 +114,19 @@ async fn whole(
         objects.extend(listed.into_iter().filter(|o| is_part(&o.key)));
     }
     objects.sort_by(|a, b| a.key.cmp(&b.key));
-    let key = format!("{root}{id}/{}/{NODE}", wish.node);
+    let key = format!("{root}{id}/{name}/{NODE}");
     let Some(node) = read::<Node>(store, &key).await? else { return Ok(Err(format!("{key} is missing"))) };
     if node.status != "SUCCESS" || !node.error.is_empty() {
         return Ok(Err(format!("{key} has status {} {}", node.status, node.error)));
     }
-    for chunk in node.chunks(id, &wish.node) {
+    for chunk in node.chunks(id, name) {
         let key = format!("{root}{chunk}");
         let there = objects.binary_search_by(|o| o.key.cmp(&key)).is_ok_and(|at| objects[at].size > 0);
         if !there {
             return Ok(Err(format!("{key} is missing")));
         }
     }
-    Ok(Ok(manifest(store, wish, id, global, chain, objects)))
+    Ok(Ok(manifest(store, (deployment, name), global, chain, objects)))
 }
 
 fn is_part(key: &str) -> bool {
@@ -129,16 +153,15 @@ fn chain(id: &str, all: &BTreeMap<String, Global>) -> Result<Vec<String>, String
 }
 
 /// The collections without their tenants: how much each holds, no descriptor says.
-fn named(wish: &Wish, global: &Global) -> Collections {
-    let node = global.nodes.get(&wish.node);
+fn named(node: &str, global: &Global) -> Collections {
+    let node = global.nodes.get(node);
     let classes = node.and_then(|node| node.classes.as_ref()).into_iter().flatten();
     classes.map(|class| (class.clone(), Collection::default())).collect()
 }
 
 fn manifest(
     store: &Store,
-    wish: &Wish,
-    id: &str,
+    (deployment, node): (&str, &str),
     global: &Global,
     chain: Vec<String>,
     listed: Vec<Listed>,
@@ -156,18 +179,18 @@ fn manifest(
         .collect();
     Manifest {
         schema: 1,
-        deployment: wish.deployment.clone(),
-        node: wish.node.clone(),
-        backup_id: Some(id.to_owned()),
+        deployment: deployment.to_owned(),
+        node: node.to_owned(),
+        backup_id: Some(global.id.clone()),
         bucket: Some(store.bucket().to_owned()),
-        path: Some(store.settings().key(id)),
+        path: Some(store.settings().key(&global.id)),
         completed: Some(global.completed_at.clone()),
         server: Server { version: global.server_version.clone(), ..Server::default() },
         compression: Some(global.compression_type.clone()).filter(|c| !c.is_empty()),
         chain,
         checksum: Some(checksum(&objects)),
         objects,
-        collections: named(wish, global),
+        collections: named(node, global),
         unverified: true,
         ..Manifest::default()
     }

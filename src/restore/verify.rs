@@ -150,7 +150,8 @@ fn keys<'a, T>(a: &'a BTreeMap<String, T>, b: &'a BTreeMap<String, T>) -> BTreeS
 /// are known; what was counted is the record then.
 pub fn compare(manifest: &Manifest, seen: &Seen) -> Result<(), RestoreError> {
     let names_only = manifest.collections.values().all(|collection| collection.tenants.is_empty());
-    if let (Some(id), true, true) = (&manifest.backup_id, manifest.unverified, names_only) {
+    if let (Some(id), true, true) = (&manifest.backup_id, manifest.unverified || manifest.adopted, names_only)
+    {
         return compare_names(id, &manifest.collections, &seen.collections);
     }
     // What was written to while it was backed up has no count that it must have.

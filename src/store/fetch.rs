@@ -20,6 +20,7 @@ use super::error::StoreError;
 use super::files::{Tree, hash_range, is_written};
 use super::objects::Store;
 use super::range::{Moved, Range};
+use super::span::Span;
 
 /// How hard a fetch tries.
 #[derive(Clone, Copy, Debug)]
@@ -243,12 +244,14 @@ impl Job<'_> {
         there: bool,
     ) -> impl Future<Output = Result<(u64, u64), StoreError>> + use<> {
         let range = Range {
-            store: self.store.clone(),
-            key: self.wanted.key.clone(),
-            size: self.wanted.size,
-            etag: self.wanted.etag.clone().filter(|e| !e.is_empty() && self.wanted.sha256.is_none()),
-            start,
-            end,
+            span: Span {
+                store: self.store.clone(),
+                key: self.wanted.key.clone(),
+                size: self.wanted.size,
+                etag: self.wanted.etag.clone().filter(|e| !e.is_empty() && self.wanted.sha256.is_none()),
+                start,
+                end,
+            },
             file: Arc::clone(file),
             path: self.wanted.path.clone(),
             disk: Arc::clone(self.disk),

@@ -5,6 +5,7 @@
 //! fetch(store, wanted) ─▶ ranges of 8 MiB, N at a time ─▶ x.part ─▶ hashed in order ─▶ rename to x
 //!                            │ body ends early: goes on at that byte
 //!                            └ no byte for 10 s: asks again
+//! read(store, object) ─▶ from the first byte to the last ─▶ hashed ─▶ whoever wants the bytes
 //! send(store, parcel) ◀─ hashed on the way ◀─ parts of 8 MiB, N at a time ◀─ x
 //! ```
 //!
@@ -16,14 +17,17 @@ mod fetch;
 mod files;
 mod objects;
 mod range;
+mod read;
 mod send;
 mod settings;
+mod span;
 
 pub use error::StoreError;
 pub use fetch::{Fetched, Limits, Wanted, fetch};
 pub use files::{Owner, Tree};
 pub use objects::{Condition, Listed, Object, Store};
 pub use range::Moved;
+pub use read::{Content, read};
 pub use send::{Parcel, Sending, Sent, send};
 pub use settings::{Settings, StaticCredentials};
 

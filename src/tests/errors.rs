@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::make::{SOME, call, docker, io, json, netlink, process, web};
 use crate::aws::Kind;
 use crate::backup::BackupError;
+use crate::catalog::CatalogError;
 use crate::config::{ConfigError, Problem, SecretReference};
 use crate::container::ContainerError;
 use crate::control::ControlError;
@@ -323,12 +324,26 @@ fn data(rows: &mut Vec<Row>) {
 fn backups(rows: &mut Vec<Row>) {
     let (bucket, key, backup) =
         (|| "acme".to_owned(), || "prod/x".to_owned(), || "weaviate_backup_1".to_owned());
+    every!(rows, CatalogError in "catalog";
+        Store { 0: StoreError::NoBucket { bucket: bucket() } },
+        Manifest { 0: ManifestError::Vanished { bucket: bucket(), key: key() } },
+        Restore { 0: RestoreError::Unsettled { within: SOME } },
+        Unknown { bucket: bucket(), prefix: "prod".into(), id: backup() },
+        NoneNamed { bucket: bucket(), prefix: "prod".into() },
+        NoManifest { id: backup() },
+        NotWhole { id: backup(), why: "its base weaviate_backup_0 is missing".into() },
+        NamesAnother { bucket: bucket(), key: key(), named: "weaviate_backup_0".into() },
+        Damaged { id: backup(), wrong: vec!["prod/x is missing".into(), "prod/y is missing".into()] },
+        LatestNotWhole { id: backup(), wrong: vec!["prod/x is missing".into()] },
+        Lease { bucket: bucket(), key: "prod/reports/leases/i-1.json".into(), what: "EOF".into() },
+    );
     every!(rows, BackupError in "backup";
         Store { 0: StoreError::NoBucket { bucket: bucket() } },
         Manifest { 0: ManifestError::Vanished { bucket: bucket(), key: key() } },
         Server { 0: WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() } },
         Restore { 0: RestoreError::Unsettled { within: SOME } },
         Secrets { 0: SecretsError::NotTmpfs { path: "/run/weaviate".into() } },
+        Catalog { 0: CatalogError::NoManifest { id: backup() } },
         Deaf { status: 422 },
         NotWritable { 0: StoreError::Denied {
             operation: "s3:PutObject",

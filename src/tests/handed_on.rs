@@ -3,6 +3,7 @@
 use super::make::{call, json};
 use crate::aws::Kind;
 use crate::backup::BackupError;
+use crate::catalog::CatalogError;
 use crate::container::ContainerError;
 use crate::disk::DiskError;
 use crate::explain::{Explain, Failure};
@@ -51,6 +52,10 @@ fn what_another_domain_says_is_handed_on_whole() {
         BackupError::Secrets, SecretsError::NotTmpfs { path: "/run/weaviate".into() };
         BackupError::Server, WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() };
         BackupError::Restore, RestoreError::Container(ContainerError::Exited { code: 1, oom: false, log: log() });
+        BackupError::Catalog, CatalogError::NoManifest { id: "full-1".into() };
+        CatalogError::Store, bucket();
+        CatalogError::Manifest, ManifestError::Vanished { bucket: "acme".into(), key: "m".into() };
+        CatalogError::Restore, RestoreError::Container(ContainerError::Exited { code: 1, oom: false, log: log() });
         SignalError::State, StateError::Observed { path: "state.json".into() };
     }
 }

@@ -35,6 +35,14 @@ pub async fn connect(host: &Host, me: &Identity) -> Result<Store, RestoreError> 
     Ok(Store::connect(host, me.region(), keys).await)
 }
 
+/// A client for all writes but the manifest's and the reports': with `backup.role_arn`, where it is set.
+pub async fn connect_writer(host: &Host, me: &Identity, store: &Store) -> Store {
+    match &host.settings.backup.role_arn {
+        Some(role) => Store::connect_as(host, me.region(), role, me.instance_id()).await,
+        None => store.clone(),
+    }
+}
+
 /// Finds out what is to be restored. Changes nothing.
 pub async fn choose(host: &Host, me: &Identity, located: &LocatedEni) -> Result<ChosenBackup, RestoreError> {
     let store = connect(host, me).await?;

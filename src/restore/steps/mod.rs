@@ -8,7 +8,7 @@ mod stop;
 mod verify;
 mod warm;
 
-pub use choose::{choose, connect};
+pub use choose::{choose, connect, connect_writer};
 pub use refresh::refresh;
 pub use restore::restore;
 pub use stage::{plan, stage};

@@ -1,10 +1,11 @@
 //! What this volume needs, and the bytes of it.
 
+use super::super::choose::Choice;
 use super::super::error::RestoreError;
 use super::super::evidence::{ChosenBackup, StagedBackup, Task};
 use super::super::settings::Mode;
 use super::super::stage::{self, Facts, Place, Plan, Remembered};
-use super::super::{blocking, space, staging};
+use super::super::{blocking, lease, space, staging};
 use super::choose::remind;
 use crate::disk::{self, DataVolume};
 use crate::host::Host;
@@ -90,16 +91,18 @@ pub(super) async fn decide(
         // An earlier run of this boot opened it, for data that is not ours any more: not a moment longer.
         network::withdraw(host).await?;
     }
-    let ChosenBackup { store, wish, instance_id: _, choice } = refuse(host, &plan, chosen)?;
+    let ChosenBackup { store, wish, instance_id, choice } = refuse(host, &plan, chosen)?;
     if !kept {
         remind(host, &choice.plan);
     }
     let mode = host.settings.restore.mode.clone();
-    Ok(Task { store, wish, volume: volume.clone(), plan, manifest: choice.manifest, held: choice.held, mode })
+    let Choice { manifest, held, .. } = choice;
+    Ok(Task { store, wish, volume: volume.clone(), plan, manifest, held, mode, instance_id })
 }
 
 /// The bytes, where there are any to bring.
 pub(super) async fn bring(host: &Host, mut task: Task) -> Result<Task, RestoreError> {
+    lease::take(host, &task).await;
     match &task.mode {
         Mode::Staged => {
             let (tree, data) = (staging(&task.volume)?, task.volume.data_dir());

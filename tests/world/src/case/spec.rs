@@ -77,6 +77,8 @@ pub enum Deed {
         #[serde(default = "later")]
         generation: u64,
     },
+    /// Somebody writes an object into the bucket.
+    PutObject { key: String, text: String },
     /// Somebody removes an object of the bucket.
     RemoveObject { key: String },
     /// Somebody runs a script on the machine.

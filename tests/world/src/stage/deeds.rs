@@ -142,6 +142,10 @@ impl Deeds {
     async fn act(&self, deed: Deed) -> Result<()> {
         match deed {
             Deed::Publish { backup, generation } => self.publish(&backup, generation),
+            Deed::PutObject { key, text } => {
+                self.store.put(BUCKET, &key, text.as_bytes())?;
+                Ok(())
+            }
             Deed::RemoveObject { key } => {
                 ensure!(self.store.read(BUCKET, &key).is_some(), "there is no {key} to be removed");
                 self.store.delete(BUCKET, &key);

@@ -1,0 +1,41 @@
+//! `adopt`: a backup that the server made alone gets a manifest, after every byte of it was read.
+
+use super::{Exit, Globals, context};
+use crate::catalog::{self, Adopted, Scope};
+use crate::restore;
+use crate::store::Limits;
+
+pub async fn adopt(globals: &Globals, id: &str) -> Exit {
+    let (host, me) = match context::looker(globals).await {
+        Ok(looker) => looker,
+        Err(exit) => return exit,
+    };
+    let adopted = async {
+        let store = restore::connect(&host, &me).await?;
+        let writer = restore::connect_writer(&host, &me, &store).await;
+        let connections = usize::try_from(host.settings.restore.connections).unwrap_or(1);
+        catalog::adopt(&Scope::of(&host, &store), &writer, id, Limits::new(connections)).await
+    };
+    match context::told(globals, &host, Box::pin(adopted)).await {
+        Ok(adopted) => {
+            if globals.json {
+                println!("{}", serde_json::json!(adopted));
+            } else {
+                println!("{}", sentence(&adopted));
+            }
+            Exit::Done
+        }
+        Err(error) => Exit::answer(globals.json, &error),
+    }
+}
+
+fn sentence(adopted: &Adopted) -> String {
+    let Adopted { id, files, bytes, known, named } = adopted;
+    let what = if *known {
+        "it had a manifest already; `verify` proves it"
+    } else {
+        "every byte was read, and its manifest is written"
+    };
+    let named = if *named { ". The manifest names it in full now" } else { "" };
+    format!("{id}: {files} files, {} MiB: {what}{named}.", bytes >> 20)
+}
