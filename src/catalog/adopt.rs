@@ -67,7 +67,9 @@ pub async fn adopt(
     let named = match plain {
         Some(etag) => {
             let key = store.settings().key(manifest::NAME);
-            write(store, store, &key, &full, &Condition::IfMatch(etag)).await?;
+            // Nobody's, and above nothing: the next boot takes it.
+            let pointer = Manifest { generation: 1, ..full.clone() };
+            write(store, store, &key, &pointer, &Condition::IfMatch(etag)).await?;
             true
         }
         None => false,

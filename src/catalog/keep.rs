@@ -106,7 +106,9 @@ pub fn decide(rows: &[Row], keep: &Keep) -> Vec<Verdict> {
         let week = at.to_zoned(TimeZone::UTC).date().iso_week_date();
         format!("{}-{}", week.year(), week.week())
     };
-    first_of(&good, &mut reasons, keep.last, &Reason::Last, |at| at.to_string());
+    for &row in good.iter().take(keep.last) {
+        reasons.entry(&row.id).or_insert(Reason::Last);
+    }
     first_of(&good, &mut reasons, keep.daily, &Reason::Daily, day);
     first_of(&good, &mut reasons, keep.weekly, &Reason::Weekly, week);
     let oldest = good.iter().take(keep.last).next_back().and_then(|row| row.completed);

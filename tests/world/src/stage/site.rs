@@ -182,7 +182,8 @@ fn learn(published: &Published, key: &str, bytes: &[u8]) {
     };
     if let Some(id) = manifest["backup_id"].as_str() {
         let mut published = published.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        published.insert(id.to_owned(), manifest.clone());
+        // Of a backup that is adopted more is known than its copy says.
+        published.entry(id.to_owned()).or_insert_with(|| manifest.clone());
     }
 }
 
