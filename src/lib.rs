@@ -20,6 +20,7 @@ pub mod config;
 pub mod container;
 pub mod control;
 pub mod disk;
+pub mod drill;
 pub mod explain;
 mod failpoint;
 pub mod hex;

@@ -119,6 +119,16 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
             "Where `latest_weaviate_backup.manifest.json` is of the plain form that scripts write (a JSON object with \
              `backup_id` and no `schema`) and names this backup, the full manifest takes its place.",
         ],
+        "drill" => &[
+            "Asks the `weaviate-provisioner run` that serves the node to prove a backup, by default the one that the \
+             manifest names. Its bytes are brought to `drill/` on the data volume and checked, a second server restores \
+             them, and what it holds is compared with the manifest: counts, tenants, aliases, samples with their \
+             vectors, and the answers to `drill.queries`. The second server has no port, little of the processor, and \
+             as much memory as `drill.memory` says; there must be room for it. It and its folder are removed whatever \
+             comes of it, and clients are served all the time.",
+            "What came of it lies in `drills/` in the bucket and in `drill.json` of the state directory, and `status` \
+             shows it. The exit status is 78 where the backup is not what it was.",
+        ],
         "prune" => &[
             "Asks the `weaviate-provisioner run` that serves the node which backups may go, and prints each with the \
              reason why it stays or may go. With `--apply` those are removed, by the role in `backup.role_arn`.",

@@ -8,6 +8,8 @@ expected_contents() {
 -rw-r--r-- usr/lib/systemd/system/weaviate-provisioner-backup.service
 -rw-r--r-- usr/lib/systemd/system/weaviate-provisioner-backup.timer
 -rw-r--r-- usr/lib/systemd/system/weaviate-provisioner-door.service
+-rw-r--r-- usr/lib/systemd/system/weaviate-provisioner-drill.service
+-rw-r--r-- usr/lib/systemd/system/weaviate-provisioner-drill.timer
 -rw-r--r-- usr/lib/systemd/system/weaviate-provisioner.service
 -rwxr-xr-x usr/bin/weaviate-provisioner
 -rw-r--r-- usr/share/bash-completion/completions/weaviate-provisioner
@@ -26,7 +28,7 @@ expected_contents() {
 -rw-r--r-- usr/share/man/man8/weaviate-provisioner.8.gz
 -rw-r--r-- usr/share/zsh/vendor-completions/_weaviate-provisioner
 END
-  for page in adopt backup close list plan prune run status timeline validate verify; do
+  for page in adopt backup close drill list plan prune run status timeline validate verify; do
     printf -- '-rw-r--r-- usr/share/man/man8/weaviate-provisioner-%s.8.gz\n' "$page"
   done
 }

@@ -3,6 +3,7 @@
 agent=weaviate-provisioner.service
 door=weaviate-provisioner-door.service
 backups=weaviate-provisioner-backup.timer
+drills=weaviate-provisioner-drill.timer
 
 # A Debian with what the package depends on, made once for these inputs; what is there is as old as its cache.
 debian() {
@@ -62,7 +63,8 @@ END
 
 configuration=/etc/weaviate-provisioner/config.toml
 links=("/etc/systemd/system/sysinit.target.wants/$door" "/etc/systemd/system/multi-user.target.wants/$agent"
-  "/etc/systemd/system/$agent.wants/$backups")
+  "/etc/systemd/system/$agent.wants/$backups"
+  "/etc/systemd/system/$agent.wants/$drills")
 # What the agent leaves on a machine.
 state=(/var/lib/weaviate-provisioner/state.json /run/weaviate-provisioner/env
   /etc/systemd/network/05-weaviate-provisioner.network)
@@ -127,7 +129,7 @@ removed() {
   local said
   step=remove
   said=$(inside dpkg --remove weaviate-provisioner)
-  expect "$step asks systemd" "stop $backups $agent" "$(asked)"
+  expect "$step asks systemd" "stop $backups $drills $agent" "$(asked)"
   grep -q 'The node serves on' <<<"$said" || die "$step says nothing of a node that serves"
   gone /usr/bin/weaviate-provisioner /usr/lib/systemd/system/$agent /usr/lib/systemd/system/$door /usr/lib/systemd/system/$backups
   there "$configuration" /etc/weaviate-provisioner/conf.d "${state[@]}" "$volume"

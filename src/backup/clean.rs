@@ -27,10 +27,11 @@ const fn decide(named: bool, copied: bool) -> Plan {
     if named || copied { Plan::Forget } else { Plan::Discard }
 }
 
-/// Cleans up after a run that was killed, or after a backup that failed a moment ago.
-pub async fn clean(job: &Job<'_>, me: &Identity, own: &Pointer) -> Result<(), BackupError> {
+/// Cleans up after a run that was killed, or after a backup that failed a moment ago: the id of what came to no end.
+pub async fn clean(job: &Job<'_>, me: &Identity, own: &Pointer) -> Result<Option<String>, BackupError> {
     let state = &job.host.roots.state;
-    let Some((begun, _)) = Journal::left(state)? else { return Ok(()) };
+    let Some((begun, _)) = Journal::left(state)? else { return Ok(None) };
+    let mut discarded = None;
     // A root volume that was copied holds another instance's journal: its backup is none of ours.
     if begun.instance_id == me.instance_id() && manifest::is_id(&begun.id) {
         let id = begun.id;
@@ -52,10 +53,12 @@ pub async fn clean(job: &Job<'_>, me: &Identity, own: &Pointer) -> Result<(), Ba
                 for object in job.store.list(&format!("{}/", job.store.settings().key(&id))).await? {
                     job.writer.delete(&object.key).await?;
                 }
+                discarded = Some(id);
             }
         }
     }
-    Journal::forget(state)
+    Journal::forget(state)?;
+    Ok(discarded)
 }
 
 #[cfg(test)]

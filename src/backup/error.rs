@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::catalog::CatalogError;
 use crate::explain::{Class, Explain};
 use crate::manifest::ManifestError;
+use crate::process::ProcessError;
 use crate::restore::RestoreError;
 use crate::secrets::SecretsError;
 use crate::store::StoreError;
@@ -30,6 +31,8 @@ pub enum BackupError {
     /// The store's own sentence; what helps is another role than the boot's.
     #[error(transparent)]
     NotWritable(StoreError),
+    #[error("`backup.before` does not agree to a backup")]
+    Hook { source: ProcessError },
     #[error("there is nothing to back up: the server holds no collection")]
     Nothing,
     #[error("the server does not follow its mode of operation: a write is answered {status}")]
@@ -74,7 +77,8 @@ impl Explain for BackupError {
                     Class::Final
                 }
             }
-            Self::Busy { .. }
+            Self::Hook { .. }
+            | Self::Busy { .. }
             | Self::Ended { .. }
             | Self::Forgotten { .. }
             | Self::Stalled { .. }
@@ -98,6 +102,9 @@ impl Explain for BackupError {
                 "Name a role in `backup.role_arn` that may write backups (packaging/iam-backup.json), tagged as the \
                  instance's role may assume it; with `backup.kms_key` it needs that key too."
                     .to_owned()
+            }
+            Self::Hook { .. } => {
+                "See what it says in the details, mend it, and ask for another backup.".to_owned()
             }
             Self::Nothing => {
                 "Make a collection first; until then the manifest says that the node is empty.".to_owned()
@@ -134,6 +141,7 @@ impl Explain for BackupError {
         match self {
             Self::Restore(error) => error.details(),
             Self::Catalog(error) => error.details(),
+            Self::Hook { source } => vec![source.to_string()],
             _ => Vec::new(),
         }
     }

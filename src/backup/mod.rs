@@ -24,15 +24,18 @@ mod clean;
 mod closed;
 mod content;
 mod error;
+mod hooks;
 mod id;
 mod journal;
 mod make;
+mod marker;
 mod publish;
 mod quiet;
 mod settings;
 mod take;
 
 pub use error::BackupError;
+pub use marker::{Pace, waiting};
 pub use settings::Settings;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +61,9 @@ pub struct Order {
     pub full: bool,
     pub include: Vec<String>,
     pub exclude: Vec<String>,
+    /// The object of `backup.marker` that asks for it; nobody else can name one.
+    #[serde(skip)]
+    pub marker: Option<String>,
 }
 
 /// A backup that is whole and in the bucket.
@@ -103,42 +109,19 @@ pub async fn back_up(
     let begun = Instant::now();
     let job = Job::new(host, me, serving).await?;
     let own = job.own(me).await?;
-    clean::clean(&job, me, &own).await?;
+    clean_left(&job, me, &own).await?;
     let id = id::id_at(host.now());
     let base = base::find(&job, &own, order.full).await?;
     let entry = Begun { id: id.clone(), instance_id: me.instance_id().to_owned() };
-    let mut journal = Journal::begin(&host.roots.state, &entry)?;
-    let taken = take::take(&job, &id, order, base.as_ref(), &mut journal).await;
-    let (carried, taken) = match taken {
-        Ok(taken) => taken,
-        Err(error) => {
-            drop(journal);
-            // What failed is what is told; what cannot be cleaned up now, the next backup cleans up.
-            if let Err(unclean) = clean::clean(&job, me, &own).await {
-                tracing::warn!(%unclean, "{id} is not cleaned up: {unclean}");
-            }
-            return Err(error);
-        }
+    let journal = Journal::begin(&host.roots.state, &entry)?;
+    let work = async {
+        hooks::before(&job, &id).await?;
+        Box::pin(make_it(&job, me, &own, order, &id, base, journal)).await
     };
-    let listed = job.store.list(&format!("{}/", job.store.settings().key(&id))).await?;
-    carry::compare(job.store.bucket(), &carried.objects, &listed)?;
-    let (files, bytes) = (carried.objects.len() as u64, carried.objects.iter().map(|o| o.size).sum());
-    let base = base.map(|base| base.id);
-    let (objects, left_out) = (taken.objects, taken.left_out.clone());
-    let next = publish::next(&job, &own, &id, carried, taken, base.as_deref());
-    let held_back = publish::publish(&job, &own, &next, &left_out).await?;
-    journal.end()?;
-    let made = Made {
-        id,
-        base,
-        files,
-        bytes,
-        objects,
-        collections: next.collections.len() as u64,
-        seconds: begun.elapsed().as_secs(),
-        quiesced: next.quiesced,
-        held_back,
-    };
+    let made = work.await;
+    hooks::after(&job, &id, hooks::Ending::of(made.as_ref().ok())).await;
+    let mut made = made?;
+    made.seconds = begun.elapsed().as_secs();
     tracing::info!(
         backup_id = made.id,
         "{} is in the bucket: {} files, {} bytes",
@@ -147,6 +130,58 @@ pub async fn back_up(
         made.bytes
     );
     Ok(made)
+}
+
+/// From the order to the manifest.
+async fn make_it(
+    job: &Job<'_>,
+    me: &Identity,
+    own: &Pointer,
+    order: &Order,
+    id: &str,
+    base: Option<base::Base>,
+    mut journal: Journal,
+) -> Result<Made, BackupError> {
+    let taken = take::take(job, id, order, base.as_ref(), &mut journal).await;
+    let (carried, taken) = match taken {
+        Ok(taken) => taken,
+        Err(error) => {
+            drop(journal);
+            // What failed is what is told; what cannot be cleaned up now, the next backup cleans up.
+            if let Err(unclean) = clean::clean(job, me, own).await {
+                tracing::warn!(%unclean, "{id} is not cleaned up: {unclean}");
+            }
+            return Err(error);
+        }
+    };
+    let listed = job.store.list(&format!("{}/", job.store.settings().key(id))).await?;
+    carry::compare(job.store.bucket(), &carried.objects, &listed)?;
+    let (files, bytes) = (carried.objects.len() as u64, carried.objects.iter().map(|o| o.size).sum());
+    let base = base.map(|base| base.id);
+    let (objects, left_out) = (taken.objects, taken.left_out.clone());
+    let mut next = publish::next(job, own, id, carried, taken, base.as_deref());
+    next.marker = order.marker.clone().or(next.marker);
+    let held_back = publish::publish(job, own, &next, &left_out).await?;
+    journal.end()?;
+    Ok(Made {
+        id: id.to_owned(),
+        base,
+        files,
+        bytes,
+        objects,
+        collections: next.collections.len() as u64,
+        seconds: 0,
+        quiesced: next.quiesced,
+        held_back,
+    })
+}
+
+/// Cleans up after a run that was killed; whoever waits for the end of its backup is told.
+async fn clean_left(job: &Job<'_>, me: &Identity, own: &Pointer) -> Result<(), BackupError> {
+    if let Some(id) = clean::clean(job, me, own).await? {
+        hooks::after(job, &id, hooks::Ending::Failed).await;
+    }
+    Ok(())
 }
 
 /// Removes what a run left that was killed in the middle of a backup: the server may be at it still, and its files
@@ -158,7 +193,7 @@ pub async fn clean_up(host: &Host, me: &Identity, serving: &Serving) -> Result<(
     let _working = host.status.begin(Work::Backup);
     let job = Job::new(host, me, serving).await?;
     let own = job.own(me).await?;
-    clean::clean(&job, me, &own).await
+    clean_left(&job, me, &own).await
 }
 
 /// Decides which backups stay, and with `apply` removes the others. Only the owner of the manifest does.

@@ -83,6 +83,11 @@ pub async fn publish(
     copy(job, id, next, held_back.clone()).await?;
     if let Some(why) = &held_back {
         job.host.status.warn(format!("the manifest does not name {id}: {why}"));
+        if next.marker != own.manifest.marker {
+            // It names what it named, and that the marker was followed: else the next look would follow it again.
+            let followed = Manifest { marker: next.marker.clone(), ..own.manifest.clone() };
+            manifest::publish_again(&job.store, own, &followed, DEADLINE).await?;
+        }
         return Ok(held_back);
     }
     manifest::publish_again(&job.store, own, next, DEADLINE).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::catalog::Keep;
 use crate::config::Section;
+use crate::manifest;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -22,6 +23,16 @@ pub struct Settings {
     /// Per cent of its objects that the database may have lost since the last backup; with more the copy is kept, and
     /// the manifest goes on naming the last one.
     pub max_shrink: u32,
+    /// Below the prefix: whenever somebody writes it, a backup is made.
+    pub marker: Option<String>,
+    /// How often it is looked for.
+    pub marker_every: Duration,
+    /// Programs with their arguments, run before the server is given its order and when all is over; they get the
+    /// backup's id, and the second one how it ended.
+    pub before: Option<Vec<String>>,
+    pub after: Option<Vec<String>>,
+    /// How long each may take.
+    pub hook_deadline: Duration,
     /// Which ones `prune` leaves.
     pub keep: Keep,
 }
@@ -58,10 +69,54 @@ impl Settings {
             section.problem("max_shrink", format!("is {max_shrink}, not a percentage from 0 to 100"));
         }
         let keep = Keep::read(&mut section.section("keep"));
+        let marker: Option<String> = section.optional("marker");
+        if let Some(name) = marker.as_ref().filter(|name| !is_marker(name)) {
+            section.problem(
+                "marker",
+                format!("is {name:?}, not a name below the prefix, outside of what is this program's own"),
+            );
+        }
+        let marker_every = section.or("marker_every", Duration::from_secs(30));
+        if marker_every.is_zero() {
+            section.problem("marker_every", "is nothing, and the bucket would be asked without a pause");
+        }
+        let [before, after] = ["before", "after"].map(|key| {
+            let hook: Option<Vec<String>> = section.optional(key);
+            if hook.as_ref().is_some_and(|hook| !hook.first().is_some_and(|program| program.starts_with('/')))
+            {
+                section.problem(key, "does not begin with the absolute path of a program");
+            }
+            hook
+        });
+        let hook_deadline = section.or("hook_deadline", Duration::from_mins(5));
         let quiesce = section.optional("quiesce");
         let full_every = section.or("full_every", Duration::from_hours(168));
         // A shard of terabytes is flushed and linked without a byte moving.
         let stall = section.or("stall", Duration::from_mins(30));
-        Self { cpu_percentage, compression, connections, stall, quiesce, full_every, max_shrink, keep }
+        Self {
+            cpu_percentage,
+            compression,
+            connections,
+            stall,
+            quiesce,
+            full_every,
+            max_shrink,
+            marker,
+            marker_every,
+            before,
+            after,
+            hook_deadline,
+            keep,
+        }
     }
+}
+
+/// A plain relative name, in a folder of nobody's or in none: not among backups, copies and reports.
+fn is_marker(name: &str) -> bool {
+    let mut parts = name.split('/');
+    let plain = parts.clone().all(manifest::is_plain);
+    let folder = parts.next().filter(|_| parts.next().is_some());
+    plain
+        && !name.starts_with(manifest::NAME)
+        && !folder.is_some_and(|of| manifest::RESERVED_IDS.contains(&of))
 }

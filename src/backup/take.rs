@@ -62,7 +62,7 @@ pub async fn take(
     add(&counted, first);
     let level = base::level(making.compression.as_deref(), &job.version).map(str::to_owned);
     let config = BackupConfig { cpu_percentage: making.cpu_percentage, compression_level: level };
-    let Order { full: _, include, exclude } = order.clone();
+    let Order { full: _, include, exclude, marker: _ } = order.clone();
     let on = base.map(|base| base.id.clone());
     let order = BackupOrder { id: id.to_owned(), include, exclude, base: on, config };
     job.status().say(Work::Backup, format!("the server makes {id}"));

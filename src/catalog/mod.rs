@@ -33,7 +33,7 @@ pub use keep::{Reason, Verdict, decide};
 pub use look::{Catalog, Copy, Folder, look};
 pub use prune::{Pruned, prune};
 pub use settings::Keep;
-pub use verify::{Checked, verify};
+pub use verify::{Checked, find, verify};
 pub use weigh::{Row, Standing, weigh};
 
 /// Whose backups, and in which bucket.

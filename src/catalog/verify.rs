@@ -58,7 +58,7 @@ pub async fn verify(
 }
 
 /// The manifest that speaks for it: the pointer's, or its copy.
-async fn find(scope: &Scope<'_>, id: Option<&str>) -> Result<Manifest, CatalogError> {
+pub async fn find(scope: &Scope<'_>, id: Option<&str>) -> Result<Manifest, CatalogError> {
     let Scope { store, deployment, node, status: _ } = *scope;
     let at = async |key: &str| manifest::read(store, key, deployment, node).await;
     let (bucket, prefix) = (store.bucket().to_owned(), store.settings().prefix.clone());

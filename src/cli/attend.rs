@@ -1,18 +1,22 @@
 //! What other commands ask of the `run` that serves.
 //!
 //! ```text
-//! what a killed run left of a backup is removed
+//! what a killed run left of a backup or a drill is removed
+//! `backup.marker` was written ─▶ an order of our own
 //! Desk ─┬▶ backup ─┬─ made   ─▶ the ENI is marked: this deployment has had a backup
+//!       ├▶ drill ──┤
 //!       └▶ prune ──┼─ failed ─▶ the sentence, to whoever asked and to the journal
 //!                  └─ the manifest is another instance's ─▶ Loss: the door closes, and the next run decides
 //! ```
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::backup::{self, BackupError, Made, Order};
-use crate::control::{Answer, Desk, Ordered, Request};
+use crate::control::{Answer, Desk, Ordered, Orders, Request};
+use crate::drill;
 use crate::explain::{Class, Failure};
 use crate::host::Host;
 use crate::instance::Identity;
@@ -22,33 +26,40 @@ use crate::watch::{self, Loss};
 
 /// Between two lines to whoever waits.
 const SAY: Duration = Duration::from_secs(1);
-/// The step of a [`Failure`] that was found here.
-const STEP: &str = "backup";
 
 /// Does what is asked for, until the node turns out to be another's.
 pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -> Loss {
     if let Err(error) = Box::pin(backup::clean_up(host, me, serving)).await {
         tracing::warn!(%error, "what is left of a backup that came to no end is removed by the next one: {error}");
     }
+    if let Err(error) = drill::clean_up(host).await {
+        tracing::warn!(%error, "what is left of a drill that came to no end is removed by the next one: {error}");
+    }
     let (dethroned, mut told_so) = mpsc::channel(1);
     let work = async |order: Ordered| {
         let done = match order.request.clone() {
             Request::Backup(what) => {
                 let made = told(host, &order, Box::pin(back_up(host, me, serving, &what))).await;
-                made.map(Answer::Made)
+                made.map(Answer::Made).map_err(Trouble::from)
             }
             Request::Prune { apply } => {
                 let pruned = told(host, &order, Box::pin(backup::prune(host, me, serving, apply))).await;
-                pruned.map(Answer::Pruned)
+                pruned.map(Answer::Pruned).map_err(Trouble::from)
+            }
+            Request::Drill { id } => {
+                let drilled = drill::drill(host, me, serving, id.as_deref());
+                let drilled = told(host, &order, Box::pin(drilled)).await;
+                drilled
+                    .map(Answer::Drilled)
+                    .map_err(|error| Trouble { failure: Failure::new("drill", &error), lost: false })
             }
         };
         match done {
             Ok(answer) => order.ends(answer),
-            Err(error) => {
-                let failure = Failure::new(STEP, &error);
-                tracing::error!(step = STEP, error_class = failure.class.name(), "{failure}");
+            Err(Trouble { failure, lost }) => {
+                tracing::error!(step = failure.step, error_class = failure.class.name(), "{failure}");
                 order.ends(Answer::Failed(failure.clone()));
-                if let BackupError::Manifest(ManifestError::Lost { .. }) = error {
+                if lost {
                     // Whoever holds the address is the owner: the next run looks, and serves what is named now, or
                     // waits. A full channel knows it already.
                     let _ = dethroned.try_send(Failure { class: Class::Retry, ..failure });
@@ -56,9 +67,55 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
             }
         }
     };
+    let orders = desk.orders();
     tokio::select! {
+        never = follow(host, me, &orders) => match never {},
         () = desk.serve(work) => std::future::pending().await,
         Some(failure) = told_so.recv() => watch::another_owns(host, failure).await,
+    }
+}
+
+/// Why an order came to nothing.
+struct Trouble {
+    failure: Failure,
+    /// The manifest is another instance's.
+    lost: bool,
+}
+
+impl From<BackupError> for Trouble {
+    fn from(error: BackupError) -> Self {
+        let lost = matches!(error, BackupError::Manifest(ManifestError::Lost { .. }));
+        Self { failure: Failure::new("backup", &error), lost }
+    }
+}
+
+/// Orders a backup for each writing of `backup.marker`.
+async fn follow(host: &Host, me: &Identity, orders: &Orders) -> Infallible {
+    let making = &host.settings.making;
+    if making.marker.is_none() {
+        return std::future::pending().await;
+    }
+    let mut pace = backup::Pace::new(making.marker_every);
+    loop {
+        tokio::time::sleep(pace.pause()).await;
+        match backup::waiting(host, me).await {
+            Ok(None) => pace.succeeded(),
+            Ok(Some(marker)) => {
+                tracing::info!("`backup.marker` was written ({marker}): a backup is made for it");
+                let order = Order { marker: Some(marker), ..Order::default() };
+                match orders.place(Request::Backup(order)).await {
+                    Some(Answer::Made(_)) => pace.succeeded(),
+                    // Said where it was done.
+                    Some(Answer::Failed(_) | Answer::Says(_) | Answer::Pruned(_) | Answer::Drilled(_)) => {
+                        pace.failed();
+                    }
+                    // Nobody serves the desk: so nobody waits for this either.
+                    None => return std::future::pending().await,
+                }
+            }
+            // A look costs little: it is had again as soon as ever.
+            Err(error) => tracing::warn!(%error, "`backup.marker` cannot be looked for: {error}"),
+        }
     }
 }
 

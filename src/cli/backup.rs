@@ -14,7 +14,7 @@ pub async fn backup(globals: &Globals, order: Order) -> Exit {
             }
             Exit::Done
         }
-        Ok(Answer::Says(_) | Answer::Pruned(_) | Answer::Failed(_)) => Exit::Bug,
+        Ok(Answer::Says(_) | Answer::Pruned(_) | Answer::Drilled(_) | Answer::Failed(_)) => Exit::Bug,
         Err(exit) => exit,
     }
 }

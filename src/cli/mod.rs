@@ -9,6 +9,7 @@ mod attend;
 mod backup;
 mod close;
 mod context;
+mod drill;
 mod exit;
 mod failed;
 mod keep;
@@ -90,6 +91,14 @@ enum Command {
         #[arg(long)]
         apply: bool,
     },
+    /// Prove a backup by restoring it beside the server that serves, and throw it away again.
+    Drill {
+        /// Without it: what the manifest names.
+        id: Option<String>,
+        /// Make a backup first.
+        #[arg(long, conflicts_with = "id")]
+        create: bool,
+    },
     /// Close the door: no client reaches the server until `run` has verified the data.
     Close,
     /// What `run` would do and why: everything is looked up, nothing is changed.
@@ -132,13 +141,14 @@ pub fn main() -> ExitCode {
     match command {
         Command::Run { once } => context::block_on(run::run(&globals, once)),
         Command::Backup { full, include, exclude } => {
-            let order = crate::backup::Order { full, include, exclude };
+            let order = crate::backup::Order { full, include, exclude, marker: None };
             context::block_on(backup::backup(&globals, order))
         }
         Command::List => context::block_on(list::list(&globals)),
         Command::Verify { id, deep } => context::block_on(verify::verify(&globals, id.as_deref(), deep)),
         Command::Adopt { id } => context::block_on(adopt::adopt(&globals, &id)),
         Command::Prune { apply } => context::block_on(prune::prune(&globals, apply)),
+        Command::Drill { id, create } => context::block_on(drill::drill(&globals, id, create)),
         Command::Close => context::block_on(close::close(&globals)),
         Command::Plan => context::block_on(plan::plan(&globals)),
         Command::Validate => validate::validate(&globals),

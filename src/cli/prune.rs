@@ -14,7 +14,7 @@ pub async fn prune(globals: &Globals, apply: bool) -> Exit {
             }
             Exit::Done
         }
-        Ok(Answer::Says(_) | Answer::Made(_) | Answer::Failed(_)) => Exit::Bug,
+        Ok(Answer::Says(_) | Answer::Made(_) | Answer::Drilled(_) | Answer::Failed(_)) => Exit::Bug,
         Err(exit) => exit,
     }
 }

@@ -28,8 +28,10 @@ pub fn status(globals: &Globals) -> Exit {
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
+    let drilled = crate::drill::last(&directory);
     if globals.json {
-        println!("{}", serde_json::json!({ "state": state, "report": report, "steps": steps }));
+        let shown = serde_json::json!({ "state": state, "report": report, "steps": steps, "drill": drilled });
+        println!("{shown}");
         return Exit::Done;
     }
     let Some(state) = state else {
@@ -54,6 +56,9 @@ pub fn status(globals: &Globals) -> Exit {
         SignalOutcome::Unsent => println!("hook       not answered yet"),
         SignalOutcome::Sent { result, at } => println!("hook       {result}, at {at}"),
         SignalOutcome::NotNeeded { why } => println!("hook       no answer needed: {why}"),
+    }
+    if let Some(drilled) = &drilled {
+        println!("drill      {} ({:.0})", super::drill::sentence(drilled), drilled.at);
     }
     if let Some(report) = report {
         if let Some(restored) = report.restored.filter(|_| report.outcome == Outcome::Serving) {

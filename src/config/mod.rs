@@ -29,6 +29,7 @@ pub struct Settings {
     /// How they are made: the rest of `[backup]`.
     pub making: crate::backup::Settings,
     pub restore: crate::restore::Settings,
+    pub drill: crate::drill::Settings,
     pub signal: crate::signal::Settings,
     pub boot: crate::boot::Settings,
 }
@@ -102,6 +103,7 @@ impl Settings {
             let keys = backup.as_ref().is_some_and(|backup| backup.credentials.is_some());
             crate::restore::Settings::read(&mut root.section("restore"), role, keys)
         };
+        let drill = crate::drill::Settings::read(&mut root.section("drill"));
         let signal = crate::signal::Settings::read(&mut root.section("signal"));
         let boot = crate::boot::Settings::read(&mut root.section("boot"));
         Some(Self {
@@ -112,6 +114,7 @@ impl Settings {
             backup: backup?,
             making,
             restore,
+            drill,
             signal,
             boot,
         })

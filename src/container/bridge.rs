@@ -8,12 +8,16 @@ use bollard::query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilde
 
 use super::{ContainerError, docker, spec, start};
 use crate::host::Host;
+use crate::network::Publish;
 
 /// Docker's option for the name of the interface.
 const NAME_OPTION: &str = "com.docker.network.bridge.name";
 
 /// Makes the network, or finds that it is there as it would be made.
 pub async fn ensure(host: &Host, engine: &Docker) -> Result<(), ContainerError> {
+    // On the host's network the door tells the server by its user, and guards no bridge: what is on this one goes
+    // nowhere.
+    let internal = host.settings.network.publish == Publish::Host;
     let network = &host.settings.network;
     // A second try: an idle network of ours with other settings is removed, or another run made it meanwhile.
     for _ in 0..3 {
@@ -22,7 +26,7 @@ pub async fn ensure(host: &Host, engine: &Docker) -> Result<(), ContainerError> 
             engine.inspect_network(&network.bridge, None::<InspectNetworkOptions>),
         );
         let Some(found) = docker::absent(found.await)? else {
-            match create(host, engine).await {
+            match create(host, engine, internal).await {
                 Err(error) => match docker::status(&error) {
                     Some((409, _)) => continue,
                     Some((_, message)) if message.contains("overlaps with other one") => {
@@ -37,7 +41,7 @@ pub async fn ensure(host: &Host, engine: &Docker) -> Result<(), ContainerError> 
                 done => return done,
             }
         };
-        let Err(what) = check(&found, &network.bridge, &network.bridge_subnet.to_string()) else {
+        let Err(what) = check(&found, &network.bridge, &network.bridge_subnet.to_string(), internal) else {
             return Ok(());
         };
         let ours = found.labels.is_some_and(|labels| labels.contains_key(&spec::label("network")));
@@ -68,13 +72,14 @@ async fn remove_older(host: &Host, engine: &Docker) -> Result<bool, ContainerErr
     Ok(!older.is_empty())
 }
 
-async fn create(host: &Host, engine: &Docker) -> Result<(), ContainerError> {
+async fn create(host: &Host, engine: &Docker, internal: bool) -> Result<(), ContainerError> {
     let network = &host.settings.network;
     let subnet = network.bridge_subnet;
     let request = NetworkCreateRequest {
         name: network.bridge.clone(),
         driver: Some("bridge".to_owned()),
         enable_ipv6: Some(false),
+        internal: Some(internal),
         ipam: Some(Ipam {
             config: Some(vec![IpamConfig {
                 subnet: Some(subnet.to_string()),
@@ -91,10 +96,13 @@ async fn create(host: &Host, engine: &Docker) -> Result<(), ContainerError> {
 }
 
 /// What of the network is not as it should be.
-fn check(found: &NetworkInspect, bridge: &str, subnet: &str) -> Result<(), String> {
+fn check(found: &NetworkInspect, bridge: &str, subnet: &str, internal: bool) -> Result<(), String> {
     let named = found.options.as_ref().and_then(|options| options.get(NAME_OPTION));
     if named.map(String::as_str) != Some(bridge) {
         return Err(format!("its interface is named {:?}", named.map_or("", String::as_str)));
+    }
+    if found.internal.unwrap_or(false) != internal {
+        return Err(format!("it is {}internal", if internal { "not " } else { "" }));
     }
     let configs = found.ipam.as_ref().and_then(|ipam| ipam.config.as_ref());
     let subnets: Vec<&str> =
@@ -116,7 +124,10 @@ mod tests {
             }),
             ..NetworkInspect::default()
         };
-        let check = |name, subnet| check(&found(name, subnet), "weaviate0", "172.30.254.0/24");
+        let internal = NetworkInspect { internal: Some(true), ..found("weaviate0", "172.30.254.0/24") };
+        assert!(super::check(&internal, "weaviate0", "172.30.254.0/24", false).is_err());
+        assert_eq!(super::check(&internal, "weaviate0", "172.30.254.0/24", true), Ok(()));
+        let check = |name, subnet| check(&found(name, subnet), "weaviate0", "172.30.254.0/24", false);
         assert_eq!(check("weaviate0", "172.30.254.0/24"), Ok(()));
         assert!(check("br-1", "172.30.254.0/24").is_err_and(|what| what.contains("br-1")));
         assert!(check("weaviate0", "172.18.0.0/16").is_err_and(|what| what.contains("172.18.0.0/16")));

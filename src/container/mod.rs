@@ -5,6 +5,7 @@
 //!  settings + evidence ──spec──▶ Specification (and its hash) ─┐
 //!  what Docker has ────────────────────────────────────────────┴─decide─▶ adopt | start | replace | create
 //!      ──▶ wait until ready (or it exits: code and last lines) ──▶ proof through /proc/<pid>/root ──▶ Running
+//!  Running + Room ──aside──▶ a second server for a drill: other name, other directories, no port
 //!  Running ──look──▶ what Docker has of it now (`watch`)
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! To add a setting that the server must see: put it into `spec.rs`, where the hash makes a change replace the
 //! container.
 
+mod aside;
 mod bridge;
 mod decide;
 mod docker;
@@ -32,6 +34,7 @@ mod start;
 mod tests;
 pub mod vend;
 
+pub use aside::{Aside, remove_aside, start_aside};
 pub use decide::{Plan, Seen, decide};
 pub use error::ContainerError;
 #[cfg(test)]
@@ -40,7 +43,7 @@ pub use image::{Image, plan_image, ready_image};
 pub use look::{Now, Sight, last_lines, look};
 pub use running::{LastWords, Running, last_words, restart, stop};
 pub use settings::{Keys, OWNED_ENVIRONMENT, Oidc, Settings};
-pub use spec::{DirectS3, ServerPlan};
+pub use spec::{DirectS3, Room, ServerPlan};
 pub use start::{plan, start};
 
 use crate::network::PORTS;

@@ -70,6 +70,10 @@ pub enum Published {
     Host {
         address: Ipv4Addr,
     },
+    /// Nowhere: in this network, and spoken to from this instance alone.
+    Nowhere {
+        network: String,
+    },
 }
 
 impl Specification {
@@ -96,12 +100,9 @@ pub fn specify(
     };
     // In a network of its own the container is reached through its published ports only.
     let listen = match publish {
-        Published::Bridge { .. } => "0.0.0.0".to_owned(),
+        Published::Bridge { .. } | Published::Nowhere { .. } => "0.0.0.0".to_owned(),
         Published::Host { address } => address.to_string(),
     };
-    let command = ["--host", &listen, "--port", &REST_PORT.to_string(), "--scheme", "http"];
-    let mut command: Vec<String> = command.map(str::to_owned).into();
-    command.extend(["--config-file".to_owned(), format!("{CONFIG}/config.json")]);
     let mut mounts = vec![
         (volume.data_dir(), DATA.to_owned(), false),
         (volume.backups_dir(), BACKUPS.to_owned(), false),
@@ -125,7 +126,7 @@ pub fn specify(
     let (uid, gid) = volume.owner();
     Specification {
         image: image.id().to_owned(),
-        command,
+        command: command(&listen),
         env: environment(host, plan),
         user: format!("{uid}:{gid}"),
         mounts,
@@ -142,6 +143,48 @@ pub fn specify(
         volume: volume.uuid().to_owned(),
         configuration: hex(&configuration.finalize()),
     }
+}
+
+fn command(listen: &str) -> Vec<String> {
+    let command = ["--host", listen, "--port", &REST_PORT.to_string(), "--scheme", "http"];
+    let mut command: Vec<String> = command.map(str::to_owned).into();
+    command.extend(["--config-file".to_owned(), format!("{CONFIG}/config.json")]);
+    command
+}
+
+/// The same server on other directories, published nowhere: for a drill.
+pub fn aside(
+    host: &Host,
+    volume: &DataVolume,
+    secrets: &Secrets,
+    image: &Image,
+    room: &Room,
+) -> Specification {
+    let whole = specify(host, Ipv4Addr::UNSPECIFIED, volume, secrets, image, &ServerPlan::default());
+    let Room { data, backups, memory } = room.clone();
+    let ours = [DATA, BACKUPS];
+    let mut mounts = whole.mounts;
+    mounts.retain(|(_, target, _)| !ours.contains(&target.as_str()));
+    mounts.extend([(data, DATA.to_owned(), false), (backups, BACKUPS.to_owned(), false)]);
+    let mut labels = whole.labels;
+    labels.insert(label("drill"), String::new());
+    Specification {
+        command: command("0.0.0.0"),
+        mounts,
+        publish: Published::Nowhere { network: host.settings.network.bridge.clone() },
+        ports: Vec::new(),
+        memory: Some(memory),
+        labels,
+        ..whole
+    }
+}
+
+/// Where a server beside the one that serves has its things, and how many bytes of memory it may have.
+#[derive(Clone, Debug)]
+pub struct Room {
+    pub data: PathBuf,
+    pub backups: PathBuf,
+    pub memory: u64,
 }
 
 /// The name of a label of ours.

@@ -80,14 +80,9 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
     let pid = ready::check_alive(host, &engine, &id, &parts.secrets).await?.pid;
     prove(&engine, host, &id, pid, &parts).await?;
     let inside = match specification.publish {
-        Published::Bridge { .. } => match inside(&engine, &id).await {
-            Ok(inside) => inside,
-            Err(error) => {
-                // A server that has ended has no address either: then its last lines are the better answer.
-                ready::await_end(host, &engine, &id, &parts.secrets).await?;
-                return Err(error);
-            }
-        },
+        Published::Bridge { .. } | Published::Nowhere { .. } => {
+            inside(host, &engine, &id, &parts.secrets).await?
+        }
         Published::Host { address } => address,
     };
     let base_url = format!("http://{inside}:{}", super::REST_PORT);
@@ -101,17 +96,24 @@ pub(super) async fn start_parts(host: &Host, parts: Parts) -> Result<Running, Co
 /// Until the node is exposed the server is spoken to there. On the published address it would be out of reach
 /// as soon as the OS puts its own `from ADDRESS` rule on the ENI (Amazon Linux, Ubuntu): the answer to this very
 /// instance would leave by the ENI (the truth table in `tests/world/tests/machine/reach.rs`), until our rules stand.
-async fn inside(engine: &Docker, id: &str) -> Result<Ipv4Addr, ContainerError> {
+pub(super) async fn inside(
+    host: &Host,
+    engine: &Docker,
+    id: &str,
+    secrets: &Secrets,
+) -> Result<Ipv4Addr, ContainerError> {
     let found = docker::call(
         "look at the container's address",
         engine.inspect_container(id, None::<InspectContainerOptions>),
     )
     .await?;
     let networks = found.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-    let address = networks.into_values().find_map(|network| network.ip_address?.parse().ok());
-    address.ok_or_else(|| ContainerError::Refused {
-        message: format!("the container {id} has no address on the bridge"),
-    })
+    if let Some(address) = networks.into_values().find_map(|network| network.ip_address?.parse().ok()) {
+        return Ok(address);
+    }
+    // A server that has ended has no address either: then its last lines are the better answer.
+    ready::await_end(host, engine, id, secrets).await?;
+    Err(ContainerError::Refused { message: format!("the container {id} has no address on the bridge") })
 }
 
 /// Brings the container to run; whether it ran already.
@@ -209,8 +211,15 @@ async fn create(
     specification: &Specification,
     hash: &str,
 ) -> Result<String, ContainerError> {
-    let options = CreateContainerOptionsBuilder::new().name(NAME).build();
-    let body = body(specification, hash);
+    create_as(engine, NAME, body(specification, hash)).await
+}
+
+pub(super) async fn create_as(
+    engine: &Docker,
+    name: &str,
+    body: ContainerCreateBody,
+) -> Result<String, ContainerError> {
+    let options = CreateContainerOptionsBuilder::new().name(name).build();
     let made = docker::call("create the container", engine.create_container(Some(options), body)).await;
     match made {
         Ok(made) => Ok(made.id),
@@ -222,12 +231,19 @@ async fn create(
     }
 }
 
-async fn launch(engine: &Docker, id: &str, specification: &Specification) -> Result<(), ContainerError> {
+pub(super) async fn launch(
+    engine: &Docker,
+    id: &str,
+    specification: &Specification,
+) -> Result<(), ContainerError> {
     let error = match docker::call("start the container", engine.start_container(id, None)).await {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
-    let (Published::Bridge { address, .. } | Published::Host { address }) = &specification.publish;
+    let address = match &specification.publish {
+        Published::Bridge { address, .. } | Published::Host { address } => *address,
+        Published::Nowhere { .. } => Ipv4Addr::UNSPECIFIED,
+    };
     match docker::status(&error) {
         // It runs.
         Some((304, _)) => Ok(()),
@@ -297,6 +313,7 @@ pub(super) fn body(specification: &Specification, hash: &str) -> ContainerCreate
     let port = |port: &u16| format!("{port}/tcp");
     let (network_mode, bindings, exposed) = match publish {
         Published::Host { .. } => ("host".to_owned(), None, None),
+        Published::Nowhere { network } => (network.clone(), None, None),
         Published::Bridge { address, network } => {
             let bind = |port: &u16| PortBinding {
                 host_ip: Some(address.to_string()),

@@ -64,6 +64,11 @@ impl Desk {
         Ok(Self { listener, orders, queue })
     }
 
+    /// Where `run` itself gives orders, in turn with all others.
+    pub fn orders(&self) -> Orders {
+        Orders(self.orders.clone())
+    }
+
     /// Serves for as long as it is asked to: `work` does one request after the other.
     pub async fn serve(self, work: impl AsyncFn(Ordered)) {
         let Self { listener, orders, mut queue } = self;
@@ -91,6 +96,25 @@ impl Desk {
         tokio::select! {
             () = taking => {}
             () = working => {}
+        }
+    }
+}
+
+/// A way to the desk without the socket.
+#[derive(Clone, Debug)]
+pub struct Orders(mpsc::Sender<Ordered>);
+
+impl Orders {
+    /// The end of it; `None` where nobody serves any more.
+    pub async fn place(&self, request: Request) -> Option<Answer> {
+        let (answers, mut told) = watch::channel(None);
+        self.0.send(Ordered { request, answers }).await.ok()?;
+        loop {
+            told.changed().await.ok()?;
+            match told.borrow_and_update().clone() {
+                None | Some(Answer::Says(_)) => {}
+                Some(end) => return Some(end),
+            }
         }
     }
 }
@@ -153,7 +177,7 @@ mod tests {
         let work = async |order: Ordered| {
             let include = match order.request.clone() {
                 Request::Backup(Order { include, .. }) => include,
-                Request::Prune { .. } => Vec::new(),
+                Request::Prune { .. } | Request::Drill { .. } => Vec::new(),
             };
             order.says("half".to_owned());
             tokio::task::yield_now().await;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backup;
 use crate::catalog;
+use crate::drill;
 use crate::explain::Failure;
 
 /// What another command wants of `run`.
@@ -11,6 +12,10 @@ use crate::explain::Failure;
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     Backup(backup::Order),
+    Drill {
+        /// Else what the manifest names.
+        id: Option<String>,
+    },
     Prune {
         /// Else it is only said what would go.
         apply: bool,
@@ -25,5 +30,6 @@ pub enum Answer {
     Says(String),
     Made(backup::Made),
     Pruned(catalog::Pruned),
+    Drilled(drill::Drilled),
     Failed(Failure),
 }

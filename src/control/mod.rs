@@ -17,7 +17,7 @@ mod error;
 mod messages;
 
 pub use client::ask;
-pub use desk::{Desk, Ordered};
+pub use desk::{Desk, Ordered, Orders};
 pub use error::ControlError;
 pub use messages::{Answer, Request};
 

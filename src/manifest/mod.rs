@@ -17,8 +17,8 @@ mod protocol;
 mod take_over;
 mod types;
 
-pub(crate) use check::is_id;
 pub use check::{RESERVED_IDS, checksum};
+pub(crate) use check::{is_id, is_plain};
 pub use error::ManifestError;
 pub use protocol::{Claim, Claimed, Decision, Held, decide, decide_again, publish, publish_again};
 pub use take_over::{Owned, take_over};

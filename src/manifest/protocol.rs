@@ -120,7 +120,7 @@ pub fn decide_again(own: &Pointer, now: Option<&Pointer>, next: &Manifest) -> De
         let owner = manifest.owner.clone().unwrap_or_else(|| "nobody".to_owned());
         return Decision::Lost { owner, generation: manifest.generation };
     }
-    if manifest.backup_id == next.backup_id {
+    if (&manifest.backup_id, &manifest.marker) == (&next.backup_id, &next.marker) {
         return Decision::Owned { etag: etag.clone(), generation: manifest.generation };
     }
     if *etag == own.etag {

@@ -129,6 +129,9 @@ pub struct Manifest {
     /// The checksums were taken at a restore, not when the backup was made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,
+    /// Which object of `backup.marker` the last backup was made for: whoever sees it again has nothing to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
     /// The checksums were taken by `adopt`, after it was made, and nobody counted it then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,

@@ -41,6 +41,8 @@ pub enum Work {
     Prune,
     /// A backup is proven.
     Verify,
+    /// A backup is restored beside the server, and compared.
+    Drill,
     /// A backup of the server's own gets a manifest.
     Adopt,
 }
@@ -58,6 +60,7 @@ impl Work {
             Self::Backup => "backup",
             Self::Prune => "prune",
             Self::Verify => "verify",
+            Self::Drill => "drill",
             Self::Adopt => "adopt",
         }
     }

@@ -13,6 +13,7 @@
 //! To add a check of the restored data: a pure comparison in `verify.rs` that returns sentences, a row in its
 //! table, and its place in [`verify`].
 
+mod aside;
 mod choose;
 mod error;
 mod evidence;
@@ -28,6 +29,7 @@ mod steps;
 mod unverified;
 mod verify;
 
+pub use aside::{bring_aside, prove};
 pub use choose::Plan as ChoosePlan;
 pub use error::RestoreError;
 pub use evidence::{ChosenBackup, Fresh, Restored, StagedBackup, Verified, Warm};

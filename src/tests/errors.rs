@@ -10,6 +10,7 @@ use crate::config::{ConfigError, Problem, SecretReference};
 use crate::container::ContainerError;
 use crate::control::ControlError;
 use crate::disk::{Disk, DiskError, Plan};
+use crate::drill::DrillError;
 use crate::explain::Explain;
 use crate::instance::InstanceError;
 use crate::manifest::ManifestError;
@@ -337,6 +338,16 @@ fn backups(rows: &mut Vec<Row>) {
         LatestNotWhole { id: backup(), wrong: vec!["prod/x is missing".into()] },
         Lease { bucket: bucket(), key: "prod/reports/leases/i-1.json".into(), what: "EOF".into() },
     );
+    every!(rows, DrillError in "drill";
+        Store { 0: StoreError::NoBucket { bucket: bucket() } },
+        Catalog { 0: CatalogError::NoManifest { id: backup() } },
+        Restore { 0: RestoreError::Unsettled { within: SOME } },
+        Container { 0: ContainerError::NotOurs { name: "weaviate-drill".into() } },
+        Server { 0: WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() } },
+        Memory { free: 100, needed: 256 },
+        Answer { query: "{ Get { A } }".into(), missing: "3000".into(), answer: "{}".into() },
+        Local { verb: "made", path: "/workspace/weaviate/drill".into(), source: io() },
+    );
     every!(rows, BackupError in "backup";
         Store { 0: StoreError::NoBucket { bucket: bucket() } },
         Manifest { 0: ManifestError::Vanished { bucket: bucket(), key: key() } },
@@ -351,6 +362,7 @@ fn backups(rows: &mut Vec<Row>) {
             key: key(),
             source: call("s3:PutObject", Kind::Denied),
         } },
+        Hook { source: process() },
         Nothing {},
         Busy { message: "backup full-1 already in progress".into() },
         NotAccepted { backup: backup(), message: "leader not found, try again later".into(), again: true }

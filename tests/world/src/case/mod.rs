@@ -22,4 +22,5 @@ pub(crate) use expect::counts;
 pub use outcome::{Outcome, RestoredOutcome, StepOutcome, WorldOutcome};
 pub use run::{Played, count_everything, play};
 pub(crate) use run::{calls, perform};
+pub use sights::is_call;
 pub use spec::{Act, Case, Deed, Expect, LATER, Meanwhile, Scene, Until, lay, load_all, take_away};

@@ -95,7 +95,9 @@ impl Acted {
             }
             Act::Deed { deed } => stage.perform(deed).await,
             Act::DeedsDone => self.complaints.extend(stage.deeds_done(PATIENCE).await),
-            Act::Await { call, times } => stage.until_called(call, *times, self.since, PATIENCE).await?,
+            Act::Await { call, with, times } => {
+                stage.until_called(call, with, *times, self.since, PATIENCE).await?;
+            }
             // The clients knock meanwhile: that nobody gets in for so long is what such an act shows.
             Act::Wait { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
             other => self.complaints.extend(acts::act(stage, other).await?),

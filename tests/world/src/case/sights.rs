@@ -37,14 +37,19 @@ pub struct Heard {
     pub signs: u64,
 }
 
+/// Whether this is the call, with parameters that contain these texts.
+pub fn is_call(event: &Event, call: &str, with: &BTreeMap<String, String>) -> bool {
+    let Event::Call { service, operation, parameters, .. } = event else { return false };
+    let named = call == format!("{service}:{operation}") || call == format!("{service}:*");
+    let has = |(name, text): (&String, &String)| {
+        parameters.get(name).is_some_and(|value| value.contains(text.as_str()))
+    };
+    named && with.iter().all(has)
+}
+
 impl Sight {
     fn fits(&self, event: &Event) -> bool {
-        let Event::Call { service, operation, parameters, .. } = event else { return false };
-        let named = self.call == format!("{service}:{operation}") || self.call == format!("{service}:*");
-        let has = |(name, text): (&String, &String)| {
-            parameters.get(name).is_some_and(|value| value.contains(text.as_str()))
-        };
-        named && self.with.iter().all(has)
+        is_call(event, &self.call, &self.with)
     }
 
     /// What is not as it must be.

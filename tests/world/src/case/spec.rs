@@ -160,8 +160,14 @@ pub enum Act {
     Deed { deed: Deed },
     /// Waits until everything that others were to do meanwhile is done.
     DeedsDone,
-    /// Waits until the world has seen the call so often since the last run began.
-    Await { call: String, times: u64 },
+    /// Waits until the world has seen the call, with parameters that contain these texts, so often since the last run
+    /// began.
+    Await {
+        call: String,
+        #[serde(default)]
+        with: BTreeMap<String, String>,
+        times: u64,
+    },
     /// What one client gets from the server.
     Ask {
         client: Client,

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::sync::watch;
 
 use super::{BUCKET, Programs, Published, Stage, scene};
-use crate::case::{Deed, LATER, Meanwhile};
+use crate::case::{Deed, LATER, Meanwhile, is_call};
 use crate::cloud::resources::Lifecycle;
 use crate::cloud::spec::{GROUP, NEW, OLD, Transition, Verdict};
 use crate::cloud::{ActionKey, Cloud};
@@ -114,15 +114,8 @@ impl Stage {
 async fn meanwhile(what: Meanwhile, deeds: Deeds) {
     let Meanwhile { after, with, times, then } = what;
     let seen_enough = || {
-        let matching = deeds.ledger.events().into_iter().filter(|seen| match &seen.event {
-            Event::Call { service, operation, parameters, .. } => {
-                format!("{service}:{operation}") == after
-                    && with.iter().all(|(name, text)| {
-                        parameters.get(name).is_some_and(|value| value.contains(text.as_str()))
-                    })
-            }
-            _ => false,
-        });
+        let events = deeds.ledger.events();
+        let matching = events.iter().filter(|seen| is_call(&seen.event, &after, &with));
         u64::try_from(matching.count()).unwrap_or(u64::MAX) >= times
     };
     while !seen_enough() {

@@ -22,18 +22,20 @@ impl Stage {
     pub async fn until_called(
         &self,
         call: &str,
+        with: &BTreeMap<String, String>,
         times: u64,
         since: Timestamp,
         patience: Duration,
     ) -> Result<()> {
         let end = Instant::now() + patience;
         loop {
-            let seen = crate::case::calls(&self.ledger.since(since)).get(call).copied();
-            if seen.unwrap_or_default() >= times {
+            let events = self.ledger.since(since);
+            let seen = events.iter().filter(|seen| crate::case::is_call(&seen.event, call, with)).count();
+            if u64::try_from(seen)? >= times {
                 return Ok(());
             }
             if Instant::now() > end {
-                bail!("{call} was called {seen:?} times within {patience:?}, not {times}");
+                bail!("{call} with {with:?} was called {seen} times within {patience:?}, not {times}");
             }
             sleep(LOOK).await;
         }
