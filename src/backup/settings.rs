@@ -77,9 +77,6 @@ impl Settings {
             );
         }
         let marker_every = section.or("marker_every", Duration::from_secs(30));
-        if marker_every.is_zero() {
-            section.problem("marker_every", "is nothing, and the bucket would be asked without a pause");
-        }
         let [before, after] = ["before", "after"].map(|key| {
             let hook: Option<Vec<String>> = section.optional(key);
             if hook.as_ref().is_some_and(|hook| !hook.first().is_some_and(|program| program.starts_with('/')))

@@ -83,7 +83,6 @@ fn each_problem_names_its_key() {
         ("[backup]\nkeep.last = 1", "`backup.keep.last` is 1, and at least 2"),
         ("[backup]\nmarker = 'manifests/x'", "`backup.marker` is \"manifests/x\""),
         ("[backup]\nmarker = '../x'", "`backup.marker` is \"../x\""),
-        ("[backup]\nmarker_every = '0s'", "`backup.marker_every` is nothing"),
         ("[backup]\nbefore = ['hold']", "`backup.before` does not begin with the absolute path"),
         ("[backup]\nstall = '0s'", "`backup.stall` is \"0s\", not a duration"),
         ("[signal]\non_final = 'explode'", "`signal.on_final` is \"explode\""),

@@ -89,7 +89,9 @@ mod tests {
             (0, Some(1), None),
         ];
         for (free, configured, expected) in rows {
-            assert_eq!(decide(free, configured).ok(), expected, "{free} {configured:?}");
+            let decided = decide(free, configured);
+            let refused = matches!(decided, Err(DrillError::Memory { .. }));
+            assert_eq!((decided.ok(), refused), (expected, expected.is_none()), "{free} {configured:?}");
         }
         let text = "MemTotal:       24000000 kB\nMemFree:         1000000 kB\nMemAvailable:   18000000 kB\n";
         assert_eq!(available(text), Some(18_000_000 << 10));
@@ -110,5 +112,7 @@ mod tests {
         remove(mount.path()).expect("removed");
         remove(mount.path()).expect("nothing to remove");
         assert!(!mount.path().join(FOLDER).exists());
+        let nowhere = make(&mount.path().join("gone"), owner);
+        assert!(matches!(nowhere, Err(DrillError::Local { .. })), "{nowhere:?}");
     }
 }

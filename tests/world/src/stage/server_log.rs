@@ -21,6 +21,8 @@ use crate::machine::Machine;
 
 /// Where the engine keeps its containers.
 const CONTAINERS: &str = "/var/lib/docker/containers";
+/// The name of the container that serves.
+const SERVES: &str = "/weaviate";
 /// Everything that `docker inspect` shows of a container comes from these.
 const ABOUT: [&str; 2] = ["config.v2.json", "hostconfig.json"];
 
@@ -42,6 +44,8 @@ struct Container {
     rest: Vec<u8>,
     searched: [Option<SystemTime>; 2],
     started: Option<Timestamp>,
+    /// Whether it is the one that serves; `None` until its name is known.
+    serves: Option<bool>,
 }
 
 impl ServerLog {
@@ -73,7 +77,7 @@ impl ServerLog {
 
     /// What the container is made of, again whenever it changed.
     fn inspect(&self, folder: &Path, container: &mut Container) {
-        let Container { searched, started, .. } = container;
+        let Container { searched, started, serves, .. } = container;
         for (name, searched) in ABOUT.iter().zip(searched) {
             let file = folder.join(name);
             let modified = file.metadata().and_then(|about| about.modified()).ok();
@@ -83,7 +87,11 @@ impl ServerLog {
             if let Ok(bytes) = std::fs::read(&file) {
                 self.planted.search("docker inspect", &bytes);
                 *searched = modified;
-                let now = start(&bytes).filter(|now| self.foreign && *started != Some(*now));
+                if let Some(name) = name_of(&bytes) {
+                    *serves = Some(name == SERVES);
+                }
+                let foreign = self.foreign && *serves == Some(true);
+                let now = start(&bytes).filter(|now| foreign && *started != Some(*now));
                 if let Some(now) = now {
                     *started = Some(now);
                     self.ledger.record_at(now, Event::ServerStart);
@@ -93,13 +101,14 @@ impl ServerLog {
     }
 
     fn read(&self, container: &mut Container) {
-        let Container { log: Some(log), rest, .. } = container else { return };
+        let Container { log: Some(log), rest, serves: Some(serves), .. } = container else { return };
         // An unreadable log shows in the case as counts that were never seen.
         let _ = log.read_to_end(rest);
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
             self.planted.search("the container's log", &line);
-            if let Some((at, event)) = understand(&line) {
+            // A server that nobody is served by may start and count as it likes.
+            if let Some((at, event)) = understand(&line).filter(|_| *serves) {
                 self.ledger.record_at(at, event);
             }
         }
@@ -140,6 +149,11 @@ fn understand(line: &[u8]) -> Option<(Timestamp, Event)> {
         _ => return None,
     };
     Some((inner["at"].as_str()?.parse().ok()?, event))
+}
+
+/// The name in `config.v2.json`.
+fn name_of(about: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Value>(about).ok()?["Name"].as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
