@@ -93,6 +93,8 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
              server is done with it. What the bucket holds is compared with what was sent.",
             "A backup is built on the last full one, and holds what has changed since, until that is older than \
              `backup.full_every`. With `--full` it holds everything.",
+            "With `--no-wait` the command ends as soon as the backup is under way; `weaviate-provisioner status` says how \
+             far it is, and how the last one ended. `weaviate-provisioner cancel` ends it.",
             "Everything is counted before, meanwhile and after. A collection that clients wrote to is marked as \
              changing, with what its counts were. The manifest is written last: whatever fails before leaves the last \
              good backup the latest one, and what a killed backup left is removed by the next.",
@@ -128,6 +130,11 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
              comes of it, and clients are served all the time.",
             "What came of it lies in `drills/` in the bucket and in `drill.json` of the state directory, and `status` \
              shows it. The exit status is 78 where the backup is not what it was.",
+        ],
+        "cancel" => &[
+            "Ends what the `weaviate-provisioner run` that serves the node is at: a backup, which the server is told to \
+             cancel and whose files are removed from the volume and from the bucket; a drill, whose server and folder \
+             are removed; a prune, which the next one ends. The manifest is as it was.",
         ],
         "prune" => &[
             "Asks the `weaviate-provisioner run` that serves the node which backups may go, and prints each with the \

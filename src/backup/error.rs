@@ -31,6 +31,8 @@ pub enum BackupError {
     /// The store's own sentence; what helps is another role than the boot's.
     #[error(transparent)]
     NotWritable(StoreError),
+    #[error("the backup was cancelled")]
+    Cancelled,
     #[error("`backup.before` does not agree to a backup")]
     Hook { source: ProcessError },
     #[error("there is nothing to back up: the server holds no collection")]
@@ -77,7 +79,8 @@ impl Explain for BackupError {
                     Class::Final
                 }
             }
-            Self::Hook { .. }
+            Self::Cancelled
+            | Self::Hook { .. }
             | Self::Busy { .. }
             | Self::Ended { .. }
             | Self::Forgotten { .. }
@@ -103,6 +106,7 @@ impl Explain for BackupError {
                  instance's role may assume it; with `backup.kms_key` it needs that key too."
                     .to_owned()
             }
+            Self::Cancelled => "Ask for another one when it suits; what it left is removed.".to_owned(),
             Self::Hook { .. } => {
                 "See what it says in the details, mend it, and ask for another backup.".to_owned()
             }

@@ -42,6 +42,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::catalog::{self, CatalogError, Pruned, Scope};
+use crate::explain::Failure;
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::manifest::{self, Pointer};
@@ -174,6 +175,48 @@ async fn make_it(
         quiesced: next.quiesced,
         held_back,
     })
+}
+
+/// How the last backup of this machine ended, or how far it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Last {
+    /// And what is in the bucket by now.
+    UnderWay {
+        id: String,
+        files: u64,
+        bytes: u64,
+    },
+    Made {
+        made: Made,
+        at: jiff::Timestamp,
+    },
+    Failed {
+        failure: Failure,
+        at: jiff::Timestamp,
+    },
+}
+
+/// In the state directory.
+const LAST: &str = "backup.json";
+
+/// Writes down how it ended; what cannot be written is a warning.
+pub fn note(host: &Host, last: &Last) {
+    let written = serde_json::to_vec_pretty(last).map_err(|error| error.to_string()).and_then(|bytes| {
+        crate::state::replace(&host.roots.state.join(LAST), &bytes, 0o600).map_err(|error| error.to_string())
+    });
+    if let Err(error) = written {
+        host.status.warn(format!("the backup's end is not kept on this machine: {error}"));
+    }
+}
+
+/// For `status`; `None` where there was none, or where it cannot be read.
+pub fn last(state: &std::path::Path) -> Option<Last> {
+    if let Ok(Some((begun, sent))) = Journal::left(state) {
+        let (files, bytes) = (sent.len() as u64, sent.iter().map(|object| object.size).sum());
+        return Some(Last::UnderWay { id: begun.id, files, bytes });
+    }
+    serde_json::from_slice(&std::fs::read(state.join(LAST)).ok()?).ok()
 }
 
 /// Cleans up after a run that was killed; whoever waits for the end of its backup is told.

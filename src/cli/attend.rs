@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::backup::{self, BackupError, Made, Order};
+use crate::backup::{self, BackupError, Last, Made, Order};
 use crate::control::{Answer, Desk, Ordered, Orders, Request};
-use crate::drill;
+use crate::drill::{self, DrillError};
 use crate::explain::{Class, Failure};
 use crate::host::Host;
 use crate::instance::Identity;
@@ -39,21 +39,41 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
     let work = async |order: Ordered| {
         let done = match order.request.clone() {
             Request::Backup(what) => {
-                let made = told(host, &order, Box::pin(back_up(host, me, serving, &what))).await;
-                made.map(Answer::Made).map_err(Trouble::from)
+                let made = told(host, &order, Box::pin(back_up(host, me, serving, &what)));
+                if let Some(made) = unless_cancelled(&order, made).await {
+                    made.map(Answer::Made).map_err(Trouble::from)
+                } else {
+                    let cleaned = Box::pin(backup::clean_up(host, me, serving)).await;
+                    Err(cleaned.map_or_else(Trouble::from, |()| BackupError::Cancelled.into()))
+                }
             }
             Request::Prune { apply } => {
-                let pruned = told(host, &order, Box::pin(backup::prune(host, me, serving, apply))).await;
+                let pruned = told(host, &order, Box::pin(backup::prune(host, me, serving, apply)));
+                // What it has begun the next one ends.
+                let pruned = unless_cancelled(&order, pruned).await.unwrap_or(Err(BackupError::Cancelled));
                 pruned.map(Answer::Pruned).map_err(Trouble::from)
             }
             Request::Drill { id } => {
                 let drilled = drill::drill(host, me, serving, id.as_deref());
-                let drilled = told(host, &order, Box::pin(drilled)).await;
+                let drilled = match unless_cancelled(&order, told(host, &order, Box::pin(drilled))).await {
+                    Some(drilled) => drilled,
+                    None => drill::clean_up(host).await.and(Err(DrillError::Cancelled)),
+                };
                 drilled
                     .map(Answer::Drilled)
                     .map_err(|error| Trouble { failure: Failure::new("drill", &error), lost: false })
             }
+            // The desk's own.
+            Request::Cancel => Ok(Answer::Cancelled { was: false }),
         };
+        let at = host.now();
+        match (&order.request, &done) {
+            (_, Ok(Answer::Made(made))) => backup::note(host, &Last::Made { made: made.clone(), at }),
+            (Request::Backup(_), Err(Trouble { failure, .. })) => {
+                backup::note(host, &Last::Failed { failure: failure.clone(), at });
+            }
+            _ => {}
+        }
         match done {
             Ok(answer) => order.ends(answer),
             Err(Trouble { failure, lost }) => {
@@ -72,6 +92,14 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
         never = follow(host, me, &orders) => match never {},
         () = desk.serve(work) => std::future::pending().await,
         Some(failure) = told_so.recv() => watch::another_owns(host, failure).await,
+    }
+}
+
+/// The work's end; `None` where somebody wanted it to end before, and it was dropped.
+async fn unless_cancelled<T>(order: &Ordered, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        done = work => Some(done),
+        () = order.cancelled() => None,
     }
 }
 
@@ -106,9 +134,7 @@ async fn follow(host: &Host, me: &Identity, orders: &Orders) -> Infallible {
                 match orders.place(Request::Backup(order)).await {
                     Some(Answer::Made(_)) => pace.succeeded(),
                     // Said where it was done.
-                    Some(Answer::Failed(_) | Answer::Says(_) | Answer::Pruned(_) | Answer::Drilled(_)) => {
-                        pace.failed();
-                    }
+                    Some(_) => pace.failed(),
                     // Nobody serves the desk: so nobody waits for this either.
                     None => return std::future::pending().await,
                 }

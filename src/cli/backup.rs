@@ -1,11 +1,12 @@
 //! `backup`: asks the `run` that serves the node, and shows how far it is.
 
+use super::asked::Wait;
 use super::{Exit, Globals, asked};
 use crate::backup::{Made, Order};
 use crate::control::{Answer, Request};
 
-pub async fn backup(globals: &Globals, order: Order) -> Exit {
-    match asked::ask(globals, Request::Backup(order)).await {
+pub async fn backup(globals: &Globals, order: Order, wait: Wait) -> Exit {
+    match asked::ask(globals, Request::Backup(order), wait).await {
         Ok(Answer::Made(made)) => {
             if globals.json {
                 println!("{}", serde_json::json!(made));
@@ -14,12 +15,13 @@ pub async fn backup(globals: &Globals, order: Order) -> Exit {
             }
             Exit::Done
         }
-        Ok(Answer::Says(_) | Answer::Pruned(_) | Answer::Drilled(_) | Answer::Failed(_)) => Exit::Bug,
+        Ok(_) => Exit::Bug,
         Err(exit) => exit,
     }
 }
 
-fn sentence(made: &Made) -> String {
+/// For `status` too.
+pub fn sentence(made: &Made) -> String {
     let Made { id, base, files, bytes, objects, collections, seconds, quiesced, held_back } = made;
     let (mib, on) = (bytes >> 20, base.as_ref().map_or(String::new(), |base| format!(", built on {base}")));
     let quiet = if *quiesced { ", while nobody wrote" } else { "" };

@@ -1,18 +1,19 @@
 //! `drill`: asks the `run` that serves the node to restore a backup beside it and to compare it.
 
+use super::asked::Wait;
 use super::{Exit, Globals, asked, backup};
 use crate::backup::Order;
 use crate::control::{Answer, Request};
 use crate::drill::Drilled;
 
-pub async fn drill(globals: &Globals, id: Option<String>, create: bool) -> Exit {
+pub async fn drill(globals: &Globals, id: Option<String>, create: bool, wait: Wait) -> Exit {
     if create {
-        match backup::backup(globals, Order::default()).await {
+        match backup::backup(globals, Order::default(), Wait::Ended).await {
             Exit::Done => {}
             refused => return refused,
         }
     }
-    match asked::ask(globals, Request::Drill { id }).await {
+    match asked::ask(globals, Request::Drill { id }, wait).await {
         Ok(Answer::Drilled(drilled)) => {
             if globals.json {
                 println!("{}", serde_json::json!(drilled));
@@ -21,7 +22,7 @@ pub async fn drill(globals: &Globals, id: Option<String>, create: bool) -> Exit 
             }
             Exit::Done
         }
-        Ok(Answer::Says(_) | Answer::Made(_) | Answer::Pruned(_) | Answer::Failed(_)) => Exit::Bug,
+        Ok(_) => Exit::Bug,
         Err(exit) => exit,
     }
 }

@@ -7,6 +7,7 @@ mod adopt;
 mod asked;
 mod attend;
 mod backup;
+mod cancel;
 mod close;
 mod context;
 mod drill;
@@ -29,6 +30,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 pub use exit::Exit;
+
+use asked::Wait;
 
 #[derive(Debug, Parser)]
 #[command(name = "weaviate-provisioner", version, about, max_term_width = 100)]
@@ -72,7 +75,12 @@ enum Command {
         /// All collections but these.
         #[arg(long, value_name = "COLLECTION")]
         exclude: Vec<String>,
+        /// Do not wait for its end.
+        #[arg(long)]
+        no_wait: bool,
     },
+    /// End the backup, the drill or the prune that is under way, and remove what it left.
+    Cancel,
     /// The backups in the bucket: what each is built on, whether it is whole, and what is wrong with it.
     List,
     /// Prove a backup: that the bucket holds every object of it as it was sent.
@@ -98,6 +106,9 @@ enum Command {
         /// Make a backup first.
         #[arg(long, conflicts_with = "id")]
         create: bool,
+        /// Do not wait for its end.
+        #[arg(long)]
+        no_wait: bool,
     },
     /// Close the door: no client reaches the server until `run` has verified the data.
     Close,
@@ -140,15 +151,18 @@ pub fn main() -> ExitCode {
     let Line { globals, command } = line;
     match command {
         Command::Run { once } => context::block_on(run::run(&globals, once)),
-        Command::Backup { full, include, exclude } => {
+        Command::Backup { full, include, exclude, no_wait } => {
             let order = crate::backup::Order { full, include, exclude, marker: None };
-            context::block_on(backup::backup(&globals, order))
+            context::block_on(backup::backup(&globals, order, Wait::of(no_wait)))
         }
+        Command::Cancel => context::block_on(cancel::cancel(&globals)),
         Command::List => context::block_on(list::list(&globals)),
         Command::Verify { id, deep } => context::block_on(verify::verify(&globals, id.as_deref(), deep)),
         Command::Adopt { id } => context::block_on(adopt::adopt(&globals, &id)),
         Command::Prune { apply } => context::block_on(prune::prune(&globals, apply)),
-        Command::Drill { id, create } => context::block_on(drill::drill(&globals, id, create)),
+        Command::Drill { id, create, no_wait } => {
+            context::block_on(drill::drill(&globals, id, create, Wait::of(no_wait)))
+        }
         Command::Close => context::block_on(close::close(&globals)),
         Command::Plan => context::block_on(plan::plan(&globals)),
         Command::Validate => validate::validate(&globals),

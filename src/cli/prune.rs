@@ -1,11 +1,12 @@
 //! `prune`: asks the `run` that serves the node which backups may go, and shows why; with `--apply` they go.
 
+use super::asked::Wait;
 use super::{Exit, Globals, asked};
 use crate::catalog::{Pruned, Verdict};
 use crate::control::{Answer, Request};
 
 pub async fn prune(globals: &Globals, apply: bool) -> Exit {
-    match asked::ask(globals, Request::Prune { apply }).await {
+    match asked::ask(globals, Request::Prune { apply }, Wait::Ended).await {
         Ok(Answer::Pruned(pruned)) => {
             if globals.json {
                 println!("{}", serde_json::json!(pruned));
@@ -14,7 +15,7 @@ pub async fn prune(globals: &Globals, apply: bool) -> Exit {
             }
             Exit::Done
         }
-        Ok(Answer::Says(_) | Answer::Made(_) | Answer::Drilled(_) | Answer::Failed(_)) => Exit::Bug,
+        Ok(_) => Exit::Bug,
         Err(exit) => exit,
     }
 }

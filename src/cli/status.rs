@@ -2,6 +2,7 @@
 
 use super::exit::say;
 use super::{Exit, Globals, context};
+use crate::backup::{self, Last};
 use crate::explain::Class;
 use crate::report::{Entry, Outcome, Report};
 use crate::state::{Journal, Provisioning, SignalOutcome};
@@ -28,9 +29,9 @@ pub fn status(globals: &Globals) -> Exit {
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
-    let drilled = crate::drill::last(&directory);
+    let (last, drilled) = (backup::last(&directory), crate::drill::last(&directory));
     if globals.json {
-        let shown = serde_json::json!({ "state": state, "report": report, "steps": steps, "drill": drilled });
+        let shown = serde_json::json!({ "state": state, "report": report, "steps": steps, "backup": last, "drill": drilled });
         println!("{shown}");
         return Exit::Done;
     }
@@ -57,6 +58,9 @@ pub fn status(globals: &Globals) -> Exit {
         SignalOutcome::Sent { result, at } => println!("hook       {result}, at {at}"),
         SignalOutcome::NotNeeded { why } => println!("hook       no answer needed: {why}"),
     }
+    if let Some(last) = &last {
+        println!("backup     {}", about(last));
+    }
     if let Some(drilled) = &drilled {
         println!("drill      {} ({:.0})", super::drill::sentence(drilled), drilled.at);
     }
@@ -72,4 +76,15 @@ pub fn status(globals: &Globals) -> Exit {
         }
     }
     Exit::Done
+}
+
+/// The last backup of this machine.
+fn about(last: &Last) -> String {
+    match last {
+        Last::UnderWay { id, files, bytes } => {
+            format!("{id} is being made: {files} files, {} MiB are in the bucket", bytes >> 20)
+        }
+        Last::Made { made, at } => format!("{} ({at:.0})", super::backup::sentence(made)),
+        Last::Failed { failure, at } => format!("failed: {}. ({at:.0})", failure.reason),
+    }
 }

@@ -13,6 +13,24 @@ use super::messages::{Answer, Request};
 /// Asks the `run` that lives, and waits for the end; `says` hears how far it is. No deadline of its own: how long a
 /// backup may take is decided by who makes it, and a `run` that dies hangs up.
 pub async fn ask(run: &Path, request: &Request, mut says: impl FnMut(&str)) -> Result<Answer, ControlError> {
+    talk(run, request, |line| {
+        says(line);
+        true
+    })
+    .await
+}
+
+/// The same, but no longer than until it is under way: then [`Answer::Says`] what is done first.
+pub async fn order(run: &Path, request: &Request) -> Result<Answer, ControlError> {
+    talk(run, request, |_| false).await
+}
+
+/// Until the end, or until `goes_on` says no.
+async fn talk(
+    run: &Path,
+    request: &Request,
+    mut goes_on: impl FnMut(&str) -> bool,
+) -> Result<Answer, ControlError> {
     let path = run.join(SOCKET);
     let mut stream = UnixStream::connect(&path).await.map_err(|source| unheard(&path, source))?;
     let mut text =
@@ -23,7 +41,7 @@ pub async fn ask(run: &Path, request: &Request, mut says: impl FnMut(&str)) -> R
     loop {
         let line = lines.next_line().await.ok().flatten().ok_or(ControlError::HungUp)?;
         match serde_json::from_str(&line) {
-            Ok(Answer::Says(line)) => says(&line),
+            Ok(Answer::Says(line)) if goes_on(&line) => {}
             Ok(end) => return Ok(end),
             Err(error) => return Err(ControlError::Malformed { what: error.to_string() }),
         }

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use super::SOCKET;
@@ -25,9 +26,20 @@ const WAITING: usize = 8;
 pub struct Ordered {
     pub request: Request,
     answers: watch::Sender<Option<Answer>>,
+    cancel: Arc<Notify>,
 }
 
 impl Ordered {
+    fn new(request: Request) -> (Self, watch::Receiver<Option<Answer>>) {
+        let (answers, told) = watch::channel(None);
+        (Self { request, answers, cancel: Arc::default() }, told)
+    }
+
+    /// Ready when somebody wants it to end.
+    pub async fn cancelled(&self) {
+        self.cancel.notified().await;
+    }
+
     /// Says how far it is. Who hung up is not told.
     pub fn says(&self, line: String) {
         self.answers.send_replace(Some(Answer::Says(line)));
@@ -45,6 +57,43 @@ pub struct Desk {
     listener: UnixListener,
     orders: mpsc::Sender<Ordered>,
     queue: mpsc::Receiver<Ordered>,
+    at_work: AtWork,
+}
+
+/// The order that is being done: how to end it, and what it comes to.
+#[derive(Clone, Debug, Default)]
+struct AtWork(Arc<Mutex<Option<Current>>>);
+
+#[derive(Clone, Debug)]
+struct Current {
+    cancel: Arc<Notify>,
+    told: watch::Receiver<Option<Answer>>,
+}
+
+impl AtWork {
+    fn set(&self, current: Option<Current>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = current;
+    }
+
+    /// Ends it, and waits until it has ended. Whether there was one.
+    async fn cancel(&self) -> bool {
+        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(Current { cancel, mut told }) = current else { return false };
+        cancel.notify_one();
+        end(&mut told).await;
+        true
+    }
+}
+
+/// What it comes to; `None` where nobody does it any more.
+async fn end(told: &mut watch::Receiver<Option<Answer>>) -> Option<Answer> {
+    loop {
+        match told.borrow_and_update().clone() {
+            None | Some(Answer::Says(_)) => {}
+            Some(end) => return Some(end),
+        }
+        told.changed().await.ok()?;
+    }
 }
 
 impl Desk {
@@ -61,7 +110,7 @@ impl Desk {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&path, mode).map_err(failed)?;
         let (orders, queue) = mpsc::channel(WAITING);
-        Ok(Self { listener, orders, queue })
+        Ok(Self { listener, orders, queue, at_work: AtWork::default() })
     }
 
     /// Where `run` itself gives orders, in turn with all others.
@@ -71,13 +120,13 @@ impl Desk {
 
     /// Serves for as long as it is asked to: `work` does one request after the other.
     pub async fn serve(self, work: impl AsyncFn(Ordered)) {
-        let Self { listener, orders, mut queue } = self;
+        let Self { listener, orders, mut queue, at_work } = self;
         let taking = async {
             let mut talks = FuturesUnordered::new();
             loop {
                 tokio::select! {
                     accepted = listener.accept() => match accepted {
-                        Ok((stream, _)) => talks.push(talk(stream, orders.clone())),
+                        Ok((stream, _)) => talks.push(talk(stream, orders.clone(), at_work.clone())),
                         // Too many open files: those that are here end first.
                         Err(error) => {
                             tracing::warn!(%error, "a command could not be heard: {error}");
@@ -90,7 +139,10 @@ impl Desk {
         };
         let working = async {
             while let Some(order) = queue.recv().await {
+                let (cancel, told) = (Arc::clone(&order.cancel), order.answers.subscribe());
+                at_work.set(Some(Current { cancel, told }));
                 work(order).await;
+                at_work.set(None);
             }
         };
         tokio::select! {
@@ -107,20 +159,14 @@ pub struct Orders(mpsc::Sender<Ordered>);
 impl Orders {
     /// The end of it; `None` where nobody serves any more.
     pub async fn place(&self, request: Request) -> Option<Answer> {
-        let (answers, mut told) = watch::channel(None);
-        self.0.send(Ordered { request, answers }).await.ok()?;
-        loop {
-            told.changed().await.ok()?;
-            match told.borrow_and_update().clone() {
-                None | Some(Answer::Says(_)) => {}
-                Some(end) => return Some(end),
-            }
-        }
+        let (order, mut told) = Ordered::new(request);
+        self.0.send(order).await.ok()?;
+        end(&mut told).await
     }
 }
 
 /// One command, from its request to the last line of its answer.
-async fn talk(mut stream: UnixStream, orders: mpsc::Sender<Ordered>) {
+async fn talk(mut stream: UnixStream, orders: mpsc::Sender<Ordered>, at_work: AtWork) {
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
     let read = timeout(PATIENCE, BufReader::new(reader.take(LONGEST)).read_line(&mut line)).await;
@@ -131,8 +177,17 @@ async fn talk(mut stream: UnixStream, orders: mpsc::Sender<Ordered>) {
         tracing::warn!("a request is not understood");
         return;
     };
-    let (answers, mut told) = watch::channel(None);
-    if orders.send(Ordered { request, answers }).await.is_err() {
+    if request == Request::Cancel {
+        let was = at_work.cancel().await;
+        if let Ok(mut text) = serde_json::to_vec(&Answer::Cancelled { was }) {
+            text.push(b'\n');
+            // Who hung up is not told.
+            let _ = writer.write_all(&text).await;
+        }
+        return;
+    }
+    let (order, mut told) = Ordered::new(request);
+    if orders.send(order).await.is_err() {
         return;
     }
     // The newest line is what counts: one that was passed over was older.
@@ -177,7 +232,7 @@ mod tests {
         let work = async |order: Ordered| {
             let include = match order.request.clone() {
                 Request::Backup(Order { include, .. }) => include,
-                Request::Prune { .. } | Request::Drill { .. } => Vec::new(),
+                Request::Prune { .. } | Request::Drill { .. } | Request::Cancel => Vec::new(),
             };
             order.says("half".to_owned());
             tokio::task::yield_now().await;

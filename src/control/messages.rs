@@ -16,6 +16,8 @@ pub enum Request {
         /// Else what the manifest names.
         id: Option<String>,
     },
+    /// Whatever is under way, ends. It does not wait for its turn.
+    Cancel,
     Prune {
         /// Else it is only said what would go.
         apply: bool,
@@ -31,5 +33,9 @@ pub enum Answer {
     Made(backup::Made),
     Pruned(catalog::Pruned),
     Drilled(drill::Drilled),
+    /// Whether there was anything to end.
+    Cancelled {
+        was: bool,
+    },
     Failed(Failure),
 }

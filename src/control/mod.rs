@@ -16,7 +16,7 @@ mod desk;
 mod error;
 mod messages;
 
-pub use client::ask;
+pub use client::{ask, order};
 pub use desk::{Desk, Ordered, Orders};
 pub use error::ControlError;
 pub use messages::{Answer, Request};

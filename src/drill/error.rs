@@ -21,6 +21,8 @@ pub enum DrillError {
     Container(#[from] ContainerError),
     #[error(transparent)]
     Server(#[from] WeaviateError),
+    #[error("the drill was cancelled")]
+    Cancelled,
     #[error("a second server needs {needed} MiB of memory, and {free} MiB are free")]
     Memory { free: u64, needed: u64 },
     #[error("what was restored does not answer {query:?} with {missing:?}")]
@@ -37,7 +39,7 @@ impl Explain for DrillError {
             Self::Restore(error) => error.class(),
             Self::Container(error) => error.class(),
             Self::Server(error) => error.class(),
-            Self::Memory { .. } | Self::Local { .. } => Class::Retry,
+            Self::Cancelled | Self::Memory { .. } | Self::Local { .. } => Class::Retry,
             Self::Answer { .. } => Class::Final,
         }
     }
@@ -49,6 +51,7 @@ impl Explain for DrillError {
             Self::Restore(error) => error.remedy(),
             Self::Container(error) => error.remedy(),
             Self::Server(error) => error.remedy(),
+            Self::Cancelled => "Ask for another one when it suits; what it left is removed.".to_owned(),
             Self::Memory { .. } => {
                 "Set `drill.memory` lower, run the drill when less is at work, or give the server \
                                     less by `weaviate.memory`."
@@ -71,7 +74,7 @@ impl Explain for DrillError {
             Self::Container(error) => error.details(),
             Self::Server(error) => error.details(),
             Self::Answer { answer, .. } => vec![answer.clone()],
-            Self::Memory { .. } | Self::Local { .. } => Vec::new(),
+            Self::Cancelled | Self::Memory { .. } | Self::Local { .. } => Vec::new(),
         }
     }
 }
