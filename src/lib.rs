@@ -11,6 +11,7 @@
 //!                      └──▶ aws, store, weaviate, report, state, host
 //! ```
 
+pub mod archive;
 pub mod aws;
 pub mod backup;
 pub mod boot;

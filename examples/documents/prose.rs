@@ -86,6 +86,35 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
             "SIGTERM of its unit leaves the node serving. Where the whole machine goes down in order, the door is \
              closed, the data counted and the server stopped. SIGINT ends the program, never the node.",
         ],
+        "close" => &[
+            "Closes the door: no client reaches the server until `weaviate-provisioner run` has verified the data. \
+             `weaviate-provisioner-door.service` does it at every boot, before the network comes up; by hand it \
+             takes a node away from its clients, and `systemctl restart weaviate-provisioner` gives it back once the \
+             data is verified.",
+            "Where the configuration cannot be read, both ports of every address are closed.",
+        ],
+        "plan" => &[
+            "Looks everything up, changes nothing, and prints for each step what `weaviate-provisioner run` would do \
+             and why. A step that would fail says so, with what to do about it, and the exit status is that of the \
+             failure.",
+        ],
+        "validate" => &[
+            "Checks the configuration alone and prints every problem at once, each with its key. Nothing else is \
+             looked at, so it can run on any machine.",
+        ],
+        "status" => &[
+            "Prints how the last run ended or what it is at, whether the lifecycle hook was answered, what was \
+             restored, and the warnings, from what the runs have written down. Nobody is asked and nothing is \
+             changed.",
+        ],
+        "timeline" => &["Prints when each step of the last boot began and how long it took."],
+        other => return of_backups(other),
+    })
+}
+
+/// The commands that are about backups.
+fn of_backups(name: &str) -> Option<&'static [&'static str]> {
+    Some(match name {
         "backup" => &[
             "Asks the `weaviate-provisioner run` that serves the node for a backup and waits for its end; what was \
              asked for goes on when this command is ended. The server makes the backup on the data volume; each file \
@@ -136,6 +165,19 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
              cancel and whose files are removed from the volume and from the bucket; a drill, whose server and folder \
              are removed; a prune, which the next one ends. The manifest is as it was.",
         ],
+        "export" => &[
+            "Brings a backup, with all that it is built on, into one file: a tar in zstd, `manifest.json` first. Every \
+             object is compared with its checksum on the way, and the file gets its name when it is whole and on the \
+             disk. With `-` it goes to standard output, and what is said to standard error.",
+            "Unpacked without its first file it is what the server's module backup-filesystem reads.",
+        ],
+        "import" => &[
+            "Brings a backup out of such a file into the bucket, under the own prefix and deployment, by the role in \
+             `backup.role_arn`: its manifest is checked first, each file before it is sent, and what the bucket lists \
+             afterwards. One file at a time lies beside the archive, or in the folder of `--spool`; with `-` the archive \
+             comes from standard input. It is a backup like any other then: `weaviate-provisioner list` shows it, and \
+             it is the latest one only where no manifest names another.",
+        ],
         "prune" => &[
             "Asks the `weaviate-provisioner run` that serves the node which backups may go, and prints each with the \
              reason why it stays or may go. With `--apply` those are removed, by the role in `backup.role_arn`.",
@@ -144,28 +186,6 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
              What no manifest of this program knows is left alone. Nothing is removed while the latest backup is not \
              whole.",
         ],
-        "close" => &[
-            "Closes the door: no client reaches the server until `weaviate-provisioner run` has verified the data. \
-             `weaviate-provisioner-door.service` does it at every boot, before the network comes up; by hand it \
-             takes a node away from its clients, and `systemctl restart weaviate-provisioner` gives it back once the \
-             data is verified.",
-            "Where the configuration cannot be read, both ports of every address are closed.",
-        ],
-        "plan" => &[
-            "Looks everything up, changes nothing, and prints for each step what `weaviate-provisioner run` would do \
-             and why. A step that would fail says so, with what to do about it, and the exit status is that of the \
-             failure.",
-        ],
-        "validate" => &[
-            "Checks the configuration alone and prints every problem at once, each with its key. Nothing else is \
-             looked at, so it can run on any machine.",
-        ],
-        "status" => &[
-            "Prints how the last run ended or what it is at, whether the lifecycle hook was answered, what was \
-             restored, and the warnings, from what the runs have written down. Nobody is asked and nothing is \
-             changed.",
-        ],
-        "timeline" => &["Prints when each step of the last boot began and how long it took."],
         _ => return None,
     })
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::Scope;
 use super::error::CatalogError;
-use super::verify::{Progress, folders};
+use super::verify::{Progress, listed};
 use super::weigh::differences;
 use crate::manifest::{self, Manifest, ManifestError, Object, checksum};
 use crate::report::Work;
@@ -61,7 +61,7 @@ pub async fn adopt(
         let described = restore::described(store, deployment, node, id).await?.ok_or_else(unknown)?;
         let bare = described.map_err(|why| CatalogError::NotWhole { id: id.to_owned(), why })?;
         let full = hashed(scope, bare, limits).await?;
-        write(store, writer, &key, &full, &Condition::IfAbsent).await?;
+        write_copy(scope, writer, &full).await?;
         full
     };
     let named = match plain {
@@ -110,15 +110,15 @@ async fn hashed(scope: &Scope<'_>, bare: Manifest, limits: Limits) -> Result<Man
     let mut objects: Vec<Object> = stream::iter(bare.objects.clone())
         .map(async |object| {
             let moved = |bytes: u64| progress.moved(bytes);
-            let content = read(store, &object.key, object.size, limits, None, moved).await?;
+            let content = read(store, &object.key, object.size, limits, moved).await?;
             Ok::<_, CatalogError>(Object { sha256: content.sha256, ..object })
         })
         .buffer_unordered(limits.connections)
         .try_collect()
         .await?;
     objects.sort_by(|a, b| a.key.cmp(&b.key));
-    let listed: Vec<Listed> = folders(store, &bare).await?;
-    let by_key: BTreeMap<&str, &Listed> = listed.iter().map(|object| (object.key.as_str(), object)).collect();
+    let found = listed(store, &bare).await?;
+    let by_key: BTreeMap<&str, &Listed> = found.iter().map(|object| (object.key.as_str(), object)).collect();
     let wrong = differences(&bare, &by_key);
     if !wrong.is_empty() {
         return Err(CatalogError::Damaged { id, wrong });
@@ -131,6 +131,13 @@ async fn hashed(scope: &Scope<'_>, bare: Manifest, limits: Limits) -> Result<Man
         agent: Some(env!("CARGO_PKG_VERSION").to_owned()),
         ..bare
     })
+}
+
+/// The immutable copy of a backup that is whole; one that is there and another is an error.
+pub async fn write_copy(scope: &Scope<'_>, writer: &Store, manifest: &Manifest) -> Result<(), CatalogError> {
+    let id = manifest.backup_id.as_deref().unwrap_or_default();
+    let key = scope.store.settings().key(&format!("{}/{id}.json", manifest::COPIES));
+    write(scope.store, writer, &key, manifest, &Condition::IfAbsent).await
 }
 
 async fn write(

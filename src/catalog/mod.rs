@@ -27,14 +27,14 @@ use crate::host::Host;
 use crate::report::Status;
 use crate::store::Store;
 
-pub use adopt::{Adopted, adopt};
+pub use adopt::{Adopted, adopt, write_copy};
 pub use error::CatalogError;
 pub use keep::{Reason, Verdict, decide};
 pub use look::{Catalog, Copy, Folder, look};
 pub use prune::{Pruned, prune};
 pub use settings::Keep;
-pub use verify::{Checked, find, verify};
-pub use weigh::{Row, Standing, weigh};
+pub use verify::{Checked, Progress, find, listed, verify};
+pub use weigh::{Row, Standing, differences, weigh};
 
 /// Whose backups, and in which bucket.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,32 @@ pub struct Scope<'a> {
     status: &'a Status,
 }
 
+impl Scope<'_> {
+    pub const fn store(&self) -> &Store {
+        self.store
+    }
+    pub const fn deployment(&self) -> &str {
+        self.deployment
+    }
+    pub const fn node(&self) -> &str {
+        self.node
+    }
+    pub const fn status(&self) -> &Status {
+        self.status
+    }
+}
+
 impl<'a> Scope<'a> {
+    #[cfg(test)]
+    pub(crate) const fn new(
+        store: &'a Store,
+        deployment: &'a str,
+        node: &'a str,
+        status: &'a Status,
+    ) -> Self {
+        Self { store, deployment, node, status }
+    }
+
     pub fn of(host: &'a Host, store: &'a Store) -> Self {
         let node = &host.settings.node;
         Self { store, deployment: node.deployment.as_str(), node: node.name.as_str(), status: &host.status }

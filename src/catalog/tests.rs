@@ -106,7 +106,7 @@ impl Bucket {
 }
 
 const fn scope<'a>(store: &'a Store, status: &'a Status) -> Scope<'a> {
-    Scope { store, deployment: "acme", node: "n", status }
+    Scope::new(store, "acme", "n", status)
 }
 
 const fn keep(last: usize, daily: usize, weekly: usize) -> Keep {

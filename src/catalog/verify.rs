@@ -41,8 +41,8 @@ pub async fn verify(
         return Err(CatalogError::NoManifest { id });
     }
     status.say(Work::Verify, format!("looks at the objects of {id}"));
-    let listed = folders(store, &manifest).await?;
-    let by_key: BTreeMap<&str, &Listed> = listed.iter().map(|object| (object.key.as_str(), object)).collect();
+    let found = listed(store, &manifest).await?;
+    let by_key: BTreeMap<&str, &Listed> = found.iter().map(|object| (object.key.as_str(), object)).collect();
     let wrong = differences(&manifest, &by_key);
     if !wrong.is_empty() {
         return Err(CatalogError::Damaged { id, wrong });
@@ -82,18 +82,18 @@ pub async fn find(scope: &Scope<'_>, id: Option<&str>) -> Result<Manifest, Catal
 }
 
 /// What the bucket lists of the chain.
-pub(super) async fn folders(store: &Store, manifest: &Manifest) -> Result<Vec<Listed>, CatalogError> {
-    let mut listed = Vec::new();
+pub async fn listed(store: &Store, manifest: &Manifest) -> Result<Vec<Listed>, CatalogError> {
+    let mut found = Vec::new();
     for link in &manifest.chain {
         let root = manifest.root();
         let folder = if root.is_empty() { format!("{link}/") } else { format!("{root}/{link}/") };
-        listed.extend(store.list(&folder).await?);
+        found.extend(store.list(&folder).await?);
     }
-    Ok(listed)
+    Ok(found)
 }
 
 /// Says how far it is.
-pub(super) struct Progress<'a> {
+pub struct Progress<'a> {
     status: &'a Status,
     work: Work,
     total: u64,
@@ -101,11 +101,11 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) const fn new(status: &'a Status, work: Work, total: u64) -> Self {
+    pub const fn new(status: &'a Status, work: Work, total: u64) -> Self {
         Self { status, work, total, done: AtomicU64::new(0) }
     }
 
-    pub(super) fn moved(&self, bytes: u64) {
+    pub fn moved(&self, bytes: u64) {
         let before = self.done.fetch_add(bytes, Ordering::Relaxed);
         let (before, now) = (before >> 20, (before + bytes) >> 20);
         if now != before {
@@ -139,7 +139,7 @@ async fn one(
     moved: &(impl Fn(u64) + Send + Sync),
 ) -> Result<Option<String>, CatalogError> {
     let Object { key, size, sha256, etag: _, version_id: _, other: _ } = object;
-    match read(store, key, *size, limits, None, moved).await {
+    match read(store, key, *size, limits, moved).await {
         Ok(content) if content.sha256 == *sha256 => Ok(None),
         Ok(content) => Ok(Some(format!("{key} has the SHA-256 {}, not {sha256}", content.sha256))),
         Err(error @ (StoreError::Corrupt { .. } | StoreError::Absent { .. })) => Ok(Some(error.to_string())),

@@ -12,7 +12,9 @@ mod close;
 mod context;
 mod drill;
 mod exit;
+mod export;
 mod failed;
+mod import;
 mod keep;
 mod list;
 mod logging;
@@ -93,6 +95,20 @@ enum Command {
     },
     /// Give a manifest to a backup that the server made alone: every byte of it is read.
     Adopt { id: String },
+    /// Bring a backup into one file, a tar.zst with its manifest in front.
+    Export {
+        id: String,
+        /// A file that is not there yet; `-` is standard output.
+        file: PathBuf,
+    },
+    /// Bring a backup out of such a file into the bucket.
+    Import {
+        /// `-` is standard input.
+        file: PathBuf,
+        /// Where one of its files at a time lies; by default beside the archive.
+        #[arg(long, value_name = "DIR")]
+        spool: Option<PathBuf>,
+    },
     /// Say which backups `[backup.keep]` leaves and which may go: the running agent decides.
     Prune {
         /// Remove those that may go.
@@ -159,6 +175,10 @@ pub fn main() -> ExitCode {
         Command::List => context::block_on(list::list(&globals)),
         Command::Verify { id, deep } => context::block_on(verify::verify(&globals, id.as_deref(), deep)),
         Command::Adopt { id } => context::block_on(adopt::adopt(&globals, &id)),
+        Command::Export { id, file } => context::block_on(export::export(&globals, &id, &file)),
+        Command::Import { file, spool } => {
+            context::block_on(import::import(&globals, &file, spool.as_deref()))
+        }
         Command::Prune { apply } => context::block_on(prune::prune(&globals, apply)),
         Command::Drill { id, create, no_wait } => {
             context::block_on(drill::drill(&globals, id, create, Wait::of(no_wait)))

@@ -43,6 +43,10 @@ pub enum Work {
     Verify,
     /// A backup is restored beside the server, and compared.
     Drill,
+    /// A backup is brought into a file.
+    Export,
+    /// And out of one.
+    Import,
     /// A backup of the server's own gets a manifest.
     Adopt,
 }
@@ -61,6 +65,8 @@ impl Work {
             Self::Prune => "prune",
             Self::Verify => "verify",
             Self::Drill => "drill",
+            Self::Export => "export",
+            Self::Import => "import",
             Self::Adopt => "adopt",
         }
     }

@@ -27,7 +27,7 @@ pub use fetch::{Fetched, Limits, Wanted, fetch};
 pub use files::{Owner, Tree};
 pub use objects::{Condition, Listed, Object, Store};
 pub use range::Moved;
-pub use read::{Content, read};
+pub use read::{Content, read, read_ahead};
 pub use send::{Parcel, Sending, Sent, send};
 pub use settings::{Settings, StaticCredentials};
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::make::{SOME, call, docker, io, json, netlink, process, web};
+use crate::archive::ArchiveError;
 use crate::aws::Kind;
 use crate::backup::BackupError;
 use crate::catalog::CatalogError;
@@ -337,6 +338,19 @@ fn backups(rows: &mut Vec<Row>) {
         Damaged { id: backup(), wrong: vec!["prod/x is missing".into(), "prod/y is missing".into()] },
         LatestNotWhole { id: backup(), wrong: vec!["prod/x is missing".into()] },
         Lease { bucket: bucket(), key: "prod/reports/leases/i-1.json".into(), what: "EOF".into() },
+    );
+    every!(rows, ArchiveError in "archive";
+        Store { 0: StoreError::NoBucket { bucket: bucket() } },
+        Manifest { 0: ManifestError::Vanished { bucket: bucket(), key: key() } },
+        Catalog { 0: CatalogError::NoManifest { id: backup() } },
+        Restore { 0: RestoreError::Unsettled { within: SOME } },
+        Malformed { file: "x.tar.zst".into(), what: "it does not begin with a manifest".into() },
+        Corrupt { file: "x.tar.zst".into(), entry: "b/chunk-1".into(), found: "ab".into(), expected: "cd".into() },
+        OtherNode { file: "x.tar.zst".into(), theirs: "weaviate-1".into(), ours: "weaviate-0".into() },
+        Exists { bucket: bucket(), prefix: "prod".into(), id: backup() },
+        There { file: "x.tar.zst".into() },
+        NoSpool {},
+        Local { verb: "written", path: "x.tar.zst".into(), source: io() },
     );
     every!(rows, DrillError in "drill";
         Store { 0: StoreError::NoBucket { bucket: bucket() } },

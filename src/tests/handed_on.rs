@@ -1,6 +1,7 @@
 //! What another domain refuses is handed on whole: its sentence, class, remedy and details.
 
 use super::make::{call, json};
+use crate::archive::ArchiveError;
 use crate::aws::Kind;
 use crate::backup::BackupError;
 use crate::catalog::CatalogError;
@@ -54,6 +55,10 @@ fn what_another_domain_says_is_handed_on_whole() {
         BackupError::Server, WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() };
         BackupError::Restore, RestoreError::Container(ContainerError::Exited { code: 1, oom: false, log: log() });
         BackupError::Catalog, CatalogError::NoManifest { id: "full-1".into() };
+        ArchiveError::Store, bucket();
+        ArchiveError::Manifest, ManifestError::Vanished { bucket: "acme".into(), key: "m".into() };
+        ArchiveError::Catalog, CatalogError::NoManifest { id: "full-1".into() };
+        ArchiveError::Restore, RestoreError::Container(ContainerError::Exited { code: 1, oom: false, log: log() });
         DrillError::Store, bucket();
         DrillError::Catalog, CatalogError::NoManifest { id: "full-1".into() };
         DrillError::Restore, RestoreError::Container(ContainerError::Exited { code: 1, oom: false, log: log() });
