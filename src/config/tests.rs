@@ -62,6 +62,10 @@ fn each_problem_names_its_key() {
         ("[weaviate]\nenv = { AWS_ROLE_ARN = 'x' }", "`weaviate.env` sets AWS_ROLE_ARN"),
         ("[weaviate]\nkeys = { admin = 'hunter2' }", "`weaviate.keys.admin` is not a reference to a secret"),
         ("[weaviate]\nenv = { ENABLE_MODULES = 'x' }", "`weaviate.env` sets ENABLE_MODULES"),
+        (
+            "[weaviate]\nimage = 'x/weaviate:1.23.12'",
+            "`weaviate.image` is Weaviate 1.23.12, and one before 1.23.13 may lose data",
+        ),
         ("[weaviate]\nmemory = '2GB'", "`weaviate.memory` is \"2GB\", not a size"),
         ("[restore]\nmode = 'fast'", "`restore.mode` is \"fast\""),
         (

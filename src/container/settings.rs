@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{ByteSize, SecretReference, Section};
+use crate::weaviate::descriptor::{patch, tagged};
 
 /// Where the API keys lie.
 #[derive(Clone, Debug)]
@@ -94,9 +95,23 @@ pub const OWNED_ENVIRONMENT: &[&str] = &[
     "RUNTIME_OVERRIDES_LOAD_INTERVAL",
 ];
 
+/// Those before it may not store all of what they restore (Weaviate documentation, "Backups", "Restoring backups from
+/// `v1.23.12` and older").
+const OLDEST: (u32, u32, u32) = (1, 23, 13);
+
 impl Settings {
     pub fn read(section: &mut Section<'_>) -> Option<Self> {
-        let image = section.required("image");
+        let image: Option<String> = section.required("image");
+        let version = image.as_deref().and_then(tagged);
+        if let Some(old) = version.filter(|version| patch(version).is_some_and(|of| of < OLDEST)) {
+            let (major, minor, patch) = OLDEST;
+            section.problem(
+                "image",
+                format!(
+                    "is Weaviate {old}, and one before {major}.{minor}.{patch} may lose data in a restore"
+                ),
+            );
+        }
         let image_file = section.optional("image_file");
         let mut keys = section.section("keys");
         let admin = keys.required("admin");

@@ -159,6 +159,14 @@ pub fn release(version: &str) -> Option<(u32, u32)> {
     Some((major, minor))
 }
 
+/// `1.23.13` → (1, 23, 13); a patch that is not written is the first.
+pub fn patch(version: &str) -> Option<(u32, u32, u32)> {
+    let (major, minor) = release(version)?;
+    let mut numbers = version.trim_start_matches('v').split(['.', '-', '+']);
+    let patch = numbers.nth(2).and_then(|number| number.parse().ok()).unwrap_or_default();
+    Some((major, minor, patch))
+}
+
 /// The version in an image's tag: `cr.weaviate.io/semitechnologies/weaviate:1.39.0`. `None` for `latest`, a
 /// digest, or a registry's port.
 pub fn tagged(image: &str) -> Option<&str> {

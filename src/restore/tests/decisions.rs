@@ -239,6 +239,10 @@ fn of_a_backup_without_a_manifest_the_names_are_compared() {
 fn versions_are_read_where_they_stand() {
     assert_eq!(release("1.39.0-rc.1"), Some((1, 39)));
     assert_eq!(release("latest"), None);
+    for (version, expected) in [("1.23.13", (1, 23, 13)), ("1.24", (1, 24, 0)), ("v1.39.0-rc.1", (1, 39, 0))]
+    {
+        assert_eq!(crate::weaviate::descriptor::patch(version), Some(expected), "{version}");
+    }
     for (image, expected) in [
         ("cr.weaviate.io/semitechnologies/weaviate:1.39.0", Some("1.39.0")),
         ("weaviate:1.39.0@sha256:00", Some("1.39.0")),
