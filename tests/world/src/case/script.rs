@@ -48,6 +48,10 @@ pub enum Deed {
     TerminateOldOwner,
     /// The group ends the old owner, which publishes this backup and answers its own hook before it goes.
     RetireOldOwner { backup: Option<String> },
+    /// An operator takes the interface from the instance that has it, which lives on.
+    DetachEni,
+    /// The bucket's policy refuses from now on what is not to be encrypted by KMS.
+    DemandKms,
     /// The credentials that the instance has are revoked; the metadata service has new ones.
     RevokeCredentials,
     /// The group, which was slow, comes to the hook of the new instance.
@@ -115,6 +119,14 @@ pub enum Act {
         /// The old owner's last backup, in the order `terminate-first`.
         backup: Option<String>,
     },
+    /// Another instance is launched, on a machine of its own; from here on the acts are about that one. In the order
+    /// `terminate-first` the group replaces the one before by it; in the order `launch-first` somebody has raised the
+    /// group's desired capacity, and the one before lives on, and its agent.
+    Succeed { order: Order },
+    /// An act about the instance that was there before.
+    Former { act: Box<Act> },
+    /// The agent that stays ends by itself, to be tried again, and nobody starts it.
+    Ends,
     /// The clients look: their statuses must be these (0: no connection).
     Look { near: u16, far: u16, stranger: u16 },
     /// Somebody else's deed, done to its end before the next act.
@@ -160,9 +172,14 @@ pub enum Act {
         #[serde(default)]
         first: u64,
         objects: u64,
+        /// Bytes in each that no compression makes fewer by much.
+        #[serde(default)]
+        noise: usize,
     },
+    /// A client deletes an object or a collection with the writer's key.
+    Delete { client: Client, path: String, status: u16 },
     /// Every object of a backup that the agent has made is one of a manifest's copy, each of those is there, and the
-    /// pointer names one of them.
+    /// backup that the pointer names has a copy.
     WholeBackups,
     /// What both clients count of a collection, or of one of its tenants.
     Count {
