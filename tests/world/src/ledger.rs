@@ -42,9 +42,16 @@ pub enum Event {
     /// A client's connection to the node was accepted.
     Reached { client: Client, port: u16 },
     /// What the server reported of one request that it answered, or what was seen of it on the network.
-    Server { method: String, path: String, status: u16, details: serde_json::Value },
-    /// The server (the stand-in) started to listen: whatever it serves was not counted yet.
-    ServerStart,
+    Server {
+        /// The instance on which it runs.
+        of: String,
+        method: String,
+        path: String,
+        status: u16,
+        details: serde_json::Value,
+    },
+    /// The server (the stand-in) of an instance started to listen: whatever it serves was not counted yet.
+    ServerStart { of: String },
     /// Somebody other than the machine's instance wrote an object: what it says, if it is a manifest.
     Published { key: String, parameters: BTreeMap<String, String> },
     /// The image of a disk changed for the first time.

@@ -44,9 +44,12 @@ pub(super) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
         Act::Command { arguments, exit, says, at_most } => {
             stage.command(arguments, *exit, says, at_most).await
         }
-        Act::Write { client, class, tenant, first, objects } => {
-            write(stage, *client, class, tenant.as_deref(), *first..*first + *objects).await
+        Act::Write { client, class, tenant, first, objects, noise } => {
+            let objects =
+                (*first..*first + *objects).map(|number| object(class, tenant.as_deref(), number, *noise));
+            write(stage, *client, objects.collect()).await
         }
+        Act::Delete { client, path, status } => delete(stage, *client, path, *status).await,
         Act::WholeBackups => whole_backups(stage),
         Act::Count { class, tenant, objects } => count(stage, class, tenant, *objects).await,
         Act::Shell { script, says } => shell(stage, script, says).await,
@@ -81,13 +84,13 @@ async fn ask(
 }
 
 /// An object that can be told from every other by its number alone, wherever it is read again.
-fn object(class: &str, tenant: Option<&str>, number: u64) -> Value {
+fn object(class: &str, tenant: Option<&str>, number: u64, noise: usize) -> Value {
     // Exact as f32 up to 2^24.
     let vector: Vec<u64> = (0..DIMENSIONS).map(|at| (number + at) % (1 << 20)).collect();
     let mut object = serde_json::json!({
         "class": class,
         "id": format!("00000000-0000-4000-8000-{number:012x}"),
-        "properties": { "title": format!("object {number}") },
+        "properties": { "title": format!("object {number} {}", random(number, noise)).trim_end() },
         "vector": vector,
     });
     if let Some(tenant) = tenant {
@@ -96,15 +99,29 @@ fn object(class: &str, tenant: Option<&str>, number: u64) -> Value {
     object
 }
 
-async fn write(
-    stage: &Stage,
-    client: Client,
-    class: &str,
-    tenant: Option<&str>,
-    numbers: std::ops::Range<u64>,
-) -> Result<Vec<String>> {
-    let wanted = usize::try_from(numbers.end - numbers.start)?;
-    let objects: Vec<Value> = numbers.map(|number| object(class, tenant, number)).collect();
+/// So many letters, the same for the same number: six bits of each are random.
+fn random(number: u64, length: usize) -> String {
+    use rand::{RngExt as _, SeedableRng as _};
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut random = rand::rngs::StdRng::seed_from_u64(number);
+    (0..length).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+}
+
+async fn delete(stage: &Stage, client: Client, path: &str, status: u16) -> Result<Vec<String>> {
+    let bearer = format!("Bearer {}", stage.writer_key);
+    let headers = [("authorization", bearer.as_str())];
+    let url = format!("http://{}:8080{path}", stage.address);
+    let (got, body) = stage.vpc.request(client, "DELETE", &url, &headers, Bytes::new(), PATIENCE).await?;
+    let wrong = got != status;
+    let body = String::from_utf8_lossy(&body);
+    Ok(wrong
+        .then(|| format!("{client:?} deleted {path} and got {got}, not {status}: {body}"))
+        .into_iter()
+        .collect())
+}
+
+async fn write(stage: &Stage, client: Client, objects: Vec<Value>) -> Result<Vec<String>> {
+    let wanted = objects.len();
     let body = serde_json::json!({ "objects": objects }).to_string();
     let bearer = format!("Bearer {}", stage.writer_key);
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
@@ -148,7 +165,8 @@ fn whole_backups(stage: &Stage) -> Result<Vec<String>> {
     complaints.extend(left.map(|key| format!("{key} is left of a backup that nobody names")));
     let pointer = there.keys().find(|key| key.ends_with(fixtures::POINTER)).context("there is no pointer")?;
     let pointer = read(pointer)?;
-    if !copies.iter().any(|copy| copy["backup_id"] == pointer["backup_id"]) {
+    let named = format!("{}/{}.json", fixtures::COPIES, pointer["backup_id"].as_str().unwrap_or_default());
+    if !there.keys().any(|key| key.ends_with(&named)) {
         complaints.push(format!("the pointer names {}, which has no copy", pointer["backup_id"]));
     }
     Ok(complaints)

@@ -125,7 +125,7 @@ pub fn in_order(wanted: &[String], events: &[Seen]) -> Option<String> {
             Event::Mark { what } => what.clone(),
             Event::Notified { line } => line.clone(),
             Event::Server { method, path, .. } => format!("asked {method} {path}"),
-            Event::ServerStart
+            Event::ServerStart { .. }
             | Event::Published { .. }
             | Event::DiskTouched { .. }
             | Event::Forbidden { .. } => continue,

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::Act;
 use super::run::calls;
 use crate::cloud::resources::{InstanceState, Lifecycle, Resources};
-use crate::cloud::spec::{GROUP, NEW, OLD};
+use crate::cloud::spec::{GROUP, InstanceSpec, NEW, NEXT, OLD};
 use crate::cloud::{Cloud, Order};
 use crate::stage::{Agent, Stage, TRY_AGAIN};
 
@@ -32,10 +32,11 @@ async fn until(cloud: &Cloud, what: &str, holds: impl Fn(&Resources) -> bool) ->
 
 /// Waits until the instance runs, and its machine.
 async fn until_running(stage: &Stage) -> Result<()> {
-    let running = |r: &Resources| r.instance_state(NEW) == Some(InstanceState::Running);
+    let id = &stage.machine.spec().instance_id;
+    let running = |r: &Resources| r.instance_state(id) == Some(InstanceState::Running);
     until(&stage.cloud, "the instance's start", running).await?;
     let on = async {
-        while !stage.cloud.is_powered(NEW) {
+        while !stage.cloud.is_powered(id) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -44,7 +45,8 @@ async fn until_running(stage: &Stage) -> Result<()> {
 
 /// Waits until the group has ended the instance.
 pub async fn until_ended(stage: &Stage) -> Result<()> {
-    let ended = |r: &Resources| r.instance_state(NEW) == Some(InstanceState::Terminated);
+    let id = &stage.machine.spec().instance_id;
+    let ended = |r: &Resources| r.instance_state(id) == Some(InstanceState::Terminated);
     until(&stage.cloud, "the instance's end", ended).await?;
     ensure!(stage.machine.pid().is_err(), "EC2 calls the instance terminated, and its machine runs");
     Ok(())
@@ -66,10 +68,11 @@ pub async fn live_on(stage: &Stage, act: &Act) -> Result<()> {
             stage.configure(&configuration)?;
         }
         Act::StopStart => {
-            ensure!(stage.cloud.stop(NEW), "the instance was not there to be stopped");
-            let stopped = |r: &Resources| r.instance_state(NEW) == Some(InstanceState::Stopped);
+            let id = &machine.spec().instance_id;
+            ensure!(stage.cloud.stop(id), "the instance was not there to be stopped");
+            let stopped = |r: &Resources| r.instance_state(id) == Some(InstanceState::Stopped);
             until(&stage.cloud, "the instance's stop", stopped).await?;
-            ensure!(stage.cloud.start_instance(NEW), "the instance was not there to be started");
+            ensure!(stage.cloud.start_instance(id), "the instance was not there to be started");
             until_running(stage).await?;
         }
         other => bail!("{other:?} is no end of a machine's life"),
@@ -117,14 +120,37 @@ pub async fn replace(stage: &mut Stage, order: Order, backup: Option<&str>) -> R
     stage.wake().await
 }
 
-/// The agent that stayed ends to be tried again; the service manager starts it.
-pub async fn restarted(stage: &Stage, mut ended: Agent, patience: Duration) -> Result<Agent> {
+/// Launches another instance, on a machine of its own; the stage is about that one then.
+pub async fn succeed(stage: &mut Stage, order: Order) -> Result<()> {
+    let former = stage.machine.spec().instance_id.clone();
+    let spec =
+        InstanceSpec { id: NEXT.to_owned(), address: "10.0.1.12".to_owned(), ..InstanceSpec::default() };
+    stage.succeed(&spec.id, &spec.address).await?;
+    match order {
+        Order::TerminateFirst => {
+            let replaced = stage.cloud.replace(GROUP, &former, &spec, order);
+            tokio::time::timeout(PATIENCE, replaced).await.context("the replacement did not come about")?;
+        }
+        Order::LaunchFirst => stage.cloud.launch(&spec, Some(GROUP), false),
+    }
+    until_running(stage).await?;
+    stage.begin().await
+}
+
+/// The agent that stayed ends to be tried again.
+pub async fn ends(ended: &mut Agent, patience: Duration) -> Result<()> {
     let status = tokio::time::timeout(patience, ended.process.wait()).await;
     let status = status.context("the agent that stays does not end")??;
     ensure!(
         status.code() == Some(TRY_AGAIN),
         "the agent that stayed ended with {status}, not to be tried again"
     );
+    Ok(())
+}
+
+/// The same; the service manager starts it.
+pub async fn restarted(stage: &Stage, mut ended: Agent, patience: Duration) -> Result<Agent> {
+    ends(&mut ended, patience).await?;
     let mut agent = stage.start_agent(&[])?;
     stage.until(&mut agent, "serving", patience).await?;
     Ok(agent)
@@ -154,7 +180,9 @@ pub fn check_interface(stage: &Stage) -> Option<String> {
     let id = &stage.cloud.spec().enis.first()?.id;
     let attachment = stage.cloud.eni(id).and_then(|eni| eni.attachment);
     match attachment {
-        Some(held) if held.instance == NEW && !held.delete_on_termination => None,
+        Some(held) if held.instance == stage.machine.spec().instance_id && !held.delete_on_termination => {
+            None
+        }
         other => Some(format!("the node serves, and {id} has the attachment {other:?}")),
     }
 }

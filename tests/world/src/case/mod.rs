@@ -15,6 +15,7 @@ mod expect;
 mod lives;
 mod outcome;
 mod run;
+mod script;
 mod sights;
 mod spec;
 
@@ -22,5 +23,6 @@ pub(crate) use expect::counts;
 pub use outcome::{Outcome, RestoredOutcome, StepOutcome, WorldOutcome};
 pub use run::{Played, count_everything, play};
 pub(crate) use run::{calls, perform};
+pub use script::{Act, Deed, LATER, Meanwhile, Until};
 pub use sights::is_call;
-pub use spec::{Act, Case, Deed, Expect, LATER, Meanwhile, Scene, Until, lay, load_all, take_away};
+pub use spec::{Case, Expect, Scene, lay, load_all, take_away};

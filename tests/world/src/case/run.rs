@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
 use super::{Act, Case, Outcome, WorldOutcome, acts, expect, lives};
-use crate::cloud::Answered;
+use crate::cloud::{Answered, Order};
 use crate::ledger::{Client, Event};
 use crate::stage::{Agent, Ended, Programs, Stage};
 
@@ -47,6 +47,8 @@ struct Acted {
     complaints: Vec<String>,
     /// The agent that stays.
     staying: Option<Agent>,
+    /// The agent that stays of the instance before.
+    former: Option<Agent>,
     /// How the last `run` ended.
     ended: Option<Ended>,
     /// When the last run began.
@@ -84,6 +86,25 @@ impl Acted {
             }
             Act::PutToWork => lives::put_to_work(stage).await?,
             Act::Replace { order, backup } => lives::replace(stage, *order, backup.as_deref()).await?,
+            Act::Succeed { order } => {
+                self.former = self.staying.take().filter(|_| *order == Order::LaunchFirst);
+                lives::succeed(stage, *order).await?;
+            }
+            Act::Former { act } => {
+                stage.turn()?;
+                std::mem::swap(&mut self.staying, &mut self.former);
+                let (since, ended) = (self.since, self.ended);
+                // Boxed, because it is a future within itself.
+                let acted = Box::pin(self.act(stage, act)).await;
+                (self.since, self.ended) = (since, ended);
+                std::mem::swap(&mut self.staying, &mut self.former);
+                stage.turn()?;
+                acted?;
+            }
+            Act::Ends => {
+                let mut ended = self.staying.take().context("nobody stays who could end")?;
+                lives::ends(&mut ended, PATIENCE).await?;
+            }
             Act::Look { near, far, stranger } => {
                 let seen = stage.look().await;
                 if seen != (*near, *far, *stranger) {
@@ -107,7 +128,8 @@ impl Acted {
 }
 
 async fn act_all(case: &Case, stage: &mut Stage) -> Acted {
-    let mut acted = Acted { complaints: Vec::new(), staying: None, ended: None, since: Timestamp::now() };
+    let mut acted =
+        Acted { complaints: Vec::new(), staying: None, former: None, ended: None, since: Timestamp::now() };
     for act in &case.acts {
         if let Err(error) = acted.act(stage, act).await {
             // Those after it would tell of this one only. What the world saw is judged all the same.
@@ -127,14 +149,14 @@ async fn end(agent: &mut Agent) -> Option<String> {
 }
 
 pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Played {
-    let Acted { mut complaints, mut staying, ended, since } = act_all(case, stage).await;
+    let Acted { mut complaints, mut staying, mut former, ended, since } = act_all(case, stage).await;
     complaints.extend(stage.deeds_done(A_MOMENT).await);
     // An ABANDON ends the machine: not while it is looked at.
     let steady = Arc::clone(&stage.steady);
     let looking = steady.lock().await;
     let (near, far, stranger) = stage.look().await;
     complaints.extend(count_all(case, stage).await);
-    if let Some(agent) = &mut staying {
+    for agent in [&mut staying, &mut former].into_iter().flatten() {
         complaints.extend(end(agent).await);
     }
     let forbidden = stage.verdict().await;

@@ -3,6 +3,8 @@
 //! Attaching is one pure decision, [`refuse_attach`], and then its consequences in time: the API's status,
 //! the interface in the guest, and the metadata each follow after a delay of their own.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 
 use super::resources::{Attachment, AttachmentStatus, Eni, InstanceState, Resources};
@@ -89,6 +91,14 @@ impl Cloud {
             held.cloned().collect::<Vec<_>>()
         });
         held.iter().map(|eni| self.plug(eni, instance)).collect()
+    }
+
+    /// The instance that has an interface with this address.
+    pub(crate) fn at(&self, address: IpAddr) -> Option<String> {
+        let address = address.to_string();
+        self.read(super::View::Now, |r| {
+            r.enis.values().find(|eni| eni.address == address)?.owner().map(str::to_owned)
+        })
     }
 
     /// Attaches, or says why not. The attachment's id.
@@ -215,6 +225,19 @@ impl Cloud {
         let attachment = attachment.to_owned();
         self.after(self.spec().delays.detach, move |cloud| cloud.released(&eni, &attachment));
         Ok(())
+    }
+
+    /// Somebody takes the interface from its owner by hand, whatever that does: no act of an agent's.
+    pub fn wrest(&self, eni: &str) -> bool {
+        let held = self.change(|r| {
+            let held = r.enis.get_mut(eni)?.attachment.as_mut()?;
+            held.status = AttachmentStatus::Detaching;
+            Some(held.id.clone())
+        });
+        let Some(held) = held else { return false };
+        let eni = eni.to_owned();
+        self.after(self.spec().delays.detach, move |cloud| cloud.released(&eni, &held));
+        true
     }
 
     /// The end of an attachment: the interface leaves the guest, the ENI is free, or gone.

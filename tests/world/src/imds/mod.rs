@@ -1,4 +1,4 @@
-//! The instance metadata service, version 2 only, of one instance.
+//! The instance metadata service, version 2 only.
 //!
 //! ```text
 //!  PUT /latest/api/token ─▶ token (TTL) ─┐
@@ -12,6 +12,7 @@ mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -83,13 +84,15 @@ const LONGEST: u64 = 21_600;
 pub type Tokens = BTreeMap<String, (String, Instant)>;
 
 impl Cloud {
-    /// The metadata of one instance.
+    /// The metadata of the instance that asks, by the address that it asks from; of this one where no interface has it.
     pub fn imds(&self, instance: &str) -> Router {
         Router::new().fallback(enter).with_state((self.clone(), instance.to_owned()))
     }
 }
 
 async fn enter(State((cloud, instance)): State<(Cloud, String)>, request: Request) -> Response {
+    let peer = request.extensions().get::<SocketAddr>();
+    let instance = peer.and_then(|peer| cloud.at(peer.ip())).unwrap_or(instance);
     let operation = if request.method() == Method::PUT { "PutToken" } else { "GetMetadata" };
     let path = request.uri().path().to_owned();
     let mut parameters = BTreeMap::from([("path".to_owned(), path.clone())]);

@@ -7,9 +7,11 @@
 //! a client got in ─▶ stranger? counted? ours? once ours, and told that it is lost for a while now?
 //!
 //! What others publish while the instance serves has to be counted by who takes it, not by who has not been told of it.
+//!
+//! Of several machines each has its own proof; a client that got in is behind the address, at whoever has the interface.
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -18,15 +20,16 @@ use super::Rule;
 use super::pointer::{Pointer, Shard, Write, is_pointer, write};
 use crate::ledger::{Client, Event, Seen};
 
-/// The mark that a case leaves when the machine starts: everything has to be proven again.
+/// The mark that a case leaves when the machine starts: everything has to be proven again. With the instance behind it
+/// where there are several.
 pub const START: &str = "machine-start";
 /// A container started with data that was not counted yet has to be counted again.
 const RESTORE: &str = "/restore";
 /// Who serves and reads that the fence is another's closes within this; the steps before that are its own.
 const GRACE: SignedDuration = SignedDuration::from_secs(5);
 
-/// What has been seen since the machine's last start; the pointer lives longer.
-#[derive(Default)]
+/// What has been seen since one machine's last start; the pointer lives longer.
+#[derive(Clone, Default)]
 struct Proof {
     pointer: Option<Pointer>,
     /// As it was last in the instance's own name: what is served is this.
@@ -44,13 +47,14 @@ struct Proof {
 }
 
 impl Proof {
-    fn see(&mut self, at: Timestamp, event: &Event) {
+    /// `own`: it is this machine that did it.
+    fn see(&mut self, at: Timestamp, event: &Event, own: bool) {
         match event {
-            Event::Mark { what } if what == START => {
+            Event::Mark { what } if what == START || own && what.starts_with(START) => {
                 *self = Self { pointer: self.pointer.take(), ..Self::default() };
             }
-            Event::ServerStart => self.nothing_counted(),
-            Event::Server { method, path, status: 200, details } => {
+            Event::ServerStart { .. } if own => self.nothing_counted(),
+            Event::Server { method, path, status: 200, details, of: _ } if own => {
                 if method == "POST" && path.ends_with(RESTORE) {
                     self.nothing_counted();
                 } else if method == "POST" && path == "/v1/graphql" {
@@ -64,11 +68,16 @@ impl Proof {
         if let Some(Write { caller, now, .. }) = write(self.pointer.as_ref(), event) {
             self.pointer = Some(now);
             if let Some(caller) = caller {
+                if !own {
+                    // Nobody has told it.
+                    return;
+                }
                 self.consulted = Some(caller.to_owned());
             }
         } else if let Event::Call { service, caller: Some(caller), parameters, status: 200 | 412, .. } = event
             && service == "s3"
             && is_pointer(parameters.get("Key"))
+            && own
         {
             self.consulted = Some(caller.clone());
         } else {
@@ -150,13 +159,70 @@ pub fn too_early_from_outside(events: &[Seen]) -> Vec<String> {
     judged(events, |rule| !matches!(rule, Rule::DoorUncounted))
 }
 
+/// The instance that this event is an act of; `None`: everybody's.
+fn actor(event: &Event) -> Option<&str> {
+    match event {
+        Event::Server { of, .. } | Event::ServerStart { of } => Some(of),
+        Event::Call { service, caller: Some(caller), parameters, .. }
+            if service == "s3" && is_pointer(parameters.get("Key")) =>
+        {
+            Some(caller)
+        }
+        Event::Mark { what } => what.strip_prefix(START)?.strip_prefix(' '),
+        _ => None,
+    }
+}
+
+/// Whom the address leads to once this has happened: a secondary interface that is attached. Primary ones are called
+/// after their instances.
+fn holder(event: &Event) -> Option<&str> {
+    let Event::State { of, from: _, to } = event else { return None };
+    let (status, instance) = to.split_once(' ')?;
+    let own = of.strip_prefix("eni-") == instance.strip_prefix("i-");
+    (of.starts_with("eni-") && matches!(status, "attaching" | "in-use") && !own).then_some(instance)
+}
+
+/// The machines' proofs, and which of them the address leads to.
+#[derive(Default)]
+struct Door {
+    /// What a machine begins with.
+    fresh: Proof,
+    proofs: BTreeMap<String, Proof>,
+    holder: Option<String>,
+    /// Who acted last: the only one, where the cloud says nothing of interfaces.
+    last: Option<String>,
+}
+
+impl Door {
+    fn see(&mut self, at: Timestamp, event: &Event) {
+        if let Some(holder) = holder(event) {
+            self.holder = Some(holder.to_owned());
+        }
+        let actor = actor(event);
+        if let Some(actor) = actor {
+            self.proofs.entry(actor.to_owned()).or_insert_with(|| self.fresh.clone());
+            self.last = Some(actor.to_owned());
+        }
+        self.fresh.see(at, event, false);
+        for (instance, proof) in &mut self.proofs {
+            proof.see(at, event, actor == Some(instance));
+        }
+    }
+
+    fn behind(&mut self) -> &mut Proof {
+        let who = self.holder.as_ref().or(self.last.as_ref());
+        who.and_then(|who| self.proofs.get_mut(who)).unwrap_or(&mut self.fresh)
+    }
+}
+
 fn judged(events: &[Seen], known: fn(Rule) -> bool) -> Vec<String> {
     let mut found = Vec::new();
-    let mut proof = Proof::default();
+    let mut door = Door::default();
     for Seen { at, event } in events {
-        proof.see(*at, event);
-        if let Event::Reached { client, port } = event
-            && let Some(rule) = proof.judge(*at, *client, known)
+        door.see(*at, event);
+        let Event::Reached { client, port } = event else { continue };
+        let proof = door.behind();
+        if let Some(rule) = proof.judge(*at, *client, known)
             && proof.reported.insert((rule, *client, *port))
         {
             let who = format!("{client:?}").to_lowercase();

@@ -85,7 +85,8 @@ fn published_more(owner: &str, generation: u64) -> Event {
 }
 
 fn server(method: &str, path: &str, details: serde_json::Value) -> Event {
-    Event::Server { method: method.to_owned(), path: path.to_owned(), status: 200, details }
+    let (of, method, path) = ("i-new".to_owned(), method.to_owned(), path.to_owned());
+    Event::Server { of, method, path, status: 200, details }
 }
 
 fn count(class: &str, tenant: Option<&str>) -> Event {
@@ -111,6 +112,10 @@ fn objects() -> Event {
 
 fn start() -> Event {
     Event::Mark { what: START.to_owned() }
+}
+
+fn restarted() -> Event {
+    Event::ServerStart { of: "i-new".to_owned() }
 }
 
 fn knock(client: Client) -> Event {
@@ -199,10 +204,10 @@ fn a_client_may_come_in_after_both_proofs_and_not_before() {
         ("counted again", vec![start(), restore(), both(), put("i-new"), near.clone()], vec![]),
         (
             "another server in the same boot",
-            and(open(), vec![Event::ServerStart, near.clone()]),
+            and(open(), vec![restarted(), near.clone()]),
             vec![DoorUncounted],
         ),
-        ("another server, counted", and(open(), vec![Event::ServerStart, both(), near.clone()]), vec![]),
+        ("another server, counted", and(open(), vec![restarted(), both(), near.clone()]), vec![]),
         ("a reboot without new proofs", and(open(), vec![start(), near.clone()]), vec![DoorUncounted]),
         ("a reboot, counted, and read", and(open(), vec![start(), both(), read(), near.clone()]), vec![]),
         ("said once for each client", vec![start(), near.clone(), near.clone()], vec![DoorUncounted]),
@@ -239,7 +244,7 @@ fn who_is_told_that_the_fence_is_lost_has_a_moment_to_close() {
         ),
         (
             "the same, and the server was started again",
-            and(open(), vec![published_more("i-old", 7), Event::ServerStart, near.clone()]),
+            and(open(), vec![published_more("i-old", 7), restarted(), near.clone()]),
             vec![DoorUncounted],
         ),
         (
@@ -273,6 +278,93 @@ fn who_is_told_that_the_fence_is_lost_has_a_moment_to_close() {
         (
             "taken back in time",
             and(open(), vec![published("i-old", 7), read(), put_as("i-new", 8, Some("full-1"), 200), near]),
+            vec![],
+        ),
+    ]);
+}
+
+/// The same by the instance that was there before.
+fn former(event: Event) -> Event {
+    let of = "i-old".to_owned();
+    match event {
+        Event::Server { method, path, status, details, of: _ } => {
+            Event::Server { of, method, path, status, details }
+        }
+        Event::ServerStart { .. } => Event::ServerStart { of },
+        Event::Call { service, operation, parameters, status, code, caller: _ } => {
+            Event::Call { service, operation, caller: Some(of), parameters, status, code }
+        }
+        Event::Mark { what } => Event::Mark { what: format!("{what} {of}") },
+        other => other,
+    }
+}
+
+#[test]
+fn of_two_machines_each_has_its_own_proof() {
+    use Rule::{DoorLost, DoorUncounted, DoorUntaken};
+    let near = || knock(Client::Near);
+    let held =
+        |to: &str| Event::State { of: "eni-15".to_owned(), from: "available".to_owned(), to: to.to_owned() };
+    // The one before serves; the next one is on its way.
+    let serves = || {
+        let before = [start(), both(), put_as("i-old", 1, Some("full-1"), 200)].map(former);
+        and(and(vec![held("attaching i-old")], before.into()), vec![near()])
+    };
+    let long = || vec![schema(); 6];
+    judged(vec![
+        ("the next one starts and counts nothing", and(serves(), vec![start(), restarted(), near()]), vec![]),
+        (
+            "the one before starts its server again while the next one counts",
+            and(serves(), vec![former(restarted()), both(), near()]),
+            vec![DoorUncounted],
+        ),
+        (
+            "the next one has the address and has counted nothing itself",
+            and(serves(), vec![restarted(), former(both()), held("attaching i-new"), put("i-new"), near()]),
+            vec![DoorUncounted],
+        ),
+        (
+            "the next one has the address and no generation",
+            and(serves(), vec![restarted(), both(), held("in-use i-new"), near()]),
+            vec![DoorUntaken],
+        ),
+        (
+            "the next one has all of it, and the one before looks",
+            and(
+                serves(),
+                and(
+                    vec![restarted(), both(), held("in-use i-new"), put("i-new"), near(), former(read())],
+                    and(long(), vec![near()]),
+                ),
+            ),
+            vec![],
+        ),
+        (
+            "the one before has the address still, and has not been told",
+            and(serves(), and(vec![restarted(), both(), put("i-new")], and(long(), vec![near()]))),
+            vec![],
+        ),
+        (
+            "the one before has the address still, and was told long ago",
+            and(
+                serves(),
+                and(vec![restarted(), both(), put("i-new"), former(read())], and(long(), vec![near()])),
+            ),
+            vec![DoorLost],
+        ),
+        (
+            "its own interface is no address of the node",
+            and(
+                serves(),
+                vec![
+                    Event::State {
+                        of: "eni-new".to_owned(),
+                        from: "absent".to_owned(),
+                        to: "in-use i-new".to_owned(),
+                    },
+                    near(),
+                ],
+            ),
             vec![],
         ),
     ]);

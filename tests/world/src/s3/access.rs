@@ -166,6 +166,22 @@ impl Gate {
         self.require(call, action, &resource, &context)
     }
 
+    /// The header belongs to what begins an object: a part is encrypted as its upload is.
+    fn encrypted_as_demanded(
+        &self,
+        call: &Call,
+        operation: &str,
+        context: &BTreeMap<String, String>,
+    ) -> S3Result<()> {
+        let begins = matches!(operation, "PutObject" | "CopyObject" | "CreateMultipartUpload");
+        let by = context.get("s3:x-amz-server-side-encryption").map(String::as_str);
+        if !begins || !self.objects.demands_kms() || by == Some("aws:kms") {
+            return Ok(());
+        }
+        call.fact("Denied", format!("the bucket's policy wants aws:kms, not {by:?}"));
+        Err(refused(S3ErrorCode::AccessDenied))
+    }
+
     fn forbid(&self, rule: Rule, details: String) {
         self.ledger.record(Event::Forbidden { rule, details });
     }
@@ -215,7 +231,7 @@ impl Gate {
         for action in actions(cx.s3_op().name(), &context) {
             self.require(call, &action, &resource, &context)?;
         }
-        Ok(())
+        self.encrypted_as_demanded(call, cx.s3_op().name(), &context)
     }
 }
 

@@ -83,6 +83,11 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "S3 User Guide, using SSE-KMS",
     ),
     documented(
+        "s3.sse.demanded",
+        "where the bucket's policy wants aws:kms, PutObject, CopyObject and CreateMultipartUpload without it are 403 AccessDenied",
+        "S3 User Guide, using SSE-KMS: a bucket policy that requires it",
+    ),
+    documented(
         "s3.get.missing",
         "a missing key is 404 NoSuchKey for who has s3:ListBucket, else 403 AccessDenied",
         "API reference, GetObject and HeadObject",

@@ -32,6 +32,11 @@ impl Store {
         self.objects.create_bucket(bucket);
     }
 
+    /// From now on the policy of every bucket is `s3.sse.demanded`.
+    pub fn demand_kms(&self) {
+        self.objects.demand_kms();
+    }
+
     pub fn put(&self, bucket: &str, key: &str, body: &[u8]) -> std::io::Result<ObjectInfo> {
         self.put_from(bucket, key, body)
     }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::SystemTime;
 
@@ -80,6 +80,8 @@ pub(super) struct Objects {
     root: PathBuf,
     numbers: AtomicU64,
     buckets: Mutex<BTreeMap<String, Bucket>>,
+    /// The buckets' policy: nothing is stored that is not to be encrypted by KMS.
+    kms_only: AtomicBool,
     inspector: Inspector,
 }
 
@@ -103,8 +105,17 @@ impl Objects {
             root: root.to_owned(),
             numbers,
             buckets: Mutex::default(),
+            kms_only: AtomicBool::new(false),
             inspector: Inspector::default(),
         })
+    }
+
+    pub fn demand_kms(&self) {
+        self.kms_only.store(true, Ordering::Relaxed);
+    }
+
+    pub fn demands_kms(&self) -> bool {
+        self.kms_only.load(Ordering::Relaxed)
     }
 
     /// The first one stays.

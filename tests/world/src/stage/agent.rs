@@ -19,7 +19,7 @@ pub const RESTART: Duration = Duration::from_millis(300);
 /// Exit code "try again" (EX_TEMPFAIL).
 pub const TRY_AGAIN: i32 = 75;
 
-/// The mark of each start of the agent.
+/// The mark of each start of the agent, before its instance.
 const AGENT_START: &str = "agent-start";
 
 /// How a run of the service ended.
@@ -62,6 +62,10 @@ pub(super) fn command(stage: &Stage, arguments: &[&str]) -> Result<crate::machin
 }
 
 impl Stage {
+    fn agent_start(&self) -> String {
+        format!("{AGENT_START} {}", self.machine.spec().instance_id)
+    }
+
     /// Starts the agent with `run` and these arguments; its log is appended to the machine's agent log.
     pub fn start_agent(&self, arguments: &[&str]) -> Result<Agent> {
         self.start_agent_with(arguments, &[shim::failpoints()])
@@ -73,7 +77,7 @@ impl Stage {
         let log = File::options().create(true).append(true).open(log).context("the agent's log")?;
         let mut all = vec!["run"];
         all.extend(arguments);
-        self.ledger.record(Event::Mark { what: AGENT_START.to_owned() });
+        self.ledger.record(Event::Mark { what: self.agent_start() });
         let started = jiff::Timestamp::now();
         let process = command(self, &all)?
             .env("NOTIFY_SOCKET", notify::SOCKET)
@@ -155,7 +159,7 @@ impl Stage {
     pub fn fresh_report(&self) -> Result<serde_json::Value> {
         let report = self.report()?;
         let started = self.ledger.events().into_iter().rev().find_map(|seen| match seen.event {
-            Event::Mark { what } if what == AGENT_START => Some(seen.at),
+            Event::Mark { what } if what == self.agent_start() => Some(seen.at),
             _ => None,
         });
         let written: Option<jiff::Timestamp> =

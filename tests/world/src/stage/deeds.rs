@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::{BUCKET, Programs, Published, Stage, scene};
 use crate::case::{Deed, LATER, Meanwhile, is_call};
 use crate::cloud::resources::Lifecycle;
-use crate::cloud::spec::{GROUP, NEW, OLD, Transition, Verdict};
+use crate::cloud::spec::{ENI, GROUP, NEW, OLD, Transition, Verdict};
 use crate::cloud::{ActionKey, Cloud};
 use crate::ledger::{Event, Ledger};
 use crate::machine::Machine;
@@ -152,6 +152,14 @@ impl Deeds {
             Deed::RetireOldOwner { backup } => {
                 self.cloud.terminate_in_group(OLD);
                 self.retire(backup.as_deref()).await
+            }
+            Deed::DetachEni => {
+                ensure!(self.cloud.wrest(ENI), "nobody has {ENI}");
+                Ok(())
+            }
+            Deed::DemandKms => {
+                self.store.demand_kms();
+                Ok(())
             }
             Deed::RevokeCredentials => {
                 self.cloud.expire_credentials(NEW);

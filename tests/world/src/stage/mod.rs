@@ -23,6 +23,7 @@ mod search;
 mod server_log;
 mod services;
 mod site;
+mod succession;
 mod verdict;
 mod watch;
 
@@ -35,6 +36,8 @@ pub use scene::{Image, specs};
 use server_log::ServerLog;
 pub use services::Access;
 pub use site::{Counts, Site};
+pub use succession::Former;
+use succession::Switchboard;
 use watch::Steady;
 
 use std::collections::BTreeMap;
@@ -53,7 +56,7 @@ use crate::judge::START;
 use crate::kill::{Gate, shim};
 use crate::ledger::Event;
 use crate::machine::Machine;
-use crate::vpc::Knockers;
+use crate::vpc::{EniPlan, Knockers};
 
 /// The only bucket of a case.
 pub const BUCKET: &str = "acme-weaviate";
@@ -102,6 +105,11 @@ pub struct Stage {
     shims: Mutex<Option<shim::Shims>>,
     /// The stand-in tells itself what it was asked.
     observer: Mutex<Option<observer::Observer>>,
+    /// The instance that was there before, with its machine.
+    former: Option<Former>,
+    switchboard: Switchboard,
+    /// How each interface is wired where it is attached.
+    enis: BTreeMap<String, EniPlan>,
 }
 
 /// A stage is a site with a machine on it.
@@ -117,19 +125,11 @@ impl Stage {
     /// Sets everything up; the machine has booted with its door closed, as the early unit does it.
     pub async fn set(programs: &Programs, scene: &Scene) -> Result<Self> {
         let (site, made) = Site::open(programs, scene, None).await?;
-        let Site { cloud, vpc, ledger, planted, .. } = &site;
-        let plugs = cloud.hotplug();
-        let machine = Arc::new(Machine::boot(vpc, &made.machine).await.context("booting the machine")?);
-        let foreign = verdict::foreign_disks(&machine, scene).await?;
-        let steady = Steady::default();
-        let log = ServerLog::new(&machine, ledger, planted, programs.archive.is_some());
-        let host = watch::Host {
-            machine: Arc::clone(&machine),
-            enis: made.enis.clone(),
-            cloud: cloud.clone(),
-            steady: Arc::clone(&steady),
-        };
-        let watch = watch::Watch::start(host, plugs, ledger, log, planted)?;
+        let cloud = &site.cloud;
+        let mut others = tokio::task::JoinSet::new();
+        let switchboard = Switchboard::start(cloud.hotplug(), &mut others);
+        let first = Former::boot(&site, scene, &made.machine, &made.enis, &switchboard).await?;
+        let Former { gate, machine, steady, foreign, woken, watch, ear, shims, observer } = first;
         cloud.house(NEW);
         for eni in cloud.interfaces_of(NEW) {
             if let Some(plan) = made.enis.get(eni.eni()) {
@@ -138,27 +138,29 @@ impl Stage {
         }
         let mut stage = Self {
             site,
-            gate: Arc::new(Gate::new(None)),
+            gate,
             machine,
             steady,
             scene: scene.clone(),
             knockers: Vec::new(),
             foreign,
-            others: tokio::task::JoinSet::new(),
+            others,
             to_come: Arc::default(),
-            woken: AtomicBool::new(false),
+            woken,
             watch,
-            ear: Mutex::default(),
-            shims: Mutex::default(),
-            observer: Mutex::default(),
+            ear,
+            shims,
+            observer,
+            former: None,
+            switchboard,
+            enis: made.enis.clone(),
         };
         stage.configure(&made.config)?;
         if scene.unlaunched {
             stage.machine.power_cut().await.context("a machine for later")?;
             stage.cloud.powered(NEW, false);
         } else {
-            stage.wake().await?;
-            scene::prepare_machine(&stage).await?;
+            stage.begin().await?;
         }
         // Its clocks run from here: a hook's patience is not for the setting of a stage.
         stage.cloud.start();
@@ -188,7 +190,7 @@ impl Stage {
             scene::between(self).await?;
         }
         self.watch.begin()?;
-        self.ledger.record(Event::Mark { what: START.to_owned() });
+        self.ledger.record(Event::Mark { what: format!("{START} {}", self.machine.spec().instance_id) });
         let ear = notify::Ear::open(&self.machine, &self.ledger, &self.planted)?;
         *self.ear.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(ear);
         // /run is another after each start.

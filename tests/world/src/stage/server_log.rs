@@ -59,6 +59,10 @@ impl ServerLog {
         }
     }
 
+    fn of(&self) -> String {
+        self.machine.spec().instance_id.clone()
+    }
+
     /// Reads what is new. The path leads through the machine's first process, which is another after each start.
     pub fn poll(&self) {
         let mut containers = self.containers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +98,7 @@ impl ServerLog {
                 let now = start(&bytes).filter(|now| foreign && *started != Some(*now));
                 if let Some(now) = now {
                     *started = Some(now);
-                    self.ledger.record_at(now, Event::ServerStart);
+                    self.ledger.record_at(now, Event::ServerStart { of: self.of() });
                 }
             }
         }
@@ -108,7 +112,7 @@ impl ServerLog {
             let line: Vec<u8> = rest.drain(..=end).collect();
             self.planted.search("the container's log", &line);
             // A server that nobody is served by may start and count as it likes.
-            if let Some((at, event)) = understand(&line).filter(|_| *serves) {
+            if let Some((at, event)) = understand(&self.of(), &line).filter(|_| *serves) {
                 self.ledger.record_at(at, event);
             }
         }
@@ -135,12 +139,13 @@ fn start(about: &[u8]) -> Option<Timestamp> {
 }
 
 /// One line of the engine's file: `{"log":"{\"stand_in\":\"request\",…}\n","stream":"stdout","time":"…"}`.
-fn understand(line: &[u8]) -> Option<(Timestamp, Event)> {
+fn understand(of: &str, line: &[u8]) -> Option<(Timestamp, Event)> {
     let outer: Value = serde_json::from_slice(line).ok()?;
     let inner: Value = serde_json::from_str(outer["log"].as_str()?).ok()?;
     let event = match inner["stand_in"].as_str()? {
-        "listening" => Event::ServerStart,
+        "listening" => Event::ServerStart { of: of.to_owned() },
         "request" => Event::Server {
+            of: of.to_owned(),
             method: inner["method"].as_str()?.to_owned(),
             path: inner["path"].as_str()?.to_owned(),
             status: u16::try_from(inner["status"].as_u64()?).ok()?,
@@ -180,7 +185,7 @@ mod tests {
         for (text, expected) in rows {
             let line = serde_json::json!({ "log": format!("{text}\n"), "stream": "stdout", "time": "x" })
                 .to_string();
-            let event = understand(line.as_bytes()).map(|(_, event)| serde_json::json!(event));
+            let event = understand("i-new", line.as_bytes()).map(|(_, event)| serde_json::json!(event));
             assert_eq!(event.as_ref().and_then(|event| event["event"].as_str()), expected, "{text}");
         }
     }

@@ -71,24 +71,42 @@ impl Stage {
     /// Stops the clients and judges what was seen so far: one sentence for each forbidden act.
     pub async fn verdict(&mut self) -> Vec<String> {
         self.quiet().await;
-        self.watch.look();
-        self.search_everywhere().await;
+        let mut foreign = self.look_everywhere().await;
+        if self.turn().is_ok() {
+            foreign.extend(self.look_everywhere().await);
+            // Back again: there is one.
+            let _ = self.turn();
+        }
         let mut forbidden = crate::judge::forbidden(&self.ledger.events());
-        forbidden.extend(self.foreign_disks());
+        forbidden.extend(foreign);
         forbidden.extend(self.planted.found());
         forbidden
+    }
+
+    /// At one machine: the disks that are not the agent's and have changed.
+    async fn look_everywhere(&self) -> Vec<String> {
+        self.watch.look();
+        self.search_everywhere().await;
+        self.foreign_disks()
     }
 
     /// Takes everything down; an error is something that could not be taken away.
     pub async fn strike(mut self) -> Result<()> {
         self.quiet().await;
         self.others.shutdown().await;
-        self.machine.power_cut().await.context("switching the machine off")?;
-        let machine = Arc::clone(&self.machine);
-        // Its watchers, who hold the machine, end a moment after they were told to.
+        let former = self.former.as_ref().map(|former| &former.machine);
+        let machines: Vec<Arc<Machine>> =
+            [Some(&self.machine), former].into_iter().flatten().cloned().collect();
+        for machine in &machines {
+            machine.power_cut().await.context("switching the machine off")?;
+        }
+        // Their watchers, who hold the machines, end a moment after they were told to.
         drop(self);
-        let machine = alone(machine).await?;
-        machine.destroy().await.context("taking the machine away")
+        for machine in machines {
+            let machine = alone(machine).await?;
+            machine.destroy().await.context("taking the machine away")?;
+        }
+        Ok(())
     }
 }
 

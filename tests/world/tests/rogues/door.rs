@@ -291,7 +291,7 @@ async fn a_server_that_was_started_again_and_counted_may_be_reached() {
     rogue.sh(&format!("{SHUT}; docker restart --time 1 node")).await;
     let started = async || loop {
         let events = rogue.stage.ledger.events();
-        if events.iter().filter(|seen| seen.event == Event::ServerStart).count() == 2 {
+        if events.iter().filter(|seen| matches!(seen.event, Event::ServerStart { .. })).count() == 2 {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;

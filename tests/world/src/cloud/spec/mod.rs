@@ -25,6 +25,8 @@ use network::{default_security_groups, default_subnets};
 
 /// The instance in which the agent runs, by default.
 pub const NEW: &str = "i-0aaaaaaaaaaaaaa02";
+/// The instance that comes after it, where a case has one.
+pub const NEXT: &str = "i-0aaaaaaaaaaaaaa03";
 /// The instance that had the ENI before, where a case has one.
 pub const OLD: &str = "i-0aaaaaaaaaaaaaa01";
 /// The node's ENI.

@@ -14,6 +14,8 @@ type End = (Ipv4Addr, u16);
 /// All conversations with the server, by their client and server.
 #[derive(Debug, Default)]
 pub struct Flows {
+    /// The instance whose server it is.
+    of: String,
     open: BTreeMap<(End, End), Conversation>,
 }
 
@@ -98,6 +100,10 @@ impl Direction {
 }
 
 impl Flows {
+    pub fn of(instance: &str) -> Self {
+        Self { of: instance.to_owned(), ..Self::default() }
+    }
+
     /// What this packet completes: requests of the server on `port` that got their answer.
     pub fn see(&mut self, packet: &[u8], port: u16) -> Vec<Event> {
         let Some(segment) = Segment::of(packet) else { return Vec::new() };
@@ -114,12 +120,12 @@ impl Flows {
             return Vec::new();
         }
         direction.push(number, payload);
-        conversation.complete()
+        conversation.complete(&self.of)
     }
 }
 
 impl Conversation {
-    fn complete(&mut self) -> Vec<Event> {
+    fn complete(&mut self, of: &str) -> Vec<Event> {
         while let Some(request) = http::take(&mut self.asked.bytes) {
             self.waiting.push_back(request);
         }
@@ -129,7 +135,7 @@ impl Conversation {
                 continue;
             }
             let Some(request) = self.waiting.pop_front() else { continue };
-            events.extend(http::event(&request, &answer));
+            events.extend(http::event(of, &request, &answer));
         }
         events
     }

@@ -65,12 +65,13 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
 }
 
 /// A request that got its answer, as the server itself would report it.
-pub fn event(request: &Message, answer: &Message) -> Option<Event> {
+pub fn event(of: &str, request: &Message, answer: &Message) -> Option<Event> {
     let mut words = request.start.split(' ');
     let (method, target) = (words.next()?, words.next()?);
     let path = target.split('?').next().unwrap_or_default();
     let details = if path == "/v1/graphql" { found(&request.body, &answer.body) } else { Value::Null };
     Some(Event::Server {
+        of: of.to_owned(),
         method: method.to_owned(),
         path: path.to_owned(),
         status: answer.status()?,
@@ -150,12 +151,13 @@ mod tests {
             let answer = message(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()));
             let details = json!({ "class": class, "tenant": tenant, "count": 7 });
             let expected = Event::Server {
+                of: "i-new".to_owned(),
                 method: "POST".to_owned(),
                 path: "/v1/graphql".to_owned(),
                 status: 200,
                 details,
             };
-            assert_eq!(event(&request, &answer), Some(expected));
+            assert_eq!(event("i-new", &request, &answer), Some(expected));
         }
         let refused = json!({ "data": { "Aggregate": { "Chunk": null } }, "errors": [] }).to_string();
         assert_eq!(found(b"{}", refused.as_bytes()), json!([]));

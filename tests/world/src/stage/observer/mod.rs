@@ -52,9 +52,9 @@ impl Observer {
             File::open(format!("/proc/{}/ns/net", machine.pid()?)).context("the machine's network")?;
         let socket = enter(Arc::new(network), listen).await?;
         let stop = Arc::new(AtomicBool::new(false));
-        let (until, ledger) = (Arc::clone(&stop), Arc::clone(ledger));
+        let (until, ledger, of) = (Arc::clone(&stop), Arc::clone(ledger), machine.spec().instance_id.clone());
         let thread = std::thread::Builder::new().name("observer".into());
-        thread.spawn(move || observe(&socket, &ledger, &until)).context("a thread that looks")?;
+        thread.spawn(move || observe(&socket, &of, &ledger, &until)).context("a thread that looks")?;
         Ok(Self { stop })
     }
 }
@@ -70,8 +70,8 @@ fn listen() -> Result<OwnedFd> {
     Ok(socket)
 }
 
-fn observe(socket: &OwnedFd, ledger: &Ledger, stop: &AtomicBool) {
-    let mut flows = Flows::default();
+fn observe(socket: &OwnedFd, of: &str, ledger: &Ledger, stop: &AtomicBool) {
+    let mut flows = Flows::of(of);
     let mut packet = vec![0; LARGEST];
     while !stop.load(Ordering::Relaxed) {
         match nix::unistd::read(socket, &mut packet) {

@@ -27,6 +27,8 @@ pub(super) struct BucketScene {
     pub copies: bool,
     pub deployment: Option<String>,
     pub node: Option<String>,
+    /// The nodes that the backups' own descriptors name, whatever the manifest says.
+    pub nodes: Vec<String>,
     /// The manifest of a node that started empty.
     pub empty_manifest: bool,
     /// The object, by the end of its key, that has one bit flipped, or ends early.
@@ -53,6 +55,7 @@ impl Default for BucketScene {
             copies: true,
             deployment: None,
             node: None,
+            nodes: Vec::new(),
             empty_manifest: false,
             flip: None,
             truncate: None,
@@ -84,6 +87,7 @@ pub fn fill_bucket(
     let mut options = Options {
         prefix: prefix.to_owned(),
         node: bucket.node.clone(),
+        nodes: bucket.nodes.clone(),
         deployment: bucket.deployment.clone().unwrap_or_else(|| "acme-prod".to_owned()),
         pointer: match (bucket.manifest, bucket.copies) {
             (true, _) => Pointer::Latest,
