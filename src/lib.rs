@@ -7,7 +7,8 @@
 //! ```text
 //! cli ─┬▶ boot ──▶ instance, network, disk, secrets, container, manifest, restore, signal
 //!      ├▶ watch ─▶ container, network
-//!      └▶ control, backup ─▶ manifest, restore
+//!      ├▶ control ─▶ backup, drill ─▶ catalog, container, manifest, restore
+//!      └▶ archive, catalog ─▶ manifest, restore
 //!                      └──▶ aws, store, weaviate, report, state, host
 //! ```
 
