@@ -10,8 +10,9 @@ use crate::catalog::Scope;
 use crate::explain::{Class, Explain as _};
 use crate::manifest::{Manifest, Object, checksum};
 use crate::report::Status;
-use crate::store::fake::{FakeS3, Trouble, etag, sha256};
+use crate::store::fake::{FakeS3, Trouble};
 use crate::store::{Limits, Store};
+use crate::tests::make::{noise, object};
 
 const QUICK: Limits = Limits {
     connections: 4,
@@ -22,39 +23,16 @@ const QUICK: Limits = Limits {
     pause: Duration::from_millis(1),
 };
 
-/// Bytes without a pattern, of more than one range.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..length)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()[3]
-        })
-        .collect()
-}
-
 /// `more`, which is built on `full`, in a bucket, with its copy.
 fn backed_up(fake: &FakeS3) -> Manifest {
     let name = "a-name-that-is-longer-than-a-hundred-letters".repeat(3);
     let files = [
-        ("from/full/n/A/chunk-1".to_owned(), noise(1, 300_000)),
+        ("from/full/n/A/chunk-1".to_owned(), noise(300_000)),
         ("from/more/backup_config.json".to_owned(), b"{}".to_vec()),
-        ("from/more/n/A/chunk-1".to_owned(), noise(2, 65_536)),
+        ("from/more/n/A/chunk-1".to_owned(), noise(65_536)),
         (format!("from/more/n/{name}/chunk-1"), Vec::new()),
     ];
-    let mut objects: Vec<Object> = files
-        .iter()
-        .map(|(key, bytes)| Object {
-            key: key.clone(),
-            size: bytes.len() as u64,
-            sha256: sha256(bytes),
-            etag: Some(etag(bytes)),
-            version_id: None,
-            other: serde_json::Map::new(),
-        })
-        .collect();
+    let mut objects: Vec<Object> = files.iter().map(|(key, bytes)| object(key, bytes)).collect();
     objects.sort_by(|a, b| a.key.cmp(&b.key));
     for (key, bytes) in files {
         fake.put(&key, bytes);
@@ -158,7 +136,7 @@ async fn a_damaged_backup_gets_no_file_and_a_damaged_file_is_no_backup() {
     // The control.
     back(&fake, "n", &file).await.expect("the whole one");
     // And the other way round.
-    fake.put("from/more/n/A/chunk-1", noise(3, 65_536));
+    fake.put("from/more/n/A/chunk-1", noise(65_537)[1..].to_vec());
     let other = folder.path().join("other.tar.zst");
     let error = out(&fake, &other).await.expect_err("other bytes");
     assert!(matches!(error, ArchiveError::Catalog(_)), "{error}");

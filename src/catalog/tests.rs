@@ -12,8 +12,9 @@ use super::*;
 use crate::explain::{Class, Explain as _};
 use crate::manifest::{self, Manifest, Object, checksum};
 use crate::restore::Lease;
-use crate::store::fake::{FakeS3, Trouble, etag, sha256};
+use crate::store::fake::{FakeS3, Trouble, etag};
 use crate::store::{Limits, Listed, StoreError};
+use crate::tests::make::object;
 
 const NOW: &str = "2026-03-31T12:00:00Z";
 
@@ -28,15 +29,7 @@ fn backup(chain: &[&str], completed: &str) -> (Manifest, Vec<(String, Vec<u8>)>)
     let mut files: Vec<_> = chain.iter().map(|link| file(link, "n/A/chunk-1")).collect();
     files.push(file(id, "backup_config.json"));
     files.sort();
-    let object = |(key, bytes): &(String, Vec<u8>)| Object {
-        key: key.clone(),
-        size: bytes.len() as u64,
-        sha256: sha256(bytes),
-        etag: Some(etag(bytes)),
-        version_id: None,
-        other: serde_json::Map::new(),
-    };
-    let objects: Vec<Object> = files.iter().map(object).collect();
+    let objects: Vec<Object> = files.iter().map(|(key, bytes)| object(key, bytes)).collect();
     let manifest = Manifest {
         schema: 1,
         deployment: "acme".to_owned(),

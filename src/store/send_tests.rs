@@ -9,9 +9,10 @@ use axum::http::Method;
 use tokio::sync::Semaphore;
 
 use super::fake::{FakeS3, Trouble, sha256};
-use super::tests::{noise, tree};
+use super::tests::tree;
 use super::*;
 use crate::retry;
+use crate::tests::make::noise;
 
 const KEY: &str = "prod/b/n/A/chunk-1";
 const QUICK: Sending = Sending {

@@ -11,6 +11,7 @@ use super::fake::{FakeS3, Trouble, etag, sha256};
 use super::*;
 use crate::config::SecretReference;
 use crate::explain::{Class, Explain as _};
+use crate::tests::make::noise;
 
 const QUICK: Limits = Limits {
     connections: 4,
@@ -20,19 +21,6 @@ const QUICK: Limits = Limits {
     tries: 3,
     pause: Duration::from_millis(5),
 };
-
-/// Bytes without a pattern that a shifted range would repeat.
-pub(super) fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    (0..length)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state.to_le_bytes()[3]
-        })
-        .collect()
-}
 
 pub(super) fn tree(directory: &tempfile::TempDir) -> Tree {
     let owner = Owner { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw() };

@@ -9,7 +9,9 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 
 use crate::aws::{CallError, Kind};
+use crate::manifest::Object;
 use crate::process::ProcessError;
+use crate::store::fake::{etag, sha256};
 use crate::weaviate::Client;
 
 pub const SOME: Duration = Duration::from_mins(1);
@@ -67,4 +69,29 @@ pub async fn scripted(answers: &[(u16, impl AsRef<str>)]) -> Client {
     let base = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move { axum::serve(listener, app).await });
     Client::new(&base, Some("admin-key".into()))
+}
+
+/// Bytes without a pattern that a shifted range would repeat.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        })
+        .collect()
+}
+
+/// An object as it was sent with these bytes.
+pub fn object(key: &str, bytes: &[u8]) -> Object {
+    Object {
+        key: key.to_owned(),
+        size: bytes.len() as u64,
+        sha256: sha256(bytes),
+        etag: Some(etag(bytes)),
+        version_id: None,
+        other: serde_json::Map::new(),
+    }
 }
