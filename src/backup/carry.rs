@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::Semaphore;
@@ -41,6 +42,8 @@ pub struct Load<'a> {
     /// The key of the backup's folder, without a slash at its end.
     pub key: &'a str,
     pub connections: u32,
+    /// `backup.stall`: a store that is in trouble for so long ends it.
+    pub stall: Duration,
     pub base: Option<&'a Base>,
 }
 
@@ -145,7 +148,7 @@ async fn one(
 ) -> Result<(PathBuf, Object), BackupError> {
     let below = path.strip_prefix(load.id).unwrap_or(&path);
     let parcel = Parcel { key: format!("{}/{}", load.key, below.display()), path: path.clone() };
-    let sent = send(load.store, load.tree, &parcel, Sending::default(), flight, moved).await;
+    let sent = send(load.store, load.tree, &parcel, Sending::within(load.stall), flight, moved).await;
     let sent = sent.map_err(|error| match error {
         StoreError::Denied { .. } => BackupError::NotWritable(error),
         error => error.into(),

@@ -103,7 +103,8 @@ impl Explain for BackupError {
             Self::Catalog(error) => error.remedy(),
             Self::NotWritable(_) => {
                 "Name a role in `backup.role_arn` that may write backups (packaging/iam-backup.json), tagged as the \
-                 instance's role may assume it; with `backup.kms_key` it needs that key too."
+                 instance's role may assume it; with `backup.kms_key` it needs that key too. A bucket whose policy \
+                 demands SSE-KMS takes nothing without `backup.kms_key`."
                     .to_owned()
             }
             Self::Cancelled => "Ask for another one when it suits; what it left is removed.".to_owned(),

@@ -76,6 +76,7 @@ pub async fn take(
         folder: &folder,
         key: &key,
         connections: making.connections,
+        stall: making.stall,
         base,
     };
     let moved = Arc::new(AtomicU64::new(0));

@@ -63,6 +63,7 @@ impl Place {
             folder: self.volume.path(),
             key: "prod/full-1",
             connections: 4,
+            stall: Duration::from_mins(5),
             base: None,
         };
         let begun = Begun { id: "full-1".to_owned(), instance_id: "i-1".to_owned() };

@@ -58,6 +58,15 @@ impl Default for Sending {
     }
 }
 
+impl Sending {
+    /// Whoever sends gives up what does not move for so long.
+    pub fn within(stall: Duration) -> Self {
+        let usual = Self::default();
+        let tries = retry::Limits { deadline: usual.tries.deadline.min(stall), ..usual.tries };
+        Self { tries, ..usual }
+    }
+}
+
 /// S3 takes 10 000 parts at most ("Multipart upload limits").
 const PARTS: u64 = 10_000;
 /// The semaphore bounds what is in flight; this only lets all of it be polled.

@@ -138,3 +138,10 @@ async fn what_is_not_there_cannot_be_sent() {
     assert!(matches!(place.send().await, Err(StoreError::Local { .. })), "a planted link is not followed");
     assert!(place.fake.calls().is_empty());
 }
+
+#[test]
+fn what_does_not_move_is_given_up_no_later_than_is_asked_for() {
+    let given_up = |stall| Sending::within(stall).tries.deadline;
+    let minutes = Duration::from_mins;
+    assert_eq!((given_up(minutes(1)), given_up(minutes(30))), (minutes(1), minutes(5)));
+}

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
 use bytes::Bytes;
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
@@ -45,9 +46,10 @@ pub(super) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
             stage.command(arguments, *exit, says, at_most).await
         }
         Act::Write { client, class, tenant, first, objects, noise } => {
-            let objects =
-                (*first..*first + *objects).map(|number| object(class, tenant.as_deref(), number, *noise));
-            write(stage, *client, objects.collect()).await
+            let one = |number| object(class, tenant.as_deref(), number, *noise);
+            // Noise takes its time, while everything else has to be answered.
+            let objects = tokio::task::block_in_place(|| (*first..*first + *objects).map(one).collect());
+            write(stage, *client, objects).await
         }
         Act::Delete { client, path, status } => delete(stage, *client, path, *status).await,
         Act::WholeBackups => whole_backups(stage),
@@ -99,12 +101,12 @@ fn object(class: &str, tenant: Option<&str>, number: u64, noise: usize) -> Value
     object
 }
 
-/// So many letters, the same for the same number: six bits of each are random.
+/// About so many letters, the same for the same number: six bits of each are random.
 fn random(number: u64, length: usize) -> String {
-    use rand::{RngExt as _, SeedableRng as _};
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut random = rand::rngs::StdRng::seed_from_u64(number);
-    (0..length).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+    use rand::{Rng as _, SeedableRng as _};
+    let mut bytes = vec![0; length / 4 * 3];
+    rand::rngs::StdRng::seed_from_u64(number).fill_bytes(&mut bytes);
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 async fn delete(stage: &Stage, client: Client, path: &str, status: u16) -> Result<Vec<String>> {

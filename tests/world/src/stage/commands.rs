@@ -15,7 +15,8 @@ use serde_json::Value;
 use super::{Stage, agent};
 use crate::ledger::Event;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The longest: a backup of some megabytes to a store in trouble.
+const PATIENCE: Duration = Duration::from_mins(3);
 const PICTURE: &str = "/tmp/timeline.svg";
 const BROKEN: &str = "/tmp/broken.toml";
 
