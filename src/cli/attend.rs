@@ -75,10 +75,10 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
             _ => {}
         }
         match done {
-            Ok(answer) => order.ends(answer),
+            Ok(answer) => order.ends(answer).await,
             Err(Trouble { failure, lost }) => {
                 tracing::error!(step = failure.step, error_class = failure.class.name(), "{failure}");
-                order.ends(Answer::Failed(failure.clone()));
+                order.ends(Answer::Failed(failure.clone())).await;
                 if lost {
                     // Whoever holds the address is the owner: the next run looks, and serves what is named now, or
                     // waits. A full channel knows it already.

@@ -45,9 +45,12 @@ impl Ordered {
         self.answers.send_replace(Some(Answer::Says(line)));
     }
 
-    /// The end of it.
-    pub fn ends(self, answer: Answer) {
+    /// The end of it: told, before anything else is done, to whoever still waits.
+    pub async fn ends(self, answer: Answer) {
         self.answers.send_replace(Some(answer));
+        if timeout(PATIENCE, self.answers.closed()).await.is_err() {
+            tracing::warn!("whoever asked does not hear the answer");
+        }
     }
 }
 
@@ -67,7 +70,7 @@ struct AtWork(Arc<Mutex<Option<Current>>>);
 #[derive(Clone, Debug)]
 struct Current {
     cancel: Arc<Notify>,
-    told: watch::Receiver<Option<Answer>>,
+    answers: watch::Sender<Option<Answer>>,
 }
 
 impl AtWork {
@@ -78,7 +81,10 @@ impl AtWork {
     /// Ends it, and waits until it has ended. Whether there was one.
     async fn cancel(&self) -> bool {
         let current = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(Current { cancel, mut told }) = current else { return false };
+        let Some(Current { cancel, answers }) = current else { return false };
+        let mut told = answers.subscribe();
+        // Else its end would be waited for from two sides.
+        drop(answers);
         cancel.notify_one();
         end(&mut told).await;
         true
@@ -139,8 +145,8 @@ impl Desk {
         };
         let working = async {
             while let Some(order) = queue.recv().await {
-                let (cancel, told) = (Arc::clone(&order.cancel), order.answers.subscribe());
-                at_work.set(Some(Current { cancel, told }));
+                let (cancel, answers) = (Arc::clone(&order.cancel), order.answers.clone());
+                at_work.set(Some(Current { cancel, answers }));
                 work(order).await;
                 at_work.set(None);
             }
@@ -237,14 +243,18 @@ mod tests {
             order.says("half".to_owned());
             tokio::task::yield_now().await;
             match include.first() {
-                Some(name) => order.ends(Answer::Made(made(name))),
-                None => order.ends(Answer::Failed(Failure {
-                    step: "backup".to_owned(),
-                    class: Class::Final,
-                    reason: "no".to_owned(),
-                    remedy: "Stop.".to_owned(),
-                    details: Vec::new(),
-                })),
+                Some(name) => order.ends(Answer::Made(made(name))).await,
+                None => {
+                    order
+                        .ends(Answer::Failed(Failure {
+                            step: "backup".to_owned(),
+                            class: Class::Final,
+                            reason: "no".to_owned(),
+                            remedy: "Stop.".to_owned(),
+                            details: Vec::new(),
+                        }))
+                        .await;
+                }
             }
         };
         let asking = async {
@@ -307,7 +317,7 @@ mod tests {
             drop(silent);
         };
         tokio::select! {
-            () = desk.serve(async |order: Ordered| order.ends(Answer::Made(made("x")))) => {}
+            () = desk.serve(async |order: Ordered| order.ends(Answer::Made(made("x"))).await) => {}
             () = asking => {}
         }
     }

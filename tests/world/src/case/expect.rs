@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::run::calls;
 use super::{Case, Expect, Outcome, sights};
+use crate::judge::START;
 use crate::ledger::{Event, Seen};
 use crate::stage::Ended;
 
@@ -122,6 +123,8 @@ pub fn in_order(wanted: &[String], events: &[Seen]) -> Option<String> {
             Event::Call { service, operation, .. } => format!("call {service}:{operation}"),
             Event::Reached { .. } => "reached".to_owned(),
             Event::State { of, to, .. } => format!("{of} {to}"),
+            // Whichever machine it was.
+            Event::Mark { what } if what.starts_with(START) => START.to_owned(),
             Event::Mark { what } => what.clone(),
             Event::Notified { line } => line.clone(),
             Event::Server { method, path, .. } => format!("asked {method} {path}"),
