@@ -116,7 +116,11 @@ pub async fn back_up(
     let entry = Begun { id: id.clone(), instance_id: me.instance_id().to_owned() };
     let journal = Journal::begin(&host.roots.state, &entry)?;
     let work = async {
-        hooks::before(&job, &id).await?;
+        if let Err(error) = hooks::before(&job, &id).await {
+            // Nothing was begun.
+            journal.end()?;
+            return Err(error);
+        }
         Box::pin(make_it(&job, me, &own, order, &id, base, journal)).await
     };
     let made = work.await;

@@ -169,3 +169,7 @@ fn bases<'a>(rows: &'a [Row], reasons: &mut BTreeMap<&'a str, Reason>) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "keep_tests.rs"]
+mod tests;

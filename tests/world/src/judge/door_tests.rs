@@ -312,7 +312,11 @@ fn of_two_machines_each_has_its_own_proof() {
     };
     let long = || vec![schema(); 6];
     judged(vec![
-        ("the next one starts and counts nothing", and(serves(), vec![start(), restarted(), near()]), vec![]),
+        (
+            "the next one starts and counts nothing",
+            and(serves(), vec![Event::Mark { what: format!("{START} i-new") }, restarted(), near()]),
+            vec![],
+        ),
         (
             "the one before starts its server again while the next one counts",
             and(serves(), vec![former(restarted()), both(), near()]),

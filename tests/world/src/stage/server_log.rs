@@ -21,8 +21,8 @@ use crate::machine::Machine;
 
 /// Where the engine keeps its containers.
 const CONTAINERS: &str = "/var/lib/docker/containers";
-/// The name of the container that serves.
-const SERVES: &str = "/weaviate";
+/// The name of a drill's container: nobody is served by it.
+const ASIDE: &str = "/weaviate-drill";
 /// Everything that `docker inspect` shows of a container comes from these.
 const ABOUT: [&str; 2] = ["config.v2.json", "hostconfig.json"];
 
@@ -44,7 +44,7 @@ struct Container {
     rest: Vec<u8>,
     searched: [Option<SystemTime>; 2],
     started: Option<Timestamp>,
-    /// Whether it is the one that serves; `None` until its name is known.
+    /// Whether it may serve; `None` until its name is known.
     serves: Option<bool>,
 }
 
@@ -92,7 +92,7 @@ impl ServerLog {
                 self.planted.search("docker inspect", &bytes);
                 *searched = modified;
                 if let Some(name) = name_of(&bytes) {
-                    *serves = Some(name == SERVES);
+                    *serves = Some(name != ASIDE);
                 }
                 let foreign = self.foreign && *serves == Some(true);
                 let now = start(&bytes).filter(|now| foreign && *started != Some(*now));
