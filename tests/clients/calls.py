@@ -139,4 +139,9 @@ CALLS = [
 ]
 
 # By the role for backups: the instance's own may not. Each has a test of its own.
-BY_THE_BACKUP_ROLE = {"s3:DeleteObject"}
+BY_THE_BACKUP_ROLE = {
+    "s3:CompleteMultipartUpload",
+    "s3:CreateMultipartUpload",
+    "s3:DeleteObject",
+    "s3:UploadPart",
+}

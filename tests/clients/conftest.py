@@ -28,7 +28,7 @@ parameters = [{ name = "/weaviate/reader-key", value = "p4ram" }]
 [cloud.roles.backup]
 tags = { "weaviate:deployment" = "acme-prod" }
 policy = '''{"Version": "2012-10-17", "Statement": [
-  {"Effect": "Allow", "Action": "s3:DeleteObject", "Resource": "arn:aws:s3:::acme-weaviate/prod/*"}]}'''
+  {"Effect": "Allow", "Action": ["s3:DeleteObject", "s3:PutObject"], "Resource": "arn:aws:s3:::acme-weaviate/prod/*"}]}'''
 """
 
 

@@ -53,6 +53,33 @@ def test_what_is_left_of_a_backup_is_removed_by_its_role(cloud):
     assert cloud.cli("s3api", "delete-object", "--bucket", MANIFEST["Bucket"], "--key", MANIFEST["Key"]) == {}
 
 
+def test_a_large_file_is_sent_in_parts_by_the_role_for_backups(cloud, tmp_path):
+    """With S3's own checksums of each part and of them all, as the agent sends them."""
+    own = cloud.client("s3")
+    role = cloud.client("sts").assume_role(RoleArn=ROLE, RoleSessionName="test")["Credentials"]
+    cloud.credentials = {**role, "Token": role["SessionToken"]}
+    client = cloud.client("s3")
+    where = {"Bucket": MANIFEST["Bucket"], "Key": "prod/b/chunk-1"}
+    # S3 takes no smaller one but the last.
+    parts = [b"a" * (5 << 20), b"the last"]
+    upload = client.create_multipart_upload(**where, ChecksumAlgorithm="SHA256")["UploadId"]
+    sent = []
+    for number, body in enumerate(parts, 1):
+        answer = client.upload_part(
+            **where, UploadId=upload, PartNumber=number, Body=body, ChecksumAlgorithm="SHA256"
+        )
+        sent.append({"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": answer["ChecksumSHA256"]})
+    whole = client.complete_multipart_upload(**where, UploadId=upload, MultipartUpload={"Parts": sent})
+    assert whole["ETag"].strip('"').endswith("-2")
+    assert own.get_object(**where)["Body"].read() == b"".join(parts)
+    # The AWS CLI cuts a file of its own accord.
+    (tmp_path / "file").write_bytes(b"b" * (9 << 20))
+    said = cloud.cli("s3", "cp", "--no-progress", "--quiet", str(tmp_path / "file"), "s3://acme-weaviate/prod/b/chunk-2")
+    assert said == {}
+    there = own.get_object(Bucket=where["Bucket"], Key="prod/b/chunk-2")
+    assert there["ETag"].strip('"').endswith("-2") and len(there["Body"].read()) == 9 << 20
+
+
 def test_the_aws_cli_understands_every_answer(cloud, tmp_path):
     """Bodies go through files here: `--body FILE` in, the last word out."""
 
