@@ -9,14 +9,14 @@ drills=weaviate-provisioner-drill.timer
 debian() {
   local sources include=docker.io,ca-certificates,nftables,systemd,xfsprogs base
   # The archives that this machine itself installs from.
-  [ -n "$(debian_archives)" ] || apt-get update -qq
+  [ -n "$(debian_archives)" ] || timeout 300 apt-get update -qq
   sources=$(debian_archives)
   [ -n "$sources" ] || die "apt has no Debian 12 archive"
   base=$CACHE/packages-debian-$(printf '%s' "$sources $include" | sha256sum | cut -c 1-16).tar.zst
   if [ ! -e "$base" ]; then
     say "making a Debian with what the package depends on (a minute)"
     # It starts nothing: it forbids that by a policy of its own while it works.
-    mmdebstrap --quiet --mode=root --variant=minbase --include="$include" \
+    timeout 1800 mmdebstrap --quiet --mode=root --variant=minbase --include="$include" \
       bookworm "$scratch/base.tar.zst" - <<<"$sources"
     mv "$scratch/base.tar.zst" "$base"
   fi

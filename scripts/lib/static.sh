@@ -71,10 +71,10 @@ debian_library_source() (
   printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie-backports main\n' "$mirror" >"$scratch/list"
   local apt=(-o "Dir::Etc::sourcelist=$scratch/list" -o Dir::Etc::sourceparts=/dev/null
     -o "Dir::State::lists=$scratch/lists" -o "Dir::Cache=$scratch/cache" -o APT::Sandbox::User=root)
-  apt-get "${apt[@]}" update -qq >&2
+  timeout 300 apt-get "${apt[@]}" update -qq >&2
   candidate=$(apt-cache "${apt[@]}" madison rust-src | awk -v wanted="$version+" 'index($3, wanted) == 1 {print $3; exit}')
   [ -n "$candidate" ] || die "Debian has no source of Rust $version's library: use rustup, or another compiler"
-  (cd "$scratch" && apt-get "${apt[@]}" download -qq "rust-src=$candidate" >&2 && dpkg-deb -x rust-src_*.deb unpacked)
+  (cd "$scratch" && timeout 300 apt-get "${apt[@]}" download -qq "rust-src=$candidate" >&2 && dpkg-deb -x rust-src_*.deb unpacked)
   rm -rf "$TOOLS/rust-src-$version"
   mv "$scratch/unpacked/usr/src/rustc-$version" "$TOOLS/rust-src-$version"
 )
