@@ -26,7 +26,7 @@ enum Command {
     Rehearse(Rehearse),
     /// Play cases on whole machines in QEMU.
     Vm(Vm),
-    /// Compare a boot with that of the script which a user would write.
+    /// Measure, beside another program that does the same.
     Bench(Bench),
 }
 
@@ -101,7 +101,9 @@ struct Vm {
 
 #[derive(Debug, clap::Args)]
 struct Bench {
-    /// How much data the backup holds.
+    /// What is measured.
+    what: Measured,
+    /// How much data the backup holds that another program moves, too.
     #[arg(long, default_value_t = 400)]
     mib: u64,
     /// Where the AWS CLI is.
@@ -115,10 +117,21 @@ struct Bench {
     repository: PathBuf,
 }
 
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Measured {
+    /// A boot, and that of the script which a user would write.
+    Boot,
+    /// Restores and backups, the AWS CLI, and the server's own way.
+    Transfer,
+}
+
 async fn compare(arguments: Bench) -> Result<bool> {
-    let Bench { mib, venv, agent, server, repository } = arguments;
+    let Bench { what, mib, venv, agent, server, repository } = arguments;
     let programs = world::stage::Programs { repository, agent, server, archive: None };
-    bench::boot(&programs, &venv, mib).await?;
+    match what {
+        Measured::Boot => bench::boot::boot(&programs, &venv, mib).await?,
+        Measured::Transfer => bench::transfer::transfer(&programs, &venv, mib).await?,
+    }
     Ok(true)
 }
 

@@ -21,8 +21,8 @@ mod spec;
 
 pub(crate) use expect::counts;
 pub use outcome::{Outcome, RestoredOutcome, StepOutcome, WorldOutcome};
-pub use run::{Played, count_everything, play};
-pub(crate) use run::{calls, perform};
+pub(crate) use run::perform;
+pub use run::{Played, calls, count_everything, play};
 pub use script::{Act, Deed, LATER, Meanwhile, Until};
 pub use sights::is_call;
 pub use spec::{Case, Expect, Scene, lay, load_all, take_away};

@@ -72,8 +72,12 @@ impl Inner {
         let call = Arc::new(call);
         tokio::time::sleep(self.settings.first_byte + delay).await;
 
-        let slow = Shape { bytes_per_second: self.settings.bytes_per_second, ..Shape::default() };
-        let body = Shaped::new(body, slow);
+        let line = self.settings.line.as_ref().map(|line| {
+            let watched = call.parameters().get("Key").is_some_and(|key| line.watches(key));
+            (Arc::clone(line), watched)
+        });
+        let slow = Shape { bytes_per_second: self.settings.bytes_per_second, line, ..Shape::default() };
+        let body = Shaped::new(body, slow.clone());
         match end {
             None | Some(End::Reset { acted: true }) => {}
             Some(End::Reset { acted: false }) => {

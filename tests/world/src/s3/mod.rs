@@ -20,6 +20,7 @@ mod direct;
 mod errors;
 mod front;
 mod hosts;
+mod line;
 mod listing;
 mod multipart;
 mod objects;
@@ -43,6 +44,7 @@ pub use behaviours::BEHAVIOURS;
 pub use direct::ObjectInfo;
 pub use front::{Answer, Front, Reset};
 pub use hosts::DOMAIN;
+pub use line::{Carried, Line};
 pub use serve::Serving;
 
 use crate::faults::Faults;
@@ -61,6 +63,8 @@ pub struct Settings {
     pub first_byte: Duration,
     /// Of each connection, in either direction.
     pub bytes_per_second: Option<u64>,
+    /// What all connections share.
+    pub line: Option<Arc<Line>>,
     /// Entries per page of a listing, at most 1000.
     pub page: usize,
     /// Where it is: requests that are signed for another region are refused.
@@ -74,6 +78,7 @@ impl Default for Settings {
         Self {
             first_byte: Duration::ZERO,
             bytes_per_second: None,
+            line: None,
             page: 1000,
             region: access::REGION.to_owned(),
             server_calls: false,
@@ -119,6 +124,11 @@ impl Store {
         self.gate.server_calls = settings.server_calls;
         self.settings = settings;
         self
+    }
+
+    /// What all connections share, where they do.
+    pub const fn line(&self) -> Option<&Arc<Line>> {
+        self.settings.line.as_ref()
     }
 
     /// Shows every object that a client stores by a plain PUT, and is not large, with its key.

@@ -2,12 +2,15 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
+
+use super::line::Line;
 
 /// The body ended before it should have: the connection goes with it.
 #[derive(Debug, thiserror::Error)]
@@ -17,9 +20,11 @@ pub(crate) struct CutOff;
 pub(crate) type AnyError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What is done to a body on its way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
     pub bytes_per_second: Option<u64>,
+    /// The line that it goes over, and whether it is counted there.
+    pub line: Option<(Arc<Line>, bool)>,
     /// No byte from this one on.
     pub cut_at: Option<usize>,
     /// One bit of this byte.
@@ -57,6 +62,9 @@ impl<B> Shaped<B> {
             self.due = self.due.max(Instant::now().checked_sub(SLACK).unwrap_or(self.due))
                 + Duration::from_nanos(nanoseconds);
         }
+        if let Some((line, watched)) = &self.shape.line {
+            self.due = self.due.max(line.take(data.len(), *watched));
+        }
         data
     }
 }
@@ -86,7 +94,7 @@ where
             ready!(sleep.as_mut().poll(context));
             return Poll::Ready(Some(Err(Box::new(CutOff))));
         }
-        if this.shape.bytes_per_second.is_some() && this.due > Instant::now() {
+        if this.due > Instant::now() {
             let due = this.due;
             let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
             ready!(sleep.as_mut().poll(context));

@@ -41,7 +41,10 @@ pub(super) struct BucketScene {
     /// A generated backup, instead of a recorded one.
     pub generated: Option<Wanted>,
     pub first_byte_ms: u64,
+    /// Of each connection.
     pub bytes_per_second: Option<u64>,
+    /// Of all connections together.
+    pub line_bytes_per_second: Option<u64>,
     pub store: Shop,
     /// Where the store is, if elsewhere than the cloud.
     pub region: Option<String>,
@@ -64,6 +67,7 @@ impl Default for BucketScene {
             generated: None,
             first_byte_ms: 0,
             bytes_per_second: None,
+            line_bytes_per_second: None,
             store: Shop::Amazon,
             region: None,
         }

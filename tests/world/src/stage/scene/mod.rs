@@ -37,6 +37,8 @@ use machine::MachineScene;
 pub struct S3Speed {
     pub first_byte: Duration,
     pub bytes_per_second: Option<u64>,
+    /// Of all connections together.
+    pub line: Option<u64>,
     /// Elsewhere than the cloud.
     pub region: Option<String>,
     /// The server moves the bytes itself.
@@ -118,6 +120,7 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
             direct: is_direct(&config),
             first_byte: Duration::from_millis(bucket.first_byte_ms),
             bytes_per_second: bucket.bytes_per_second,
+            line: bucket.line_bytes_per_second,
             region: bucket.region,
         },
         config,

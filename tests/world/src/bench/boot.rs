@@ -14,6 +14,8 @@ use world::kill::shim;
 use world::ledger::{Client, Event, Seen};
 use world::stage::{Programs, Stage};
 
+use super::{megabytes, resident, unit};
+
 /// What the scene injects.
 const API: Duration = Duration::from_millis(40);
 const S3_FIRST_BYTE: Duration = Duration::from_millis(15);
@@ -65,7 +67,7 @@ pub async fn boot(programs: &Programs, venv: &std::path::Path, mib: u64) -> Resu
         "boot of {} MB in the embedded cloud (stand-in), from start to the first far client that counts everything",
         ours.bytes / 1_000_000
     );
-    println!("  ours            {:>7.2} s   peak memory {:.1} MB", seconds(&ours), kib(ours.peak));
+    println!("  ours            {:>7.2} s   peak memory {:.1} MB", seconds(&ours), megabytes(ours.peak));
     println!("  userdata.sh     {:>7.2} s", seconds(&theirs));
     let ratio = seconds(&ours) / seconds(&theirs);
     println!("  ratio           {ratio:>7.2}   (a third is aimed at, {RATIO} the limit)");
@@ -89,19 +91,14 @@ pub async fn boot(programs: &Programs, venv: &std::path::Path, mib: u64) -> Resu
             "  ours, {:>4} MB   {:>7.2} s   peak memory {:.1} MB",
             ours.bytes / 1_000_000,
             seconds(&ours),
-            kib(ours.peak)
+            megabytes(ours.peak)
         );
-        if kib(ours.peak) > MEMORY_MB {
-            missed.push(format!("{:.1} MB of memory for {mib} MiB", kib(ours.peak)));
+        if megabytes(ours.peak) > MEMORY_MB {
+            missed.push(format!("{:.1} MB of memory for {mib} MiB", megabytes(ours.peak)));
         }
     }
     ensure!(missed.is_empty(), "missed: {}", missed.join("; "));
     Ok(())
-}
-
-#[expect(clippy::cast_precision_loss, reason = "kibibytes of a process fit")]
-fn kib(peak: Option<u64>) -> f64 {
-    peak.unwrap_or_default() as f64 * 1024.0 / 1e6
 }
 
 async fn measure(programs: &Programs, mib: u64, venv: Option<&std::path::Path>) -> Result<Figures> {
@@ -140,18 +137,6 @@ async fn measure(programs: &Programs, mib: u64, venv: Option<&std::path::Path>) 
     Ok(Figures { serving, peak: peak.filter(|_| venv.is_none()), bytes, critical, last_stretch })
 }
 
-/// The environment that the unit gives to the agent.
-fn unit(repository: &std::path::Path) -> Result<Vec<(String, String)>> {
-    let file = repository.join("systemd/weaviate-provisioner.service");
-    let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
-    let words =
-        text.lines().filter_map(|line| line.strip_prefix("Environment=")).flat_map(str::split_whitespace);
-    words
-        .map(|word| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())))
-        .collect::<Option<_>>()
-        .context("an Environment= without a value")
-}
-
 /// Where the time above the critical path goes.
 fn last_stretch(events: &[Seen]) -> Vec<String> {
     let free = |seen: &Seen| matches!(&seen.event, Event::State { to, .. } if to == "available");
@@ -174,12 +159,6 @@ fn last_stretch(events: &[Seen]) -> Vec<String> {
         }
     }
     lines
-}
-
-/// `VmHWM`: the most that was ever resident.
-fn resident(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok())
 }
 
 /// The longer of the two ways, from the delays alone: the address (release, the attach call, the hot-plug), and
