@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
 use super::Job;
+use super::carry;
 use super::error::BackupError;
 use crate::hex::hex;
 use crate::manifest::{self, Manifest, Object, Pointer};
@@ -199,17 +200,38 @@ pub async fn find(job: &Job<'_>, own: &Pointer, asked: bool) -> Result<Option<Ba
     let (Plan::On(id), Some(manifest)) = (plan, base) else { return Ok(None) };
     let kind = manifest.kind().to_owned();
     let base = Base { id, kind, objects: manifest.objects, root: settings.key("") };
+    match usable(job, &base).await {
+        Ok(()) => Ok(Some(base)),
+        // What is built on it could not be restored; a full one needs nothing of it.
+        Err(
+            error @ (BackupError::Incomplete { .. }
+            | BackupError::Differs { .. }
+            | BackupError::Store(StoreError::Absent { .. } | StoreError::Corrupt { .. })),
+        ) => {
+            let id = &base.id;
+            job.host
+                .status
+                .warn(format!("the next backup is full, because {id} is not whole any more: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the bucket lists all of it as it was, and its descriptors are what the manifest says; these lie beside the
+/// data then.
+async fn usable(job: &Job<'_>, base: &Base) -> Result<(), BackupError> {
+    let listed = job.store.list(&format!("{}{}/", base.root, base.id)).await?;
+    carry::compare(job.store.bucket(), &base.objects, &listed)?;
     let node = job.host.settings.node.name.to_string();
     for below in [format!("{}/{GLOBAL}", base.id), format!("{}/{node}/{NODE}", base.id)] {
         let Some(object) = base.object(&below) else {
-            return Err(BackupError::Incomplete {
-                backup: base.id,
-                what: format!("{below} is in no manifest"),
-            });
+            let (backup, what) = (base.id.clone(), format!("{below} is in no manifest"));
+            return Err(BackupError::Incomplete { backup, what });
         };
         bring(job, &below, object).await?;
     }
-    Ok(Some(base))
+    Ok(())
 }
 
 async fn copy_of(job: &Job<'_>, id: &str) -> Result<Option<Manifest>, BackupError> {

@@ -21,12 +21,13 @@ use tokio::sync::Semaphore;
 
 use super::base::Base;
 use super::closed::Closed;
+use super::described::{Backup, Described};
 use super::error::BackupError;
 use super::journal::Journal;
 use crate::manifest::Object;
 use crate::report::{Status, Work};
 use crate::store::{Moved, Parcel, Sending, Sent, Store, StoreError, Tree, send};
-use crate::weaviate::descriptor::{GLOBAL, Global, NODE, Node, PROBE, RESTORE};
+use crate::weaviate::descriptor::{GLOBAL, Global, NODE, PROBE, RESTORE};
 
 /// What is carried where.
 #[derive(Debug)]
@@ -45,6 +46,12 @@ pub struct Load<'a> {
     /// `backup.stall`: a store that is in trouble for so long ends it.
     pub stall: Duration,
     pub base: Option<&'a Base>,
+}
+
+impl<'a> Load<'a> {
+    pub const fn backup(&self) -> Backup<'a> {
+        Backup { id: self.id, node: self.node, key: self.key, base: self.base }
+    }
 }
 
 /// All files of the backup in the bucket, and what they say of themselves.
@@ -105,7 +112,12 @@ pub async fn carry<T>(
             else => break,
         }
     }
-    let (global, of_base) = descriptors(load, &done)?;
+    let read = |path: &Path| {
+        let what = || format!("{} is not there", path.display());
+        load.tree.read_all(path)?.ok_or_else(|| load.backup().incomplete(what()))
+    };
+    let (global, node) = (read(&Path::new(load.id).join(GLOBAL))?, read(&own.join(NODE))?);
+    let Described { global, of_base } = load.backup().described(&global, &node, &done)?;
     for path in [own.join(NODE), Path::new(load.id).join(GLOBAL)] {
         let (_, object) = one(load, path, &flight, &told).await?;
         journal.sent(&object)?;
@@ -156,48 +168,6 @@ async fn one(
     let Sent { key, size, sha256, etag, version_id } = sent;
     let etag = Some(etag).filter(|etag| !etag.is_empty());
     Ok((path, Object { key, size, sha256, etag, version_id, other: serde_json::Map::new() }))
-}
-
-/// Whether the server's own words fit what was carried: each chunk that a restore will read, and no error.
-fn descriptors(
-    load: &Load<'_>,
-    done: &BTreeMap<String, Object>,
-) -> Result<(Global, Vec<Object>), BackupError> {
-    let incomplete = |what: String| BackupError::Incomplete { backup: load.id.to_owned(), what };
-    let read = |path: &Path| {
-        let bytes = load.tree.read_all(path)?;
-        bytes.ok_or_else(|| incomplete(format!("{} is not there", path.display())))
-    };
-    let global = read(&Path::new(load.id).join(GLOBAL))?;
-    let global: Global = serde_json::from_slice(&global).map_err(|error| incomplete(error.to_string()))?;
-    if let Some(why) = global.unusable(load.id) {
-        return Err(incomplete(why));
-    }
-    let kind = if global.compression_type.is_empty() { "gzip" } else { &global.compression_type };
-    if let Some(base) = load.base.filter(|base| base.kind != kind) {
-        return Err(incomplete(format!(
-            "it is compressed by {kind}, and its base {} by {}",
-            base.id, base.kind
-        )));
-    }
-    let node = read(&Path::new(load.id).join(load.node).join(NODE))?;
-    let node: Node = serde_json::from_slice(&node).map_err(|error| incomplete(error.to_string()))?;
-    let own = format!("{}/", load.id);
-    let (chunks, of_base): (BTreeSet<String>, BTreeSet<String>) =
-        node.chunks(load.id, load.node).into_iter().partition(|chunk| chunk.starts_with(&own));
-    for chunk in chunks {
-        let key = format!("{}/{}", load.key, &chunk[own.len()..]);
-        if !done.contains_key(&key) {
-            return Err(incomplete(format!("{chunk} was never written")));
-        }
-    }
-    let of_base = match load.base {
-        Some(base) => base.needed(load.node, &of_base),
-        // A full one that refers to another.
-        None => of_base.into_iter().next().map_or(Ok(Vec::new()), Err),
-    };
-    let of_base = of_base.map_err(|missing| incomplete(format!("{missing} is not in its base")))?;
-    Ok((global, of_base))
 }
 
 fn unusable(load: &Load<'_>, path: &Path, source: std::io::Error) -> BackupError {

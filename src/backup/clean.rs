@@ -14,6 +14,7 @@ use crate::instance::Identity;
 use crate::manifest::{self, Pointer};
 use crate::report::Work;
 use crate::store::StoreError;
+use crate::weaviate::Backend;
 
 /// What to do with a journal: a pure function of what the bucket holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,8 @@ pub async fn clean(job: &Job<'_>, me: &Identity, own: &Pointer) -> Result<Option
                 job.host
                     .status
                     .say(Work::Backup, format!("removes what is left of {id}, which came to no end"));
-                make::cancel(&job.client, &id, &job.host.status).await;
+                let backend = if begun.direct { Backend::S3 } else { Backend::Filesystem };
+                make::cancel(&job.client, backend, &id, &job.host.status).await;
                 job.tree.remove(Path::new(&id))?;
                 for object in job.store.list(&format!("{}/", job.store.settings().key(&id))).await? {
                     job.writer.delete(&object.key).await?;

@@ -54,6 +54,13 @@ pub enum BackupError {
     Forgotten { backup: String },
     #[error("the backup {backup} shows no progress since {} s and was given up", quiet.as_secs())]
     Stalled { backup: String, quiet: Duration },
+    #[error("{mount} has {free} MiB free, and a backup leaves {kept} MiB for serving")]
+    NoRoom {
+        mount: String,
+        /// In MiB, both.
+        free: u64,
+        kept: u64,
+    },
     /// What the server says of its own backup does not fit what it wrote.
     #[error("the server's backup {backup} is not whole: {what}")]
     Incomplete { backup: String, what: String },
@@ -85,6 +92,7 @@ impl Explain for BackupError {
             | Self::Ended { .. }
             | Self::Forgotten { .. }
             | Self::Stalled { .. }
+            | Self::NoRoom { .. }
             | Self::Incomplete { .. }
             | Self::Differs { .. }
             | Self::Deaf { .. }
@@ -132,6 +140,11 @@ impl Explain for BackupError {
             }
             Self::Stalled { .. } => {
                 "See the server's log and the disk; `backup.stall` allows more.".to_owned()
+            }
+            Self::NoRoom { .. } => {
+                "What it had written is removed. `backup.mode = \"direct\"` needs no room on the volume; else use an \
+                 instance type with more storage, or raise `backup.rate` where it is set."
+                    .to_owned()
             }
             Self::Incomplete { .. } | Self::Differs { .. } => {
                 "Make another one, and a full one (`weaviate-provisioner backup --full`) where a base is named. If it \

@@ -24,6 +24,9 @@ pub struct Begun {
     pub id: String,
     /// By whom: another instance's journal, on a root volume that was copied, is none of ours.
     pub instance_id: String,
+    /// The server writes into the bucket itself.
+    #[serde(default)]
+    pub direct: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,7 +121,7 @@ mod tests {
     fn what_is_noted_is_read_back_up_to_a_torn_line() {
         let state = tempfile::tempdir().expect("a folder");
         assert_eq!(Journal::left(state.path()).expect("read"), None);
-        let begun = Begun { id: "b".to_owned(), instance_id: "i-1".to_owned() };
+        let begun = Begun { id: "b".to_owned(), instance_id: "i-1".to_owned(), direct: false };
         let mut journal = Journal::begin(state.path(), &begun).expect("begun");
         journal.sent(&object(1)).expect("noted");
         journal.sent(&object(2)).expect("noted");
@@ -130,13 +133,12 @@ mod tests {
         let path = state.path().join(FILE);
         let text = std::fs::read_to_string(&path).expect("read");
         std::fs::write(&path, &text[..text.len() - 5]).expect("torn");
-        assert_eq!(Journal::left(state.path()).expect("read"), Some((begun, vec![object(1)])));
+        assert_eq!(Journal::left(state.path()).expect("read"), Some((begun.clone(), vec![object(1)])));
 
         journal.end().expect("ended");
         assert_eq!(Journal::left(state.path()).expect("read"), None);
         Journal::forget(state.path()).expect("nothing is there to forget");
-        let nowhere =
-            Journal::begin(&state.path().join("absent"), &Begun { id: "b".into(), instance_id: "i".into() });
+        let nowhere = Journal::begin(&state.path().join("absent"), &begun);
         assert!(matches!(nowhere, Err(BackupError::Local { .. })), "{nowhere:?}");
     }
 }

@@ -9,11 +9,9 @@ use tokio::time::Instant;
 use super::error::BackupError;
 use crate::explain::{Class, Explain as _};
 use crate::report::{Status, Work};
+use crate::restore::Room;
 use crate::retry::{Limits, retry};
 use crate::weaviate::{Backend, BackupOrder, Client, State, WeaviateError};
-
-/// Whom the bytes reach: always a folder beside the data, which this program carries away.
-pub const BACKEND: Backend = Backend::Filesystem;
 
 /// How often it is asked, and how long nothing may happen.
 #[derive(Clone, Copy, Debug)]
@@ -56,30 +54,49 @@ pub fn refused(backup: &str, error: WeaviateError) -> BackupError {
 const SLOT: Limits = Limits::new(Duration::from_secs(20), Duration::from_millis(250), Duration::from_secs(2));
 
 /// Gives the order; the collections that will be in the backup.
-pub async fn order(client: &Client, order: &BackupOrder) -> Result<Vec<String>, BackupError> {
+pub async fn order(
+    client: &Client,
+    backend: Backend,
+    order: &BackupOrder,
+) -> Result<Vec<String>, BackupError> {
     let note = |error: &BackupError| tracing::info!(%error, "{} is ordered again: {error}", order.id);
     let ask =
-        || async { client.start_backup(BACKEND, order).await.map_err(|error| refused(&order.id, error)) };
+        || async { client.start_backup(backend, order).await.map_err(|error| refused(&order.id, error)) };
     let taken = retry(SLOT, note, ask).await?;
     tracing::info!(backup_id = order.id, "the server makes {}: {:?}", order.id, taken.classes);
     Ok(taken.classes)
+}
+
+/// A server that writes beside its data may take what serving needs: above 90 % it sets its shards READONLY.
+pub fn no_room(backend: Backend, mount: &Path, room: Room) -> Result<(), BackupError> {
+    let (free, kept) = (room.free, room.kept());
+    if backend == Backend::Filesystem && free < kept {
+        let mount = mount.display().to_string();
+        return Err(BackupError::NoRoom { mount, free: free >> 20, kept: kept >> 20 });
+    }
+    Ok(())
 }
 
 /// Waits until the order has ended well. `moved` grows with what was carried away; the volume's free space tells of what
 /// the server writes.
 pub async fn wait(
     client: &Client,
+    backend: Backend,
     backup: &str,
     mount: &Path,
     moved: &AtomicU64,
     patience: Patience,
     status: &Status,
 ) -> Result<(), BackupError> {
-    let sight = || Ok::<_, BackupError>((crate::restore::free(mount)?, moved.load(Ordering::Relaxed)));
+    let sight = || {
+        let room = Room::look(mount)?;
+        no_room(backend, mount, room)?;
+        Ok::<_, BackupError>((room.free, moved.load(Ordering::Relaxed)))
+    };
     let mut seen = sight()?;
     let (mut last, mut answered) = (Instant::now(), Instant::now());
     loop {
-        match client.backup_status(BACKEND, backup).await {
+        match client.backup_status(backend, backup).await {
             Ok(now) => {
                 answered = Instant::now();
                 match now.state {
@@ -123,15 +140,15 @@ const ASK: Duration = Duration::from_millis(100);
 
 /// Ends what is at work, and waits until the server does nothing for it any more; best effort, because what it is for
 /// has failed already.
-pub async fn cancel(client: &Client, backup: &str, status: &Status) {
-    match client.cancel_backup(BACKEND, backup).await {
+pub async fn cancel(client: &Client, backend: Backend, backup: &str, status: &Status) {
+    match client.cancel_backup(backend, backup).await {
         Ok(()) => status.say(Work::Backup, format!("cancelled {backup}")),
         // It has ended, or this server never heard of it.
         Err(error) => return tracing::debug!(%error, "{backup} is not cancelled: {error}"),
     }
     let end = Instant::now() + CANCEL;
     while Instant::now() < end {
-        match client.backup_status(BACKEND, backup).await {
+        match client.backup_status(backend, backup).await {
             Ok(now) if !matches!(now.state, State::Success | State::Failed | State::Canceled) => {}
             Ok(_) | Err(WeaviateError::Refused { .. }) => return,
             Err(error) => tracing::debug!(%error, "the end of {backup} cannot be seen: {error}"),
@@ -144,6 +161,20 @@ pub async fn cancel(client: &Client, backup: &str, status: &Status) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_server_needs_stays_free() {
+        let rows = [
+            (Backend::Filesystem, 110, true),
+            (Backend::Filesystem, 109, false),
+            // Nothing is written beside the data.
+            (Backend::S3, 0, true),
+        ];
+        for (backend, free, expected) in rows {
+            let room = Room { free, total: 1000 };
+            assert_eq!(no_room(backend, Path::new("/m"), room).is_ok(), expected, "{backend:?} {free}");
+        }
+    }
 
     #[test]
     fn each_refusal_means_something_else() {

@@ -14,7 +14,8 @@
 //!              └─▶ manifests/<id>.json ─▶ the manifest, If-Match on what we wrote last
 //! ```
 //!
-//! Whatever fails leaves the manifest as it is: the last good backup stays the latest.
+//! Whatever fails leaves the manifest as it is: the last good backup stays the latest. With `backup.mode = "direct"` the
+//! server writes into the bucket itself, and this program reads what came there (`direct`).
 //!
 //! To add a check: a pure comparison beside `carry::compare` with its row, and its place in [`back_up`].
 
@@ -23,6 +24,8 @@ mod carry;
 mod clean;
 mod closed;
 mod content;
+mod described;
+mod direct;
 mod error;
 mod hooks;
 mod id;
@@ -113,7 +116,8 @@ pub async fn back_up(
     clean_left(&job, me, &own).await?;
     let id = id::id_at(host.now());
     let base = base::find(&job, &own, order.full).await?;
-    let entry = Begun { id: id.clone(), instance_id: me.instance_id().to_owned() };
+    let direct = host.settings.making.mode.role().is_some();
+    let entry = Begun { id: id.clone(), instance_id: me.instance_id().to_owned(), direct };
     let journal = Journal::begin(&host.roots.state, &entry)?;
     let work = async {
         if let Err(error) = hooks::before(&job, &id).await {
@@ -267,7 +271,7 @@ pub async fn prune(
 impl<'a> Job<'a> {
     async fn new(host: &'a Host, me: &Identity, serving: &'a Serving) -> Result<Self, BackupError> {
         let store = restore::connect(host, me).await?;
-        let writer = restore::connect_writer(host, me, &store).await;
+        let writer = restore::connect_writer(host, me, &store).await.paced(host.settings.making.rate);
         let running = serving.running();
         let client = Client::new(&running.base_url(), Some(running.secrets().admin().clone()));
         let version = client.meta().await?.version;

@@ -3,17 +3,23 @@
 use std::time::Duration;
 
 use crate::catalog::Keep;
-use crate::config::Section;
+use crate::config::{ByteSize, Section};
 use crate::manifest;
+use crate::restore::Mode;
+use crate::store;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Who moves the bytes.
+    pub mode: Mode,
     /// The server's `CPUPercentage`, 1 to 80.
     pub cpu_percentage: u32,
     /// The server's `CompressionLevel`; `ZstdBestSpeed` where absent and known to the server.
     pub compression: Option<String>,
     /// Parts that are sent at a time.
     pub connections: u32,
+    /// Bytes a second of all of them together.
+    pub rate: Option<u64>,
     /// Neither server nor transfer moves for so long: given up.
     pub stall: Duration,
     /// Clients cannot write for so long at the most while the server takes its shards; absent: they can.
@@ -49,7 +55,16 @@ pub const COMPRESSIONS: [&str; 7] = [
 ];
 
 impl Settings {
-    pub fn read(section: &mut Section<'_>) -> Self {
+    /// `role` is `weaviate.s3_role_arn`; `to`, where the backups lie.
+    pub fn read(section: &mut Section<'_>, role: Option<&str>, to: Option<&store::Settings>) -> Self {
+        let mode = Mode::read(section, role, to.is_some_and(|to| to.credentials.is_some()));
+        if mode.role().is_some() && to.is_some_and(|to| to.kms_key.is_some()) {
+            // modules/backup-s3 of 1.39.0 asks for no encryption: what the bucket does by default is done.
+            section.problem(
+                "mode",
+                "is \"direct\", and the server knows no `backup.kms_key`: let the bucket encrypt by that key by default",
+            );
+        }
         // The server's own default, and of clients that are served meanwhile.
         let cpu_percentage = section.or("cpu_percentage", 50);
         if !(1..=80).contains(&cpu_percentage) {
@@ -91,9 +106,11 @@ impl Settings {
         // A shard of terabytes is flushed and linked without a byte moving.
         let stall = section.or("stall", Duration::from_mins(30));
         Self {
+            mode,
             cpu_percentage,
             compression,
             connections,
+            rate: ByteSize::rate(section),
             stall,
             quiesce,
             full_every,

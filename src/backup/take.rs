@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::base::{self, Base};
 use super::carry::{self, Carried, Load};
 use super::content::Counted;
+use super::direct;
 use super::error::BackupError;
 use super::journal::Journal;
 use super::make::{self, Patience};
@@ -25,7 +26,7 @@ use super::{Job, Order};
 use crate::manifest::{Alias, Collections};
 use crate::report::Work;
 use crate::restore;
-use crate::weaviate::{BackupConfig, BackupOrder};
+use crate::weaviate::{Backend, BackupConfig, BackupOrder};
 
 /// Between two counts while the server packs: a count of many tenants is work for it.
 const COUNT_EACH: Duration = Duration::from_secs(2);
@@ -52,8 +53,13 @@ pub async fn take(
 ) -> Result<(Carried, Taken), BackupError> {
     let settings = &job.host.settings;
     let (making, node) = (&settings.making, settings.node.name.to_string());
-    // Made by us, so that it can be watched from the first file on; the server makes what is not there.
-    job.tree.make(&Path::new(id).join(&node))?;
+    let backend = making.mode.backend();
+    let mount = job.serving.volume().mount();
+    make::no_room(backend, mount, restore::Room::look(mount)?)?;
+    if backend == Backend::Filesystem {
+        // Made by us, so that it can be watched from the first file on; the server makes what is not there.
+        job.tree.make(&Path::new(id).join(&node))?;
+    }
     let (quiet, first) = match making.quiesce {
         Some(_) => quiet::quiesce(job).await.map(|(quiet, seen)| (Some(quiet), seen))?,
         None => (None, job.count().await?),
@@ -66,7 +72,7 @@ pub async fn take(
     let on = base.map(|base| base.id.clone());
     let order = BackupOrder { id: id.to_owned(), include, exclude, base: on, config };
     job.status().say(Work::Backup, format!("the server makes {id}"));
-    let names = make::order(&job.client, &order).await?;
+    let names = make::order(&job.client, backend, &order).await?;
     let (key, folder) = (job.store.settings().key(id), job.serving.volume().backups_dir());
     let load = Load {
         id,
@@ -81,7 +87,12 @@ pub async fn take(
     };
     let moved = Arc::new(AtomicU64::new(0));
     let server = until_taken(job, id, &moved, quiet, &names, &counted);
-    let carried = carry::carry(&load, journal, server, &moved, job.status());
+    let carried = async {
+        match backend {
+            Backend::Filesystem => carry::carry(&load, journal, server, &moved, job.status()).await,
+            Backend::S3 => direct::collect(job, &load.backup(), server, &moved).await,
+        }
+    };
     // Counting ends with what it is for.
     tokio::select! {
         carried = carried => carried,
@@ -105,7 +116,15 @@ async fn until_taken(
     let settings = &job.host.settings;
     let mount = job.serving.volume().mount();
     let patience = Patience::of(settings.making.stall);
-    let mut wait = pin!(make::wait(&job.client, id, mount, moved, patience, job.status()));
+    let mut wait = pin!(make::wait(
+        &job.client,
+        settings.making.mode.backend(),
+        id,
+        mount,
+        moved,
+        patience,
+        job.status()
+    ));
     let quiet = if let (Some(quiet), Some(most)) = (quiet, settings.making.quiesce) {
         if let Ok(ended) = timeout(most, &mut wait).await {
             ended?;

@@ -14,6 +14,7 @@ use super::*;
 use crate::store::StoreError;
 use crate::store::fake::{FakeS3, Trouble, sha256};
 use crate::tests::make::scripted;
+use crate::weaviate::Backend;
 
 const QUICK: Patience = Patience {
     poll: Duration::from_millis(5),
@@ -66,7 +67,7 @@ impl Place {
             stall: Duration::from_mins(5),
             base: None,
         };
-        let begun = Begun { id: "full-1".to_owned(), instance_id: "i-1".to_owned() };
+        let begun = Begun { id: "full-1".to_owned(), instance_id: "i-1".to_owned(), direct: false };
         let mut journal = Journal::begin(self.state.path(), &begun).expect("a journal");
         let moved = Arc::new(AtomicU64::new(0));
         let carried = carry(&load, &mut journal, server, &moved, &Status::default()).await;
@@ -220,12 +221,22 @@ async fn the_end_of_a_backup_is_told_from_its_middle() {
     for (answers, expected) in rows {
         let client = scripted(&answers).await;
         let moved = AtomicU64::new(0);
-        let result = wait(&client, "b", mount.path(), &moved, QUICK, &Status::default()).await;
+        let result =
+            wait(&client, Backend::Filesystem, "b", mount.path(), &moved, QUICK, &Status::default()).await;
         assert!(expected(&result), "{answers:?}: {result:?}");
     }
     let client = scripted(&[says("STARTED")]).await;
     // A directory on a busy file system: only the transfer may move here.
     let patience = Patience { quiet: Duration::ZERO, ..QUICK };
-    let result = wait(&client, "b", mount.path(), &AtomicU64::new(0), patience, &Status::default()).await;
+    let result = wait(
+        &client,
+        Backend::Filesystem,
+        "b",
+        mount.path(),
+        &AtomicU64::new(0),
+        patience,
+        &Status::default(),
+    )
+    .await;
     assert!(matches!(result, Err(BackupError::Stalled { .. })), "{result:?}");
 }

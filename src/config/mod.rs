@@ -94,15 +94,13 @@ impl Settings {
         let network = crate::network::Settings::read(&mut root.section("network"));
         let storage = crate::disk::Settings::read(&mut root.section("storage"));
         let weaviate = crate::container::Settings::read(&mut root.section("weaviate"));
-        let (backup, making) = {
-            let mut section = root.section("backup");
-            (crate::store::Settings::read(&mut section), crate::backup::Settings::read(&mut section))
-        };
-        let restore = {
-            let role = weaviate.as_ref().and_then(|weaviate| weaviate.s3_role_arn.as_deref());
-            let keys = backup.as_ref().is_some_and(|backup| backup.credentials.is_some());
-            crate::restore::Settings::read(&mut root.section("restore"), role, keys)
-        };
+        let role = weaviate.as_ref().and_then(|weaviate| weaviate.s3_role_arn.as_deref());
+        let mut section = root.section("backup");
+        let backup = crate::store::Settings::read(&mut section);
+        let making = crate::backup::Settings::read(&mut section, role, backup.as_ref());
+        drop(section);
+        let keys = backup.as_ref().is_some_and(|backup| backup.credentials.is_some());
+        let restore = crate::restore::Settings::read(&mut root.section("restore"), role, keys);
         let drill = crate::drill::Settings::read(&mut root.section("drill"));
         let signal = crate::signal::Settings::read(&mut root.section("signal"));
         let boot = crate::boot::Settings::read(&mut root.section("boot"));

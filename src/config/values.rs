@@ -193,6 +193,17 @@ impl Value for SecretReference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
+impl ByteSize {
+    /// `rate` of a section: bytes a second. One below is no transfer any more: a part of 8 MiB takes as many seconds.
+    pub fn rate(section: &mut super::Section<'_>) -> Option<u64> {
+        let rate: Option<Self> = section.optional("rate");
+        if rate.is_some_and(|Self(rate)| rate < 1 << 20) {
+            section.problem("rate", "is less than \"1MiB\" a second");
+        }
+        rate.map(|Self(rate)| rate)
+    }
+}
+
 impl Value for ByteSize {
     const EXPECTED: &'static str = "a size such as \"512MiB\" or \"2GiB\"";
     fn read(value: &Toml) -> Result<Self, String> {

@@ -25,7 +25,7 @@ const TOKEN: &str = "/etc/weaviate-credentials";
 /// What a boot asks of the server beyond its settings.
 #[derive(Clone, Debug, Default)]
 pub struct ServerPlan {
-    /// `restore.mode` is "direct": the credentials end with the last clone of the plan.
+    /// `restore.mode` or `backup.mode` is "direct": the credentials end with the last clone of the plan.
     pub s3: Option<Arc<Vending>>,
 }
 

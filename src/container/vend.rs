@@ -1,4 +1,4 @@
-//! Short-lived credentials for the container, for `restore.mode = "direct"` only.
+//! Short-lived credentials for the container, for `restore.mode` or `backup.mode` "direct" only.
 //!
 //! ```text
 //!  server ──GET /credentials, token of a file──▶ <bridge>.1:8081 ──▶ sts:AssumeRole(weaviate.s3_role_arn), cached
@@ -65,13 +65,10 @@ impl Vending {
 /// that holds it ([`super::Running`], and so `Serving`), lives: a server that was adopted from an earlier run has
 /// the same address and token in its environment, and is served by the new run.
 pub async fn plan(host: &Host, me: &Identity) -> Result<ServerPlan, ContainerError> {
-    match &host.settings.restore.mode {
-        Mode::Staged => Ok(ServerPlan::default()),
-        Mode::Direct { role } => {
-            host.status.say(Step::Start, "vends credentials of weaviate.s3_role_arn");
-            Ok(ServerPlan { s3: Some(Arc::new(serve(host, me, role).await?)) })
-        }
-    }
+    let modes = [&host.settings.restore.mode, &host.settings.making.mode];
+    let Some(role) = modes.into_iter().find_map(Mode::role) else { return Ok(ServerPlan::default()) };
+    host.status.say(Step::Start, "vends credentials of weaviate.s3_role_arn");
+    Ok(ServerPlan { s3: Some(Arc::new(serve(host, me, role).await?)) })
 }
 
 /// Listens on the bridge's own address. The first credentials are fetched before anything is promised.

@@ -30,7 +30,7 @@ pub async fn bring_aside(
         // The other half is for who is served.
         connections: host.settings.restore.connections.div_ceil(2),
     };
-    stage::bring(store, place, manifest, &host.status).await
+    stage::bring(&store.paced(host.settings.restore.rate), place, manifest, &host.status).await
 }
 
 /// Restores what lies beside the server, and compares what it holds then.

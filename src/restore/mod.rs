@@ -38,8 +38,8 @@ pub use lease::{FOLDER as LEASES, Lease};
 pub use refresh::Plan as RefreshPlan;
 pub use samples::take as take_samples;
 pub use settings::{Mode, Settings, Unverified};
+pub use space::Room;
 pub use stage::Plan as StagePlan;
-pub use stage::free;
 #[cfg(test)]
 pub(crate) use steps::{CHOOSE_LONGEST, WARM_LONGEST};
 pub use steps::{

@@ -8,7 +8,7 @@ use nix::fcntl::OFlag;
 use tokio::time::Instant;
 
 use super::error::RestoreError;
-use super::stage;
+use super::space::Room;
 use crate::explain::{Class, Explain as _};
 use crate::report::{Status, Step};
 use crate::weaviate::descriptor::Node;
@@ -101,7 +101,7 @@ pub async fn wait(
     let Order { backend, backup, cpu_percentage: _, path, mount } = order;
     let backup = (*backup).to_owned();
     let mut seen = State::Started;
-    let mut free = stage::free(mount)?;
+    let mut free = Room::look(mount)?.free;
     let (mut moved, mut answered) = (Instant::now(), Instant::now());
     loop {
         match client.restore_status(*backend, &backup, *path).await {
@@ -137,7 +137,7 @@ pub async fn wait(
             }
             Err(error) => tracing::warn!(%error, "the restore is asked after again: {error}"),
         }
-        let now_free = stage::free(mount)?;
+        let now_free = Room::look(mount)?.free;
         if now_free != free {
             free = now_free;
             moved = Instant::now();

@@ -1,17 +1,55 @@
 //! `[restore]`: what is restored, and how.
 
-use crate::config::Section;
+use crate::config::{ByteSize, Section};
+use crate::weaviate::Backend;
 
 /// Who moves the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// The agent: checked, parallel, resumable; the container has no credentials.
+    /// The agent: checked, parallel, resumable; the container has no credentials for it.
     Staged,
     /// The server's own S3 transfer, with short-lived credentials of this role (`weaviate.s3_role_arn`).
     Direct { role: String },
 }
 
 impl Mode {
+    /// `mode` of `[restore]` and of `[backup]`. `role` is `weaviate.s3_role_arn`; `keys`, whether
+    /// `backup.credentials` is set.
+    pub fn read(section: &mut Section<'_>, role: Option<&str>, keys: bool) -> Self {
+        match (section.or("mode", "staged".to_owned()).as_str(), role) {
+            ("staged", _) => Self::Staged,
+            ("direct", _) if keys => {
+                // The container never sees them, and a store that wants them knows no role.
+                section.problem("mode", "is \"direct\", which a store with `backup.credentials` cannot do");
+                Self::Staged
+            }
+            ("direct", Some(role)) => Self::Direct { role: role.to_owned() },
+            ("direct", None) => {
+                section.problem("mode", "is \"direct\", which needs a role: set `weaviate.s3_role_arn`");
+                Self::Staged
+            }
+            (other, _) => {
+                section.problem("mode", format!("is {other:?}, not \"staged\" or \"direct\""));
+                Self::Staged
+            }
+        }
+    }
+
+    /// Whose credentials the server has for it.
+    pub fn role(&self) -> Option<&str> {
+        match self {
+            Self::Staged => None,
+            Self::Direct { role } => Some(role),
+        }
+    }
+
+    pub const fn backend(&self) -> Backend {
+        match self {
+            Self::Staged => Backend::Filesystem,
+            Self::Direct { .. } => Backend::S3,
+        }
+    }
+
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Staged => "staged",
@@ -34,6 +72,8 @@ pub struct Settings {
     pub unverified: Unverified,
     /// Ranged GETs at a time.
     pub connections: u32,
+    /// Bytes a second of all of them together.
+    pub rate: Option<u64>,
     /// The server's `CPUPercentage`, 1 to 80.
     pub cpu_percentage: u32,
     /// Objects of each collection that are read back by their ids; as many are taken by a backup.
@@ -43,28 +83,9 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// `role` is `weaviate.s3_role_arn`; `keys`, whether `backup.credentials` is set.
+    /// As [`Mode::read`].
     pub fn read(section: &mut Section<'_>, role: Option<&str>, keys: bool) -> Self {
-        let mode = match section.or("mode", "staged".to_owned()).as_str() {
-            "staged" => Mode::Staged,
-            "direct" if keys => {
-                // The container never sees them, and a store that wants them knows no role.
-                section.problem("mode", "is \"direct\", which a store with `backup.credentials` cannot do");
-                Mode::Staged
-            }
-            "direct" => {
-                if let Some(role) = role {
-                    Mode::Direct { role: role.to_owned() }
-                } else {
-                    section.problem("mode", "is \"direct\", which needs a role: set `weaviate.s3_role_arn`");
-                    Mode::Staged
-                }
-            }
-            other => {
-                section.problem("mode", format!("is {other:?}, not \"staged\" or \"direct\""));
-                Mode::Staged
-            }
-        };
+        let mode = Mode::read(section, role, keys);
         let unverified = match section.or("unverified", "refuse".to_owned()).as_str() {
             "refuse" => Unverified::Refuse,
             "allow" => Unverified::Allow,
@@ -88,6 +109,7 @@ impl Settings {
             allow_empty: section.or("allow_empty", false),
             unverified,
             connections,
+            rate: ByteSize::rate(section),
             cpu_percentage,
             samples: section.or("samples", 100),
             warm: section.or("warm", Vec::new()),

@@ -30,6 +30,30 @@ pub struct Space {
     pub comes: u64,
 }
 
+/// A volume as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that a program without privileges could still write.
+    pub free: u64,
+    pub total: u64,
+}
+
+impl Room {
+    pub fn look(mount: &Path) -> Result<Self, RestoreError> {
+        let space = nix::sys::statvfs::statvfs(mount).map_err(|errno| RestoreError::Space {
+            mount: mount.display().to_string(),
+            source: errno.into(),
+        })?;
+        let unit = space.fragment_size();
+        Ok(Self { free: space.blocks_available() * unit, total: space.blocks() * unit })
+    }
+
+    /// What must stay free so that the server goes on taking writes, and a hundredth for what it writes meanwhile.
+    pub const fn kept(&self) -> u64 {
+        self.total / HEADROOM + self.total / 100
+    }
+}
+
 /// What is there for the backup, and what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
@@ -40,10 +64,7 @@ pub struct Shortage {
 impl Space {
     /// Looks at the volume. `goes` is left to the caller, who knows what becomes of `data/`.
     pub fn look(mount: &Path, backups: &Tree, manifest: &Manifest, goes: u64) -> Result<Self, RestoreError> {
-        let space = nix::sys::statvfs::statvfs(mount).map_err(|errno| RestoreError::Space {
-            mount: mount.display().to_string(),
-            source: errno.into(),
-        })?;
+        let Room { free, total } = Room::look(mount)?;
         let comes = manifest.objects.iter().map(|object| {
             let path = PathBuf::from(manifest.relative(&object.key));
             // Without a checksum nothing that lies there is used.
@@ -53,13 +74,7 @@ impl Space {
             };
             object.size.saturating_sub(there)
         });
-        let unit = space.fragment_size();
-        Ok(Self {
-            total: space.blocks() * unit,
-            free: space.blocks_available() * unit,
-            goes,
-            comes: comes.sum(),
-        })
+        Ok(Self { total, free, goes, comes: comes.sum() })
     }
 
     /// What is missing for a backup that unpacks to so many bytes.

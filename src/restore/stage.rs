@@ -235,13 +235,6 @@ fn parse(store: &Store, key: &str, bytes: &[u8]) -> Result<Global, RestoreError>
     })
 }
 
-/// Bytes that a program without privileges could still write at `mount`.
-pub fn free(mount: &Path) -> Result<u64, RestoreError> {
-    let space = nix::sys::statvfs::statvfs(mount)
-        .map_err(|errno| RestoreError::Space { mount: mount.display().to_string(), source: errno.into() })?;
-    Ok(space.blocks_available() * space.fragment_size())
-}
-
 /// The bytes that were checked must be a backup that this node can restore.
 fn check_descriptor(backups: &Tree, node: &str, manifest: &Manifest) -> Result<(), RestoreError> {
     let id = manifest.backup_id.as_deref().unwrap_or_default();

@@ -16,6 +16,7 @@ mod error;
 mod fetch;
 mod files;
 mod objects;
+mod pace;
 mod range;
 mod read;
 mod send;

@@ -13,6 +13,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use super::error::StoreError;
+use super::pace::Pace;
 use super::settings::Settings;
 use crate::aws::{self, CallError, HttpStatus, Kind};
 use crate::host::Host;
@@ -22,6 +23,8 @@ use crate::host::Host;
 pub struct Store {
     pub(super) client: Client,
     settings: Arc<Settings>,
+    /// Of the bytes of backups; small objects are not worth it.
+    pace: Option<Arc<Pace>>,
 }
 
 /// An object that was read whole.
@@ -85,7 +88,20 @@ impl Store {
             .to_builder()
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .build();
-        Self { client: Client::from_conf(config), settings: Arc::new(settings.clone()) }
+        Self { client: Client::from_conf(config), settings: Arc::new(settings.clone()), pace: None }
+    }
+
+    /// The same, which moves at most so many bytes of backups a second; its clones share that.
+    #[must_use]
+    pub fn paced(&self, per_second: Option<u64>) -> Self {
+        Self { pace: per_second.map(|rate| Arc::new(Pace::new(rate))), ..self.clone() }
+    }
+
+    /// Waits as long as so many bytes would be too early.
+    pub(super) async fn pace(&self, bytes: u64) {
+        if let Some(pace) = &self.pace {
+            pace.take(bytes).await;
+        }
     }
 
     pub fn bucket(&self) -> &str {

@@ -167,6 +167,7 @@ impl Job<'_> {
         let _turn = self.flight.acquire().await.ok();
         let length = self.file.metadata().map_err(local(&self.parcel.path))?.len();
         let (bytes, hasher) = self.read(0, length, Sha256::new()).await?;
+        self.store.pace(length).await;
         let digest = hasher.finalize();
         let checksum = STANDARD.encode(digest);
         let output = self
@@ -249,6 +250,7 @@ impl Job<'_> {
                 whole.clone_from(hasher);
             })
             .map_ok(|(piece, turn, _, _)| async move {
+                self.store.pace(piece.bytes.len() as u64).await;
                 let part = self.part(upload, &piece).await;
                 drop(turn);
                 part

@@ -102,6 +102,7 @@ impl Span {
             }
             sink.take(*at, bytes).await?;
             *at += length;
+            self.store.pace(length).await;
         };
         sink.settle().await?;
         ended

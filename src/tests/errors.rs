@@ -386,6 +386,7 @@ fn backups(rows: &mut Vec<Row>) {
         Ended { backup: backup(), state: State::Failed, message: "no space left on device".into() },
         Forgotten { backup: backup() },
         Stalled { backup: backup(), quiet: SOME },
+        NoRoom { mount: "/workspace/weaviate".into(), free: 90, kept: 110 },
         Incomplete { backup: backup(), what: "weaviate_backup_1/weaviate-0/Article/chunk-2 was never written".into() },
         Differs { bucket: bucket(), key: key(), what: "it has 6 bytes, not 7".into() },
         Local { path: "/var/lib/weaviate-provisioner/backup.jsonl".into(), source: io() },

@@ -18,14 +18,13 @@ pub use warm::{clear, warm};
 
 use std::time::Duration;
 
-use super::settings::Mode;
 use crate::container::Running;
 use crate::explain::Explain;
 use crate::host::Host;
 use crate::report::Step;
 use crate::retry::Limits;
 use crate::secrets::Secrets;
-use crate::weaviate::{Backend, Client};
+use crate::weaviate::Client;
 
 /// What only asks is asked again for so long before the whole run is given up: a run costs a minute.
 const ASK: Limits = Limits::new(Duration::from_secs(90), Duration::from_millis(300), Duration::from_secs(10));
@@ -44,11 +43,4 @@ fn again<E: Explain>(host: &Host, step: Step) -> impl FnMut(&E) {
 
 fn client(running: &Running, secrets: &Secrets) -> Client {
     Client::new(&running.base_url(), Some(secrets.admin().clone()))
-}
-
-const fn backend(mode: &Mode) -> Backend {
-    match mode {
-        Mode::Staged => Backend::Filesystem,
-        Mode::Direct { .. } => Backend::S3,
-    }
 }

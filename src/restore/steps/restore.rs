@@ -11,7 +11,7 @@ use super::super::serve::{self, Accepted, Order, Patience};
 use super::super::settings::Mode;
 use super::super::stage::Plan;
 use super::super::{blocking, staging};
-use super::{backend, client};
+use super::client;
 use crate::container::{self, LastWords, Running};
 use crate::disk;
 use crate::host::Host;
@@ -104,7 +104,7 @@ async fn once(
 ) -> Result<Running, RestoreError> {
     let root = task.manifest.root();
     let order = Order {
-        backend: backend(&task.mode),
+        backend: task.mode.backend(),
         backup,
         cpu_percentage: host.settings.restore.cpu_percentage,
         path: (matches!(task.mode, Mode::Direct { .. }) && root != task.store.settings().prefix)

@@ -114,7 +114,8 @@ pub(super) async fn bring(host: &Host, mut task: Task) -> Result<Task, RestoreEr
                 goes: blocking(move || space::below(&data)).await?,
                 connections: host.settings.restore.connections,
             };
-            task.manifest = stage::bring(&task.store, place, task.manifest, &host.status).await?;
+            let store = task.store.paced(host.settings.restore.rate);
+            task.manifest = stage::bring(&store, place, task.manifest, &host.status).await?;
         }
         Mode::Direct { .. } => {
             host.status.warn(

@@ -7,7 +7,7 @@ use super::super::kept::{self, Kept};
 use super::super::samples;
 use super::super::stage::Plan;
 use super::super::verify::{self, Access, Seen};
-use super::{backend, client};
+use super::client;
 use crate::container::Running;
 use crate::disk::Synced;
 use crate::host::Host;
@@ -40,7 +40,8 @@ pub(super) async fn look(
     };
     verify::access(&client, &wanted).await?;
     let mut modules: Vec<&str> = weaviate.modules.iter().map(String::as_str).collect();
-    modules.push(backend(&task.mode).module());
+    // Of the boot's own, and of the backups to come.
+    modules.extend([&task.mode, &host.settings.making.mode].map(|mode| mode.backend().module()));
     verify::server(&client.meta().await?, &task.manifest, &modules)?;
     let seen = verify::count(&client, &host.status).await?;
     let synced = match task.plan {

@@ -188,7 +188,7 @@ fn times_of_big_files_are_put_back_and_links_are_not_followed() {
 #[test]
 fn a_directory_that_is_not_there_is_named() {
     let nowhere = std::path::Path::new("/nowhere/at/all");
-    let space = super::super::stage::free(nowhere).expect_err("nothing to measure");
+    let space = crate::restore::Room::look(nowhere).expect_err("nothing to measure");
     assert!(matches!(space, RestoreError::Space { .. }), "{space:?}");
     let local = super::super::serve::put_times_back(nowhere, &[]).expect_err("nothing to set");
     assert!(matches!(local, RestoreError::Local { .. }), "{local:?}");

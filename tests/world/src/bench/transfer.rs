@@ -14,10 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use world::case::{Scene, calls, count_everything};
-use world::fixtures::POINTER;
+use world::fixtures;
 use world::kill::shim;
 use world::ledger::Client;
 use world::s3::{Carried, Line};
@@ -220,7 +219,7 @@ async fn direct(programs: &Programs, mib: u64) -> Result<Carried> {
 async fn many(programs: &Programs) -> Result<()> {
     let mut stage = Stage::set(programs, &scene(1, "")?).await?;
     stage.quiet().await;
-    tokio::task::block_in_place(|| swell(&stage))?;
+    tokio::task::block_in_place(|| fixtures::swell(&stage.store, BUCKET, MANY))?;
     let began = Instant::now();
     let agent = serving(&stage, programs).await?;
     let took = began.elapsed();
@@ -246,36 +245,4 @@ fn requests(stage: &Stage, since: jiff::Timestamp) -> String {
     let made = calls(&stage.ledger.since(since)).into_iter();
     let made = made.filter_map(|(call, times)| Some(format!("{} {times}", call.strip_prefix("s3:")?)));
     made.collect::<Vec<_>>().join(", ")
-}
-
-/// Puts many small objects beside the backup's own, and into the manifest.
-fn swell(stage: &Stage) -> Result<()> {
-    let store = &stage.store;
-    let key = format!("prod/{POINTER}");
-    let mut manifest: serde_json::Value =
-        serde_json::from_slice(&store.read(BUCKET, &key).context("there is a manifest")?)?;
-    let objects = manifest["objects"].as_array_mut().context("a manifest has objects")?;
-    for number in 0..MANY {
-        let body = format!("object {number}\n");
-        let put = store.put(BUCKET, &format!("prod/generated/many/{number:06}"), body.as_bytes())?;
-        let sha256 = Sha256::digest(body.as_bytes());
-        let sha256: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-        objects.push(
-            serde_json::json!({ "key": put.key, "size": put.size, "sha256": sha256, "etag": put.etag }),
-        );
-    }
-    objects.sort_by(|a, b| a["key"].as_str().cmp(&b["key"].as_str()));
-    let mut all = Sha256::new();
-    for object in &*objects {
-        let text = |name: &str| object[name].as_str().unwrap_or_default();
-        all.update(format!("{}  {}  {}\n", text("sha256"), object["size"], text("key")));
-    }
-    manifest["checksum"] = all.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
-    store.put(BUCKET, &key, manifest.to_string().as_bytes())?;
-    if let Some(fields) = manifest.as_object_mut() {
-        fields.remove("owner");
-        fields.remove("nonce");
-    }
-    store.put(BUCKET, "prod/manifests/generated.json", manifest.to_string().as_bytes())?;
-    Ok(())
 }

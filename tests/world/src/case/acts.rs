@@ -2,7 +2,7 @@
 //!
 //! To add a look: a variant of [`Act`], and its arm in [`act`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -53,6 +53,7 @@ pub(super) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
         }
         Act::Delete { client, path, status } => delete(stage, *client, path, *status).await,
         Act::WholeBackups => whole_backups(stage),
+        Act::SameLayout => Ok(same_layout(stage)),
         Act::Count { class, tenant, objects } => count(stage, class, tenant, *objects).await,
         Act::Shell { script, says } => shell(stage, script, says).await,
         Act::StopDocker => stage.machine.stop_docker().await.map(|()| Vec::new()),
@@ -172,6 +173,27 @@ fn whole_backups(stage: &Stage) -> Result<Vec<String>> {
         complaints.push(format!("the pointer names {}, which has no copy", pointer["backup_id"]));
     }
     Ok(complaints)
+}
+
+fn same_layout(stage: &Stage) -> Vec<String> {
+    let mut layouts: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for object in stage.store.keys(BUCKET, "") {
+        let mut folders = object.key.splitn(3, '/').skip(1);
+        // A result of a restore is no file of the backup's.
+        if let (Some(id), Some(file)) = (folders.next(), folders.next())
+            && id.starts_with(MADE)
+            && !file.ends_with("restore_config.json")
+        {
+            layouts.entry(id.to_owned()).or_default().insert(file.to_owned());
+        }
+    }
+    let mut made = layouts.iter();
+    let Some((first, files)) = made.next().filter(|_| layouts.len() > 1) else {
+        return vec![format!("the agent has made {} backups, which is nothing to compare", layouts.len())];
+    };
+    made.filter(|(_, other)| *other != files)
+        .map(|(id, other)| format!("{id} consists of {other:?}, {first} of {files:?}"))
+        .collect()
 }
 
 async fn count(stage: &Stage, class: &str, tenant: &str, objects: u64) -> Result<Vec<String>> {

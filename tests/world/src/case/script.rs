@@ -189,6 +189,8 @@ pub enum Act {
     /// Every object of a backup that the agent has made is one of a manifest's copy, each of those is there, and the
     /// backup that the pointer names has a copy.
     WholeBackups,
+    /// All backups that the agent has made consist of the same files, by their names below each one's folder.
+    SameLayout,
     /// What both clients count of a collection, or of one of its tenants.
     Count {
         class: String,
