@@ -172,7 +172,9 @@ mod tests {
         ];
         for (backend, free, expected) in rows {
             let room = Room { free, total: 1000 };
-            assert_eq!(no_room(backend, Path::new("/m"), room).is_ok(), expected, "{backend:?} {free}");
+            let refused = no_room(backend, Path::new("/m"), room);
+            assert_eq!(refused.is_ok(), expected, "{backend:?} {free}");
+            assert!(matches!(refused, Ok(()) | Err(BackupError::NoRoom { kept: 0, .. })), "{refused:?}");
         }
     }
 
