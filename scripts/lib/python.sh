@@ -7,6 +7,8 @@
 python_venv() {
     local venv="${XDG_CACHE_HOME:-$HOME/.cache}/weaviate-provisioner/venv"
     local pins="boto3==1.44.5 botocore==1.44.5 awscli==1.46.2 pytest==9.2.0"
+    # REST alone: the line before gRPC. For tests/clients.
+    pins+=" weaviate-client==3.26.7"
     # For tests/packaging; cfn-lint brings jsonschema.
     pins+=" cfn-lint==1.58.0 moto[cloudformation,ec2,s3,server]==5.2.5 PyYAML==6.0.4 jsonschema==4.26.0"
     local stamp="$venv/.pins"

@@ -102,7 +102,7 @@ async fn copy(
     held_back: Option<String>,
 ) -> Result<(), BackupError> {
     let key = job.store.settings().key(&format!("{}/{id}.json", manifest::COPIES));
-    let copy = Manifest { owner: None, nonce: None, held_back, ..next.clone() };
+    let copy = Manifest { owner: None, nonce: None, renewed: 0, held_back, ..next.clone() };
     let malformed = |error: serde_json::Error| ManifestError::Malformed {
         bucket: job.store.bucket().to_owned(),
         key: key.clone(),

@@ -6,6 +6,7 @@
 //!            │ 412, own nonce: the answer was lost   ─▶ Owned
 //!            │ 412, another instance                 ─▶ no longer the owner (final)
 //!            └ 412, the old owner published once more ─▶ moved (again from refresh)
+//! kept data, behind a closed door ──renew: the same generation and nonce, If-Match on what was read──▶ Owned
 //! a backup ──publish_again: under the owner's own nonce, If-Match on what it wrote last──▶ the same generation
 //! ```
 //!
@@ -20,7 +21,7 @@ mod types;
 pub use check::{RESERVED_IDS, checksum};
 pub(crate) use check::{is_id, is_plain};
 pub use error::ManifestError;
-pub use protocol::{Claim, Claimed, Decision, Held, decide, decide_again, publish, publish_again};
+pub use protocol::{Claim, Claimed, Decision, Held, decide, decide_again, publish, publish_again, renew};
 pub use take_over::{Owned, take_over};
 pub use types::{Alias, Collection, Collections, Manifest, Object, Server, Tenant};
 

@@ -116,15 +116,16 @@ pub async fn publish(
 pub fn decide_again(own: &Pointer, now: Option<&Pointer>, next: &Manifest) -> Decision {
     let Some(now) = now else { return Decision::Vanished };
     let Pointer { manifest, etag, key: _ } = now;
+    // First of all: what is written may say nothing that was not said before, and still has to be written.
+    if *etag == own.etag {
+        return Decision::Write(Condition::IfMatch(etag.clone()));
+    }
     if (&manifest.owner, &manifest.nonce) != (&own.manifest.owner, &own.manifest.nonce) {
         let owner = manifest.owner.clone().unwrap_or_else(|| "nobody".to_owned());
         return Decision::Lost { owner, generation: manifest.generation };
     }
     if (&manifest.backup_id, &manifest.marker) == (&next.backup_id, &next.marker) {
         return Decision::Owned { etag: etag.clone(), generation: manifest.generation };
-    }
-    if *etag == own.etag {
-        return Decision::Write(Condition::IfMatch(etag.clone()));
     }
     moved(manifest)
 }
@@ -139,6 +140,18 @@ pub async fn publish_again(
     let first = Decision::Write(Condition::IfMatch(own.etag.clone()));
     let decide = |now: Option<&Pointer>| decide_again(own, now, next);
     Box::pin(write_where(store, &own.key, next, deadline, first, decide)).await
+}
+
+/// The same generation under the same nonce, and other bytes.
+fn renewed(own: &Manifest) -> Manifest {
+    Manifest { renewed: own.renewed + 1, ..own.clone() }
+}
+
+/// Writes once more what this owner wrote itself, before what it had kept is shown again. To have read that it is ours is
+/// not enough: a successor that read the same before it lost the interface to us may have its write under way. Other
+/// bytes have another ETag, and that write is refused.
+pub async fn renew(store: &Store, own: &Pointer, deadline: Duration) -> Result<Claimed, ManifestError> {
+    publish_again(store, own, &renewed(&own.manifest), deadline).await
 }
 
 /// Writes to a `.tmp` key first, reads it back, then the conditional PUT, for as long as `decide` says so.

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::error::ManifestError;
-use super::protocol::{Claim, publish};
+use super::protocol::{Claim, Claimed, publish, renew};
 use super::types::Manifest;
-use super::{Held, NAME};
+use super::{Held, NAME, Pointer};
 use crate::container::Running;
 use crate::disk::{self, DataVolume};
 use crate::host::Host;
 use crate::instance::Identity;
-use crate::network::AttachedEni;
+use crate::network::{self, AttachedEni};
 use crate::report::Step;
 use crate::restore::Fresh;
 
@@ -65,8 +65,8 @@ impl Owned {
 const MOVES: u32 = 3;
 
 /// Takes the fence: generation + 1 under a nonce that the volume remembers first, so that a run which is
-/// killed right after the write knows its own writing again. Where the manifest moved on meanwhile, `again` brings
-/// what it names now.
+/// killed right after the write knows its own writing again. Where the data was kept, the generation is ours and is
+/// written once more. Where the manifest moved on meanwhile, `again` brings what it names now.
 pub async fn take_over<E: From<ManifestError>>(
     host: &Host,
     me: &Identity,
@@ -108,7 +108,7 @@ async fn take(
         && let Held::Pointer(pointer) = fresh.held()
         && let Some(restored) = &mut record.restored
     {
-        let (generation, etag) = (pointer.manifest.generation, pointer.etag.clone());
+        let Claimed { etag, generation } = still_ours(host, fresh, pointer).await?;
         restored.taken = true;
         let restored = restored.clone();
         if record != before {
@@ -142,6 +142,17 @@ async fn take(
     Ok((restored, claimed.etag, false))
 }
 
+/// Data that was kept: the generation is ours already. Behind an open door nothing was taken up again: it has been shown
+/// all the time, and an agent that is started anew must not need a write for it.
+async fn still_ours(host: &Host, fresh: &Fresh, own: &Pointer) -> Result<Claimed, ManifestError> {
+    let generation = own.manifest.generation;
+    if network::is_open(host).await {
+        return Ok(Claimed { etag: own.etag.clone(), generation });
+    }
+    host.status.say(Step::TakeOver, format!("writes generation {generation} once more"));
+    renew(fresh.store(), own, DEADLINE).await
+}
+
 fn unwritten(generation: u64, source: disk::DiskError) -> ManifestError {
     ManifestError::Record { generation, source: Box::new(source) }
 }
@@ -157,6 +168,7 @@ fn next(host: &Host, fresh: &Fresh, claim: &Claim) -> Manifest {
     next.generation = held.max(next.generation) + 1;
     next.owner = Some(claim.instance_id.clone());
     next.nonce = Some(claim.nonce.clone());
+    next.renewed = 0;
     next.agent = Some(env!("CARGO_PKG_VERSION").to_owned());
     if next.backup_id.is_none() {
         let now = host.now().to_string();

@@ -135,6 +135,10 @@ pub struct Manifest {
     /// The checksums were taken by `adopt`, after it was made, and nobody counted it then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adopted: bool,
+    /// How often its owner has taken up again, in this generation, the data that it had kept: each writes the manifest
+    /// anew, so that nobody who read it before can take it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub renewed: u64,
     /// In a copy: why the pointer did not follow. Such a one is restored by name only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<String>,
@@ -144,6 +148,11 @@ pub struct Manifest {
     /// Fields of a newer version: kept.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Manifest {

@@ -161,6 +161,15 @@ pub async fn withdraw(host: &Host) -> Result<Closed, NetworkError> {
     Ok(closed)
 }
 
+/// Closes the door again if a run of this boot has opened it, for an interface that turns out to be elsewhere.
+pub(super) async fn withdraw_opened(host: &Host) -> Result<(), NetworkError> {
+    if !opened_in_this_boot(host) {
+        return Ok(());
+    }
+    tracing::warn!("the interface is not attached here: closes the door that an earlier run has opened");
+    withdraw(host).await.map(drop)
+}
+
 /// Whether a run of this very boot opened the door. A boot that cannot be named has opened none.
 fn opened_in_this_boot(host: &Host) -> bool {
     let opened_in = host.journal.read().opened_in;

@@ -45,6 +45,15 @@ pub struct Facts {
     pub dead_before: u32,
 }
 
+impl Facts {
+    /// Whether nobody else can have it at this moment.
+    pub fn attached_here(&self) -> bool {
+        self.attachment.as_ref().is_some_and(|held| {
+            held.status == AttachmentStatus::Attached && held.instance.as_ref() == Some(&self.me)
+        })
+    }
+}
+
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {

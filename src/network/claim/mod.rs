@@ -9,6 +9,9 @@
 //!                       Refuse ──▶ NetworkError
 //! ```
 //!
+//! A look that does not show it attached here closes the door, if an earlier run of this boot has opened it: whoever has
+//! the interface may serve.
+//!
 //! An answer that was lost does no harm: the next look shows what it did. A living owner is waited for and never
 //! robbed; detaching is only from an instance seen stopped or terminated twice.
 //!
@@ -28,7 +31,7 @@ use self::calls::Calls;
 use self::decide::decide;
 use super::eni::{AttachedEni, LocatedEni};
 use super::netlink::Netlink;
-use super::{NetworkError, audit, locate};
+use super::{NetworkError, audit, expose, locate};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::report::{Status, Step};
@@ -61,7 +64,7 @@ pub async fn claim(host: &Host, identity: &Identity, eni: &LocatedEni) -> Result
     };
     let machine = Machine { ec2, status: &host.status, me: identity.instance_id(), eni, patience };
     let claimed = async {
-        let (attachment_id, reused) = machine.run().await?;
+        let (attachment_id, reused) = machine.run(async || expose::withdraw_opened(host).await).await?;
         let netlink = Netlink::connect()?;
         // It is looked up by its MAC each time: udev may give it another name at any moment now.
         netlink.await_link(&host.status, eni.id(), eni.mac(), settings.link_deadline).await?;
@@ -148,8 +151,12 @@ impl Progress {
 }
 
 impl Machine<'_> {
-    /// Until it is attached here and stays when this instance ends; whether it was so before.
-    async fn run(&self) -> Result<(String, bool), NetworkError> {
+    /// Until it is attached here and stays when this instance ends; whether it was so before. `close`: the door, at each
+    /// look that shows it elsewhere.
+    async fn run(
+        &self,
+        close: impl AsyncFn() -> Result<(), NetworkError>,
+    ) -> Result<(String, bool), NetworkError> {
         let calls = Calls { ec2: self.ec2, me: self.me, eni: self.eni };
         let mut progress = Progress::begin();
         let started = progress.started;
@@ -160,6 +167,9 @@ impl Machine<'_> {
             let plan = match calls.look(owner, looks, progress.ending()).await {
                 Ok(facts) => {
                     progress.unseen = None;
+                    if !facts.attached_here() {
+                        close().await?;
+                    }
                     decide(&facts)
                 }
                 Err(error @ NetworkError::EniNotFound { .. })

@@ -160,16 +160,25 @@ async fn claim(cloud: &Arc<Cloud>) -> Result<(String, bool), NetworkError> {
         unseen: Duration::from_millis(1500),
     };
     let machine = Machine { ec2: &ec2, status: &status, me: "i-me", eni: &eni, patience };
-    machine.run().await
+    let closed = std::cell::Cell::new(false);
+    let close = async || {
+        if !closed.replace(true) {
+            cloud.calls.lock().expect("not poisoned").push(CLOSE.to_owned());
+        }
+        Ok(())
+    };
+    machine.run(close).await
 }
 
 const MINE: Shown = Shown::Held("i-me", "attached", false);
+/// The door, at the first look that does not show it here.
+const CLOSE: &str = "closes the door";
 const ATTACH: &str = "AttachNetworkInterface DeviceIndex=1";
 
 #[tokio::test]
 async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
     let old = |status| Shown::Held("i-old", status, false);
-    let rows: [Row; 9] = [
+    let rows: [Row; 11] = [
         ("ours already", vec![MINE], vec![], vec![], true, vec![]),
         (
             "free",
@@ -177,7 +186,7 @@ async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
             vec![],
             vec![],
             false,
-            vec![ATTACH],
+            vec![CLOSE, ATTACH],
         ),
         (
             "its owner ends",
@@ -185,7 +194,7 @@ async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
             vec!["shutting-down"],
             vec![],
             false,
-            vec![ATTACH],
+            vec![CLOSE, ATTACH],
         ),
         (
             "its owner is stopped",
@@ -193,7 +202,7 @@ async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
             vec!["stopped"],
             vec![],
             false,
-            vec!["DetachNetworkInterface eni-attach-i-old", ATTACH],
+            vec![CLOSE, "DetachNetworkInterface eni-attach-i-old", ATTACH],
         ),
         (
             "an old answer said stopped",
@@ -201,7 +210,7 @@ async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
             vec!["stopped", "stopping"],
             vec![],
             false,
-            vec![ATTACH],
+            vec![CLOSE, ATTACH],
         ),
         (
             "it would die with us",
@@ -224,7 +233,7 @@ async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
                 None,
             ],
             false,
-            vec![ATTACH, ATTACH, ATTACH],
+            vec![CLOSE, ATTACH, ATTACH, ATTACH],
         ),
         (
             "not seen for a moment",
@@ -232,7 +241,24 @@ async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
             vec![],
             vec![],
             false,
-            vec![ATTACH],
+            vec![CLOSE, ATTACH],
+        ),
+        (
+            // Nobody else has it then, and what was lost is an answer.
+            "a throttled look at our own",
+            vec![Shown::Throttled, Shown::Missing, MINE],
+            vec![],
+            vec![],
+            true,
+            vec![],
+        ),
+        (
+            "it leaves us",
+            vec![Shown::Held("i-me", "detaching", false), Shown::Free, MINE],
+            vec![],
+            vec![],
+            false,
+            vec![CLOSE, ATTACH],
         ),
         (
             "throttled looks",
@@ -240,7 +266,7 @@ async fn each_way_to_the_interface_makes_its_calls_and_no_others() {
             vec![],
             vec![],
             false,
-            vec![ATTACH],
+            vec![CLOSE, ATTACH],
         ),
     ];
     for (name, looks, owners, attach, reused, expected) in rows {
@@ -276,7 +302,7 @@ async fn a_living_owner_keeps_it_and_is_named() {
         let said = error.to_string();
         assert!(said.starts_with(&format!("eni-0fixed is still held by i-old ({state}) after ")), "{said}");
         assert_eq!(error.class(), Class::Retry);
-        assert_eq!(calls, Vec::<String>::new(), "{state}: nothing was touched");
+        assert_eq!(calls, [CLOSE], "{state}: nothing of EC2 was touched");
     }
 }
 
@@ -303,7 +329,7 @@ async fn refusals_that_no_wait_cures_end_it_at_once() {
         let (done, calls) = run(&[Shown::Free], &[], &[Some((code, message))]).await;
         let error = done.expect_err(code);
         assert_eq!((error.to_string().as_str(), error.class()), (expected, Class::Final));
-        assert_eq!(calls.len(), 1, "{code}: once");
+        assert_eq!(calls, [CLOSE, ATTACH], "{code}: once");
     }
 }
 
