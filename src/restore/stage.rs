@@ -6,9 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use sha2::{Digest as _, Sha256};
+
 use super::choose::Choice;
 use super::error::RestoreError;
 use super::space::{Shortage, Space};
+use crate::hex::hex;
 use crate::manifest::{Manifest, checksum};
 use crate::report::{Status, Step};
 use crate::store::{self, Fetched, Limits, Store, Tree, Wanted};
@@ -214,6 +217,7 @@ async fn preflight(
     let id = manifest.backup_id.clone().unwrap_or_default();
     let key = [manifest.path.as_deref().unwrap_or_default(), GLOBAL].join("/");
     let object = store.get(&key).await?;
+    as_backed_up(store, manifest, &key, &object.bytes)?;
     let global = parse(store, &key, &object.bytes)?;
     super::check_nodes(&id, &global, node)?;
     match space.shortage(global.pre_compression_size_bytes) {
@@ -225,6 +229,25 @@ async fn preflight(
             needed: needed >> 20,
         }),
     }
+}
+
+/// What it says is believed of the bytes that were backed up only: with another bit it may name another node, or more
+/// room than there is.
+fn as_backed_up(
+    store: &Store,
+    manifest: &Manifest,
+    key: &str,
+    bytes: &[u8],
+) -> Result<(), store::StoreError> {
+    let listed = manifest.objects.iter().find(|object| object.key == key);
+    let Some(wanted) = listed.map(|object| &object.sha256).filter(|wanted| !wanted.is_empty()) else {
+        return Ok(());
+    };
+    let found = hex(&Sha256::digest(bytes));
+    if found == *wanted {
+        return Ok(());
+    }
+    Err(store::StoreError::other_hash(store.bucket(), key, &found, wanted))
 }
 
 fn parse(store: &Store, key: &str, bytes: &[u8]) -> Result<Global, RestoreError> {

@@ -51,6 +51,15 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Bytes with another hash than when they were backed up.
+    pub(crate) fn other_hash(bucket: &str, key: &str, found: &str, wanted: &str) -> Self {
+        Self::Corrupt {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            what: format!("its SHA-256 is {found}, not {wanted} as when it was backed up"),
+        }
+    }
+
     /// Makes the error of one call on one object.
     pub(super) fn of(operation: &'static str, bucket: &str, key: &str, source: CallError) -> Self {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());

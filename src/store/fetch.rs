@@ -184,14 +184,8 @@ impl Job<'_> {
     }
 
     fn corrupt(&self, found: &str) -> StoreError {
-        StoreError::Corrupt {
-            bucket: self.store.bucket().to_owned(),
-            key: self.wanted.key.clone(),
-            what: format!(
-                "its SHA-256 is {found}, not {} as when it was backed up",
-                self.wanted.sha256.as_deref().unwrap_or_default()
-            ),
-        }
+        let wanted = self.wanted.sha256.as_deref().unwrap_or_default();
+        StoreError::other_hash(self.store.bucket(), &self.wanted.key, found, wanted)
     }
 
     /// Whether an earlier run brought it whole.

@@ -77,6 +77,21 @@ async fn a_flipped_bit_is_refused_by_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_flipped_bit_of_the_descriptor_is_a_flipped_bit_and_not_what_it_says_then() {
+    let bench = Bench::new().await;
+    let objects = upload(&bench.fake, &["full-1"]);
+    let key = "prod/full-1/backup_config.json";
+    let text = String::from_utf8(bench.fake.get(key).expect("there")).expect("text");
+    for (said, altered) in [("weaviate-0", "weaviate-1"), ("15711121", "95711121"), ("{", "[")] {
+        bench.fake.put(key, text.replacen(said, altered, 1));
+        let error =
+            bench.bring("weaviate-0", manifest(&["full-1"], objects.clone())).await.expect_err(altered);
+        let corrupt = matches!(&error, RestoreError::Store(StoreError::Corrupt { key: k, .. }) if k == key);
+        assert!(corrupt, "{altered}: {error:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_nodes_backup_is_refused_even_with_a_manifest() {
     let bench = Bench::new().await;
     let objects = upload(&bench.fake, &["full-1"]);

@@ -27,6 +27,7 @@ pub mod kill;
 pub mod ledger;
 pub mod machine;
 pub mod registry;
+pub mod rot;
 pub mod s3;
 pub mod secrets;
 pub mod stage;

@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use tokio::sync::Semaphore;
 use world::case::{Case, Outcome, Played, WorldOutcome, load_all, play};
-use world::kill;
 use world::stage::Programs;
+use world::{kill, rot};
 
 use super::Rehearse;
 
@@ -38,14 +38,10 @@ pub async fn run(arguments: Rehearse) -> Result<bool> {
     for case in wanted {
         let (programs, slots) = (programs.clone(), Arc::clone(&slots));
         playing.spawn(async move {
-            if let Some(spec) = &case.kill {
-                // Takes a slot for each of its points.
+            if case.kill.is_some() || case.rot.is_some() {
+                // Takes a slot for each of its plays.
                 let began = Instant::now();
-                let played = kill::play(&case, spec, &programs, soak, &slots).await;
-                let played = played.map(|(played, figures)| {
-                    println!("{figures}");
-                    played
-                });
+                let played = Box::pin(many(&case, &programs, soak, &slots)).await;
                 return (case, played, began.elapsed());
             }
             let _slot = slots.acquire_owned().await;
@@ -82,6 +78,17 @@ pub async fn run(arguments: Rehearse) -> Result<bool> {
     }
     println!("{passed} passed, {failed} failed");
     Ok(failed == 0)
+}
+
+/// A case that is played again and again, and what it prints of that.
+async fn many(case: &Case, programs: &Programs, soak: bool, slots: &Arc<Semaphore>) -> Result<Played> {
+    let (played, figures) = match (&case.kill, &case.rot) {
+        (Some(spec), _) => kill::play(case, spec, programs, soak, slots).await?,
+        (None, Some(spec)) => rot::play(case, spec, programs, slots).await?,
+        (None, None) => return play(case, programs).await,
+    };
+    println!("{figures}");
+    Ok(played)
 }
 
 /// One line for a case that went as expected; everything that helps for one that did not.

@@ -115,6 +115,8 @@ pub struct Case {
     pub acts: Vec<Act>,
     /// The case is played once for each kill point.
     pub kill: Option<crate::kill::Spec>,
+    /// The case is played once more for each object of what it restores, with one bit of that altered.
+    pub rot: Option<crate::rot::Spec>,
     pub expect: Expect,
     /// What the control must do; by default: serve, with CONTINUE.
     pub control: Option<Expect>,
@@ -132,6 +134,7 @@ impl Case {
             toml::from_str(&text).with_context(|| format!("understanding {}", file.display()))?;
         let name = folder.file_name().and_then(|name| name.to_str()).context("a case has a name")?;
         name.clone_into(&mut case.name);
+        ensure!(case.kill.is_none() || case.rot.is_none(), "{}: [kill] and [rot] are two cases", case.name);
         match case.expect.outcome.as_str() {
             "serving" | "prepared" => {}
             "refused" | "held" | "failed" => {

@@ -112,8 +112,8 @@ impl Store {
     }
 
     /// Damage in the store itself: one bit of the stored bytes, with ETag, size and checksums as before.
-    pub fn flip_bit(&self, bucket: &str, key: &str, byte: usize) -> std::io::Result<()> {
+    pub fn flip_bit(&self, bucket: &str, key: &str, byte: usize, bit: u8) -> std::io::Result<()> {
         let version = self.objects.get(bucket, key, View::Now);
-        flip(&version.ok_or(std::io::ErrorKind::NotFound)?.file.0, byte)
+        flip(&version.ok_or(std::io::ErrorKind::NotFound)?.file.0, byte, bit)
     }
 }

@@ -71,7 +71,7 @@ impl Operations {
             }
         }
         if let Some(byte) = call.flip {
-            flip(&spooled.file.0, byte).map_err(broken)?;
+            flip(&spooled.file.0, byte, 0).map_err(broken)?;
         }
         let version = Version {
             file: spooled.file,
@@ -213,8 +213,8 @@ pub(super) fn is_manifest(key: &str) -> bool {
     key.ends_with(".manifest.json") || key.ends_with(".manifest.json.tmp")
 }
 
-/// Flips one bit of a stored file, at `byte` or at its last one.
-pub(super) fn flip(file: &Path, byte: usize) -> std::io::Result<()> {
+/// Flips the `bit`th bit of a stored file's byte, at `byte` or at its last one.
+pub(super) fn flip(file: &Path, byte: usize, bit: u8) -> std::io::Result<()> {
     let mut file = std::fs::OpenOptions::new().read(true).write(true).open(file)?;
     let length = file.metadata()?.len();
     if length == 0 {
@@ -225,5 +225,5 @@ pub(super) fn flip(file: &Path, byte: usize) -> std::io::Result<()> {
     file.seek(std::io::SeekFrom::Start(at))?;
     file.read_exact(&mut one)?;
     file.seek(std::io::SeekFrom::Start(at))?;
-    file.write_all(&[one[0] ^ 1])
+    file.write_all(&[one[0] ^ (1 << (bit % 8))])
 }
