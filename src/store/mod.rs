@@ -12,6 +12,7 @@
 //! A key that is absent, one that may not be read and one that cannot be reached are three errors: "denied"
 //! must never look like "there is no backup".
 
+mod body;
 mod error;
 mod fetch;
 mod files;

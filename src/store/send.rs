@@ -8,23 +8,22 @@
 //! ```
 
 use std::fs::{File, Metadata};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, CompletedMultipartUpload, CompletedPart, ServerSideEncryption,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use futures_util::stream::{self, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
+use super::body;
 use super::error::StoreError;
 use super::files::Tree;
 use super::objects::{Store, bare};
@@ -69,6 +68,9 @@ impl Sending {
 
 /// S3 takes 10 000 parts at most ("Multipart upload limits").
 const PARTS: u64 = 10_000;
+/// Of SHA-256.
+type Digest = sha2::digest::Output<Sha256>;
+
 /// The semaphore bounds what is in flight; this only lets all of it be polled.
 const AT_A_TIME: usize = 64;
 /// A connection that is slower than this, in bytes a second, is given up: 16 of them are 0.5 MB/s together.
@@ -95,7 +97,7 @@ pub struct Sent {
     pub version_id: Option<String>,
 }
 
-/// Sends one file. `flight` bounds the parts of all files that are in memory at a time; `moved` is told about every
+/// Sends one file. `flight` bounds the parts of all files that are on their way at a time; `moved` is told about every
 /// byte that the store has taken.
 pub async fn send(
     store: &Store,
@@ -131,10 +133,11 @@ struct Job<'a> {
     moved: &'a Moved,
 }
 
-/// One part as it was read.
+/// One part as it was hashed.
 struct Piece {
     number: i32,
-    bytes: Bytes,
+    start: u64,
+    end: u64,
     /// In base64, as the header has it.
     checksum: String,
 }
@@ -145,8 +148,8 @@ impl Job<'_> {
     }
 
     /// How long one call with so many bytes may take.
-    fn patience(&self, bytes: usize) -> Duration {
-        self.sending.answer + Duration::from_secs(bytes as u64 / SLOWEST)
+    fn patience(&self, bytes: u64) -> Duration {
+        self.sending.answer + Duration::from_secs(bytes / SLOWEST)
     }
 
     /// Tries again what another try may cure, and says so.
@@ -166,9 +169,8 @@ impl Job<'_> {
         // Never closed.
         let _turn = self.flight.acquire().await.ok();
         let length = self.file.metadata().map_err(local(&self.parcel.path))?.len();
-        let (bytes, hasher) = self.read(0, length, Sha256::new()).await?;
+        let (digest, _) = self.hash(0, length, Sha256::new()).await?;
         self.store.pace(length).await;
-        let digest = hasher.finalize();
         let checksum = STANDARD.encode(digest);
         let output = self
             .again(|| {
@@ -179,12 +181,12 @@ impl Job<'_> {
                     .bucket(self.store.bucket())
                     .key(self.key())
                     .checksum_sha256(&checksum)
-                    .body(ByteStream::from(bytes.clone()));
+                    .body(body::of_file(&self.file, 0, length));
                 if let Some(kms_key) = &self.store.settings().kms_key {
                     request =
                         request.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(kms_key);
                 }
-                self.store.within_time(OPERATION, self.key(), self.patience(bytes.len()), request.send())
+                self.store.within_time(OPERATION, self.key(), self.patience(length), request.send())
             })
             .await?;
         self.same(output.checksum_sha256(), &checksum)?;
@@ -235,12 +237,11 @@ impl Job<'_> {
         let read =
             stream::try_unfold((starts, Sha256::new(), 0), move |(mut starts, hasher, number)| async move {
                 let Some(start) = starts.next() else { return Ok::<_, StoreError>(None) };
-                // The permit goes with the bytes: what is in memory is what is in flight.
+                // What is hashed and not sent yet is bounded, too: it is read once more from the cache and not the disk.
                 let turn = Arc::clone(self.flight).acquire_owned().await.ok();
                 let end = (start + size).min(length);
-                let (bytes, hasher) = self.read(start, end, hasher).await?;
-                let digest = Sha256::digest(&bytes);
-                let piece = Piece { number: number + 1, bytes, checksum: STANDARD.encode(digest) };
+                let (digest, hasher) = self.hash(start, end, hasher).await?;
+                let piece = Piece { number: number + 1, start, end, checksum: STANDARD.encode(digest) };
                 Ok(Some(((piece, turn, digest, hasher.clone()), (starts, hasher, number + 1))))
             });
         let (mut whole, mut of_parts) = (Sha256::new(), Sha256::new());
@@ -250,7 +251,7 @@ impl Job<'_> {
                 whole.clone_from(hasher);
             })
             .map_ok(|(piece, turn, _, _)| async move {
-                self.store.pace(piece.bytes.len() as u64).await;
+                self.store.pace(piece.end - piece.start).await;
                 let part = self.part(upload, &piece).await;
                 drop(turn);
                 part
@@ -266,7 +267,7 @@ impl Job<'_> {
 
     async fn part(&self, upload: &str, piece: &Piece) -> Result<CompletedPart, StoreError> {
         const OPERATION: &str = "s3:PutObject";
-        let Piece { number, bytes, checksum } = piece;
+        let Piece { number, start, end, checksum } = piece;
         let output = self
             .again(|| {
                 let request = self
@@ -278,12 +279,12 @@ impl Job<'_> {
                     .upload_id(upload)
                     .part_number(*number)
                     .checksum_sha256(checksum)
-                    .body(ByteStream::from(bytes.clone()));
-                self.store.within_time(OPERATION, self.key(), self.patience(bytes.len()), request.send())
+                    .body(body::of_file(&self.file, *start, *end));
+                self.store.within_time(OPERATION, self.key(), self.patience(end - start), request.send())
             })
             .await?;
         self.same(output.checksum_sha256(), checksum)?;
-        (self.moved)(bytes.len() as u64);
+        (self.moved)(end - start);
         Ok(CompletedPart::builder()
             .part_number(*number)
             .set_e_tag(output.e_tag().map(str::to_owned))
@@ -367,17 +368,21 @@ impl Job<'_> {
         }
     }
 
-    /// Bytes `start..end`, and the file's hash with them.
-    async fn read(&self, start: u64, end: u64, mut hasher: Sha256) -> Result<(Bytes, Sha256), StoreError> {
+    /// The hash of the bytes `start..end`, and the file's with them.
+    async fn hash(&self, start: u64, end: u64, mut whole: Sha256) -> Result<(Digest, Sha256), StoreError> {
         let file = Arc::clone(&self.file);
-        let read = tokio::task::spawn_blocking(move || {
-            let mut bytes = vec![0; usize::try_from(end - start).map_err(std::io::Error::other)?];
-            file.read_exact_at(&mut bytes, start)?;
-            hasher.update(&bytes);
-            Ok((Bytes::from(bytes), hasher))
+        let hashed = tokio::task::spawn_blocking(move || {
+            let (mut part, mut at) = (Sha256::new(), start);
+            while at < end {
+                let bytes = body::piece(&file, at, end)?;
+                part.update(&bytes);
+                whole.update(&bytes);
+                at += bytes.len() as u64;
+            }
+            Ok((part.finalize(), whole))
         });
-        let read = read.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
-        read.map_err(local(&self.parcel.path))
+        let hashed = hashed.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+        hashed.map_err(local(&self.parcel.path))
     }
 
     /// The store says what it holds. One that says nothing is asked when all is there: `backup` lists what it holds.

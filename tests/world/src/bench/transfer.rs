@@ -173,7 +173,10 @@ async fn agent(programs: &Programs, mib: u64) -> Result<Moved> {
 
 /// Into a file system as ours has, and the same files back.
 async fn cli(programs: &Programs, venv: &Path, mib: u64) -> Result<(Carried, Carried)> {
-    let mut stage = Stage::set(programs, &scene(mib, "unmanaged = true")?).await?;
+    let mut scene = scene(mib, "")?;
+    // Its credentials are the instance's own, and may write.
+    scene.unmanaged = true;
+    let mut stage = Stage::set(programs, &scene).await?;
     stage.quiet().await;
     let line = line(&stage)?;
     let disk =

@@ -148,8 +148,8 @@ pub async fn play(
         let complaints = one.complaints.iter();
         played.complaints.extend(complaints.map(|complaint| format!("{key} altered: {complaint}")));
         if !one.complaints.is_empty() {
-            played.log += &format!("\n==== {key} altered\n{}", one.log);
-            played.ledger += &format!("==== {key} altered\n{}", one.ledger);
+            played.log.extend(["\n==== ", key, " altered\n", &one.log]);
+            played.ledger.extend(["==== ", key, " altered\n", &one.ledger]);
         }
     }
     if !all.iter().any(|tried| tried.alone.is_success()) {
