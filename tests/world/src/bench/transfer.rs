@@ -38,6 +38,9 @@ const CLI: &str = "[default]\ns3 =\n  max_concurrent_requests = 16\n";
 /// What the figures are held to.
 const OF_THE_LINE: f64 = 0.9;
 const DIRECT: f64 = 5.0;
+/// Both fill the line: two runs of one program differ by as much.
+const RATIO: f64 = 1.03;
+const ROUNDS: usize = 3;
 const GROWTH_MB: f64 = 10.0;
 /// Longer than anything that is not stuck.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -51,39 +54,39 @@ pub async fn transfer(programs: &Programs, venv: &Path, mib: u64) -> Result<()> 
         CONNECTION / 1_000_000
     );
     let mut peaks: Vec<f64> = Vec::new();
-    let mut ours = None;
     for size in SIZES_MIB {
-        let moved = agent(programs, size).await.with_context(|| format!("ours, {size} MiB"))?;
-        let Moved { down, up, peak } = moved;
+        let Moved { down, up, peak } =
+            agent(programs, size).await.with_context(|| format!("ours, {size} MiB"))?;
         println!("  ours        down {}   up {}   peak memory {peak:.1} MB", said(down), said(up));
         // What takes a fraction of a second says nothing about a rate.
         if size != SIZES_MIB[0] && share(down) < OF_THE_LINE {
             missed.push(format!("{:.0} % of the line for {size} MiB down", share(down) * 100.0));
         }
         peaks.push(peak);
-        if size == mib {
-            ours = Some(moved);
-        }
     }
-    let ours = match ours {
-        Some(ours) => ours,
-        None => agent(programs, mib).await.with_context(|| format!("ours, {mib} MiB"))?,
-    };
     let growth = peaks[SIZES_MIB.len() - 1] - peaks[0];
     if growth > GROWTH_MB {
         missed.push(format!("{growth:.1} MB more memory for the largest than for the smallest"));
     }
-    let (down, up) = cli(programs, venv, mib).await.context("the AWS CLI")?;
-    println!("  AWS CLI     down {}   up {}", said(down), said(up));
-    for (name, ours, theirs) in [("down", ours.down, down), ("up", ours.up, up)] {
+    let (mut ours, mut theirs) = (Both::default(), Both::default());
+    for _ in 0..ROUNDS {
+        let Moved { down, up, peak: _ } = agent(programs, mib).await.context("ours")?;
+        ours.add(down, up);
+        let (down, up) = cli(programs, venv, mib).await.context("the AWS CLI")?;
+        theirs.add(down, up);
+    }
+    let (ours, theirs) = (ours.medians(), theirs.medians());
+    println!("  ours        down {}   up {}   median of {ROUNDS}", said(ours.0), said(ours.1));
+    println!("  AWS CLI     down {}   up {}   median of {ROUNDS}", said(theirs.0), said(theirs.1));
+    for (name, ours, theirs) in [("down", ours.0, theirs.0), ("up", ours.1, theirs.1)] {
         let ratio = ours.took.as_secs_f64() / theirs.took.as_secs_f64();
-        println!("  ratio       {name} {ratio:.2}   (1 the limit)");
-        if ratio > 1.0 {
+        println!("  ratio       {name} {ratio:.2}   ({RATIO} the limit)");
+        if ratio > RATIO {
             missed.push(format!("{ratio:.2} times the AWS CLI's time {name}"));
         }
     }
     let direct = direct(programs, mib).await.context("direct")?;
-    let factor = direct.took.as_secs_f64() / ours.down.took.as_secs_f64();
+    let factor = direct.took.as_secs_f64() / ours.0.took.as_secs_f64();
     println!(
         "  direct      down {}   ours is {factor:.1} times as fast ({DIRECT} is aimed at)",
         said(direct)
@@ -114,6 +117,29 @@ fn said(carried: Carried) -> String {
         rate(carried) / 1e6,
         share(carried) * 100.0
     )
+}
+
+/// Several runs, in both directions.
+#[derive(Default)]
+struct Both {
+    down: Vec<Carried>,
+    up: Vec<Carried>,
+}
+
+impl Both {
+    fn add(&mut self, down: Carried, up: Carried) {
+        self.down.push(down);
+        self.up.push(up);
+    }
+
+    /// By the time that they took.
+    fn medians(mut self) -> (Carried, Carried) {
+        let median = |runs: &mut Vec<Carried>| {
+            runs.sort_by_key(|carried| carried.took);
+            runs[runs.len() / 2]
+        };
+        (median(&mut self.down), median(&mut self.up))
+    }
 }
 
 struct Moved {
