@@ -252,6 +252,14 @@ pub async fn expose(host: &Host, warm: Warm) -> Result<Exposed, NetworkError> {
     Ok(Exposed { warm })
 }
 
+/// That the interface is here, by its link: EC2 gives it to nobody else before the link is gone, and what it answers may
+/// be old.
+pub async fn check_link(host: &Host, step: Step, eni: &AttachedEni) -> Result<(), NetworkError> {
+    let netlink = Netlink::connect()?;
+    let patience = host.settings.network.link_deadline.min(LINK_AGAIN);
+    netlink.await_link_in(step, &host.status, eni.id(), eni.eni().mac(), patience).await.map(drop)
+}
+
 /// Asserts address, routes and rules. The door is not touched.
 async fn settle(host: &Host, eni: &AttachedEni) -> Result<(), NetworkError> {
     let settings = &host.settings.network;

@@ -32,13 +32,15 @@ mod table;
 mod tag;
 
 pub use audit::audit;
-pub use claim::{OwnerState, Plan as ClaimPlan, claim, plan as plan_claim};
+pub use claim::{
+    Facts as ClaimFacts, OwnerState, Plan as ClaimPlan, claim, decide as decide_claim, plan as plan_claim,
+};
 pub use door::{DoorState, PORTS};
 pub use eni::{AttachedEni, Attachment, AttachmentStatus, INITIALIZED_TAG, LocatedEni};
 pub use error::NetworkError;
 pub use expose::{
-    Closed, Exposed, PlacedAddress, check_closed, check_door, close, close_early, expose, is_open,
-    place_address, state, withdraw,
+    Closed, Exposed, PlacedAddress, check_closed, check_door, check_link, close, close_early, expose,
+    is_open, place_address, state, withdraw,
 };
 pub use locate::{DEPLOYMENT_TAG, NODE_TAG, locate};
 pub use probe::{Serving, probe};

@@ -6,7 +6,7 @@
 //! ChosenBackup + DataVolume ──stage::decide──▶ Keep │ Restore (bring, checked) │ Empty │ Refuse ──▶ StagedBackup
 //! StagedBackup + Running ──empty directory, own accepted order, SUCCESS, times put back──▶ Restored
 //! Restored ──counts, tenants, aliases, 401, 403, version──▶ Verified      (kept data: kept::decide)
-//! Verified + AttachedEni ──manifest read again; if it moved, all of it again──▶ Fresh
+//! Verified + AttachedEni ──manifest read again; if it moved, all of it again; the link still here──▶ Fresh
 //! Running + Closed ──counted once more──▶ LastCount ──server stopped──▶ clean_stop of the record
 //! ```
 //!
@@ -35,11 +35,11 @@ pub use error::RestoreError;
 pub use evidence::{ChosenBackup, Fresh, Restored, StagedBackup, Verified, Warm};
 pub use kept::to_record;
 pub use lease::{FOLDER as LEASES, Lease};
-pub use refresh::Plan as RefreshPlan;
+pub use refresh::{Plan as RefreshPlan, decide as decide_refresh};
 pub use samples::take as take_samples;
 pub use settings::{Mode, Settings, Unverified};
 pub use space::Room;
-pub use stage::Plan as StagePlan;
+pub use stage::{Facts as StageFacts, Plan as StagePlan, Remembered, decide as decide_stage};
 #[cfg(test)]
 pub(crate) use steps::{CHOOSE_LONGEST, WARM_LONGEST};
 pub use steps::{

@@ -20,7 +20,7 @@
 mod calls;
 mod decide;
 
-pub use decide::{OwnerState, Plan};
+pub use decide::{Facts, OwnerState, Plan, decide};
 
 use std::time::Duration;
 
@@ -28,7 +28,6 @@ use aws_sdk_ec2::Client;
 use tokio::time::{Instant, sleep};
 
 use self::calls::Calls;
-use self::decide::decide;
 use super::eni::{AttachedEni, LocatedEni};
 use super::netlink::Netlink;
 use super::{NetworkError, audit, expose, locate};

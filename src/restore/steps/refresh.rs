@@ -10,18 +10,18 @@ use crate::container;
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::manifest::{self, Held, Pointer};
-use crate::network::AttachedEni;
+use crate::network::{self, AttachedEni};
 use crate::report::Step;
 use crate::retry::retry;
 use crate::secrets::Secrets;
 
 /// Reads the manifest again, now that the interface is ours and nobody else can serve: the old node's last
-/// backup may have landed meanwhile. Then all of it is done again.
+/// backup may have landed meanwhile. Then all of it is done again. Last of all: that the interface still is ours.
 pub async fn refresh(
     host: &Host,
     me: &Identity,
     verified: impl Into<Verified>,
-    _eni: &AttachedEni,
+    eni: &AttachedEni,
     secrets: &Secrets,
 ) -> Result<Fresh, RestoreError> {
     let Verified { mut task, mut running, mut seen, mut synced } = verified.into();
@@ -71,6 +71,9 @@ pub async fn refresh(
             }
         }
     }
+    // After it was read, and not before: an interface that was taken from us meanwhile may have a new owner, whose manifest
+    // this is, and whose fence nobody may take who does not hold it. Whoever has it from now on changes the manifest.
+    network::check_link(host, Step::Refresh, eni).await?;
     Ok(Fresh { task, running, seen, synced })
 }
 
