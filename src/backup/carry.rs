@@ -26,7 +26,7 @@ use super::journal::Journal;
 use crate::manifest::Object;
 use crate::report::{Status, Work};
 use crate::store::{Moved, Parcel, Sending, Sent, Store, StoreError, Tree, send};
-use crate::weaviate::descriptor::{GLOBAL, Global, NODE, Node, PROBE, RESTORE};
+use crate::weaviate::descriptor::{GLOBAL, Global, NODE, Node, PROBE, RESTORE, Shards};
 
 /// What is carried where.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ pub struct Carried {
     /// What a restore reads of the base.
     pub of_base: Vec<Object>,
     pub global: Global,
+    /// What of each collection the node's descriptor has.
+    pub shards: Shards,
 }
 
 /// Carries until `server` has ended, and then the rest. `moved` grows with every byte that the bucket has.
@@ -105,13 +107,13 @@ pub async fn carry<T>(
             else => break,
         }
     }
-    let (global, of_base) = descriptors(load, &done)?;
+    let (global, of_base, shards) = descriptors(load, &done)?;
     for path in [own.join(NODE), Path::new(load.id).join(GLOBAL)] {
         let (_, object) = one(load, path, &flight, &told).await?;
         journal.sent(&object)?;
         done.insert(object.key.clone(), object);
     }
-    let carried = Carried { objects: done.into_values().collect(), of_base, global };
+    let carried = Carried { objects: done.into_values().collect(), of_base, global, shards };
     // The loop has no other way out.
     ended.map(|server| (carried, server)).ok_or_else(|| BackupError::Forgotten { backup: load.id.to_owned() })
 }
@@ -162,7 +164,7 @@ async fn one(
 fn descriptors(
     load: &Load<'_>,
     done: &BTreeMap<String, Object>,
-) -> Result<(Global, Vec<Object>), BackupError> {
+) -> Result<(Global, Vec<Object>, Shards), BackupError> {
     let incomplete = |what: String| BackupError::Incomplete { backup: load.id.to_owned(), what };
     let read = |path: &Path| {
         let bytes = load.tree.read_all(path)?;
@@ -197,7 +199,7 @@ fn descriptors(
         None => of_base.into_iter().next().map_or(Ok(Vec::new()), Err),
     };
     let of_base = of_base.map_err(|missing| incomplete(format!("{missing} is not in its base")))?;
-    Ok((global, of_base))
+    Ok((global, of_base, node.shards()))
 }
 
 fn unusable(load: &Load<'_>, path: &Path, source: std::io::Error) -> BackupError {
