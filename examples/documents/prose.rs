@@ -32,7 +32,8 @@ pub const FILES: [(&str, &str); 9] = [
     (
         "/var/lib/weaviate-provisioner/",
         "The journal of this instance (`state.json`), the timeline of its last boot (`timeline.json`), the report \
-         of its last run (`report.json`), and, while a backup is made, how far it is (`backup.jsonl`).",
+         of its last run (`report.json`), and, while a backup is made, how far it is (`backup.jsonl`) and which tenants \
+         are active for it alone (`tenants.json`).",
     ),
     (
         "/run/weaviate-provisioner/control.sock",
@@ -127,6 +128,10 @@ fn of_backups(name: &str) -> Option<&'static [&'static str]> {
             "Everything is counted before, meanwhile and after. A collection that clients wrote to is marked as \
              changing, with what its counts were. The manifest is written last: whatever fails before leaves the last \
              good backup the latest one, and what a killed backup left is removed by the next.",
+            "A server may leave tenants out of its backups: inactive ones before Weaviate 1.37, offloaded ones always. What \
+             it has left out is found out by its own descriptor, and `backup.inactive_tenants` decides: there is no backup \
+             (`refuse`, the default), or they are made active for as long as it takes (`activate`), or the manifest lists \
+             them as unprotected, and `weaviate-provisioner status` and the report of a restore say so (`accept`).",
             "A backup of some collections, or one with far fewer objects than the one before (`backup.max_shrink`), lies in the bucket, with its \
              copy of a manifest in `manifests/`, and the manifest goes on naming the one before.",
         ],

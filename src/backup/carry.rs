@@ -27,7 +27,7 @@ use super::journal::Journal;
 use crate::manifest::Object;
 use crate::report::{Status, Work};
 use crate::store::{Moved, Parcel, Sending, Sent, Store, StoreError, Tree, send};
-use crate::weaviate::descriptor::{GLOBAL, Global, NODE, PROBE, RESTORE};
+use crate::weaviate::descriptor::{GLOBAL, Global, NODE, PROBE, RESTORE, Shards};
 
 /// What is carried where.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ pub struct Carried {
     /// What a restore reads of the base.
     pub of_base: Vec<Object>,
     pub global: Global,
+    /// What of each collection the node's descriptor has.
+    pub shards: Shards,
 }
 
 /// Carries until `server` has ended, and then the rest. `moved` grows with every byte that the bucket has.
@@ -117,13 +119,13 @@ pub async fn carry<T>(
         load.tree.read_all(path)?.ok_or_else(|| load.backup().incomplete(what()))
     };
     let (global, node) = (read(&Path::new(load.id).join(GLOBAL))?, read(&own.join(NODE))?);
-    let Described { global, of_base } = load.backup().described(&global, &node, &done)?;
+    let Described { global, of_base, shards } = load.backup().described(&global, &node, &done)?;
     for path in [own.join(NODE), Path::new(load.id).join(GLOBAL)] {
         let (_, object) = one(load, path, &flight, &told).await?;
         journal.sent(&object)?;
         done.insert(object.key.clone(), object);
     }
-    let carried = Carried { objects: done.into_values().collect(), of_base, global };
+    let carried = Carried { objects: done.into_values().collect(), of_base, global, shards };
     // The loop has no other way out.
     ended.map(|server| (carried, server)).ok_or_else(|| BackupError::Forgotten { backup: load.id.to_owned() })
 }

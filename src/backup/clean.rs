@@ -3,13 +3,14 @@
 //! ```text
 //! journal ─┬─ the manifest names it, or a copy does ─▶ it is done: forgotten
 //!          └─ else ─▶ cancelled where the server is at it, its files gone from volume and bucket, forgotten
+//! tenants that it made active ─▶ what they were
 //! ```
 
 use std::path::Path;
 
 use super::error::BackupError;
 use super::journal::Journal;
-use super::{Job, make};
+use super::{Job, awake, make};
 use crate::instance::Identity;
 use crate::manifest::{self, Pointer};
 use crate::report::Work;
@@ -30,6 +31,13 @@ const fn decide(named: bool, copied: bool) -> Plan {
 
 /// Cleans up after a run that was killed, or after a backup that failed a moment ago: the id of what came to no end.
 pub async fn clean(job: &Job<'_>, me: &Identity, own: &Pointer) -> Result<Option<String>, BackupError> {
+    let discarded = discard(job, me, own).await?;
+    // Last: a server that still packs holds on to the shards of its tenants.
+    awake::put_back(job, me).await?;
+    Ok(discarded)
+}
+
+async fn discard(job: &Job<'_>, me: &Identity, own: &Pointer) -> Result<Option<String>, BackupError> {
     let state = &job.host.roots.state;
     let Some((begun, _)) = Journal::left(state)? else { return Ok(None) };
     let mut discarded = None;

@@ -4,6 +4,7 @@
 //! before, again and again meanwhile, and after. A collection that was the same each time is what it was; of another one
 //! the manifest says between what its counts were, and that it was changing: no restore can be held to one number then.
 
+use super::inactive::{self, Tenants};
 use crate::manifest::{Alias, Collection, Collections, Tenant};
 use crate::restore::Seen;
 
@@ -32,6 +33,16 @@ impl Counted {
     pub fn left_out(&self, names: &[String]) -> Vec<String> {
         let last = self.rounds.last().into_iter().flat_map(|seen| seen.collections.keys());
         last.filter(|name| !names.contains(name)).cloned().collect()
+    }
+
+    /// Tenants of these collections that were there from the first count to the last.
+    pub fn throughout(&self, names: &[String]) -> Tenants {
+        let (Some(first), Some(last)) = (self.rounds.first(), self.rounds.last()) else {
+            return Tenants::new();
+        };
+        let mut tenants = inactive::throughout(&first.collections, &last.collections);
+        tenants.retain(|class, _| names.contains(class));
+        tenants
     }
 
     /// Of the collections that are in the backup.
@@ -127,6 +138,9 @@ mod tests {
         assert_eq!((counted.total(&["A".to_owned()]), counted.total(&[])), (7, 0));
         assert_eq!(counted.left_out(&["B".to_owned()]), ["A"]);
         assert!(counted.left_out(&["A".to_owned(), "B".to_owned()]).is_empty());
+        assert_eq!(counted.throughout(&["B".to_owned()]), Tenants::new());
+        counted.add(seen(&[("t", Some(7))]));
+        assert_eq!(counted.throughout(&["A".to_owned()]), Tenants::new(), "it came later");
         assert_eq!(counted.aliases(&["A".to_owned()]).len(), 1);
         assert!(counted.aliases(&["B".to_owned()]).is_empty());
         // In the backup, and gone before it was counted once.

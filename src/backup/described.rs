@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::base::Base;
 use super::error::BackupError;
 use crate::manifest::Object;
-use crate::weaviate::descriptor::{Global, Node};
+use crate::weaviate::descriptor::{Global, Node, Shards};
 
 /// Which backup it is.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +24,8 @@ pub struct Described {
     pub global: Global,
     /// What a restore reads of the base.
     pub of_base: Vec<Object>,
+    /// Which tenants it holds.
+    pub shards: Shards,
 }
 
 impl Backup<'_> {
@@ -66,6 +68,6 @@ impl Backup<'_> {
             None => of_base.into_iter().next().map_or(Ok(Vec::new()), Err),
         };
         let of_base = of_base.map_err(|missing| self.incomplete(format!("{missing} is not in its base")))?;
-        Ok(Described { global, of_base })
+        Ok(Described { global, of_base, shards: node.shards() })
     }
 }

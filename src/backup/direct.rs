@@ -51,8 +51,8 @@ pub async fn collect<T>(
     }
     let (global, node) = (GLOBAL.to_owned(), format!("{}/{NODE}", backup.node));
     let (global, node) = (word(job, backup, &there, &global).await?, word(job, backup, &there, &node).await?);
-    let Described { global, of_base } = backup.described(&global, &node, &there)?;
-    Ok((Carried { objects: there.into_values().collect(), of_base, global }, ended))
+    let Described { global, of_base, shards } = backup.described(&global, &node, &there)?;
+    Ok((Carried { objects: there.into_values().collect(), of_base, global, shards }, ended))
 }
 
 /// What has come so far; a store that does not answer is met by the server as well, which ends over it or does not.

@@ -39,6 +39,13 @@ pub enum BackupError {
     Nothing,
     #[error("the server does not follow its mode of operation: a write is answered {status}")]
     Deaf { status: u16 },
+    #[error("the server's backups leave out {what}, and `backup.inactive_tenants` is \"{setting}\"")]
+    LeavesOut { what: String, setting: &'static str },
+    #[error("not all of {what} became active: none in the last {} s", waited.as_secs())]
+    Asleep { what: String, waited: Duration },
+    /// It would leave the option away without a word.
+    #[error("the server is Weaviate {server}, which does not know `{option}`: it needs {since}")]
+    TooOld { option: &'static str, since: String, server: String },
     #[error("the server makes another backup at the moment: {message}")]
     Busy { message: String },
     #[error("the server did not take the order of {backup}: {message}")]
@@ -96,8 +103,11 @@ impl Explain for BackupError {
             | Self::Incomplete { .. }
             | Self::Differs { .. }
             | Self::Deaf { .. }
+            | Self::Asleep { .. }
             | Self::Local { .. } => Class::Retry,
-            Self::Nothing | Self::NotWritable(_) => Class::Final,
+            Self::Nothing | Self::NotWritable(_) | Self::LeavesOut { .. } | Self::TooOld { .. } => {
+                Class::Final
+            }
         }
     }
 
@@ -126,6 +136,16 @@ impl Explain for BackupError {
                 "See the server's log: it reads /etc/weaviate-overrides/overrides.yaml every second. Without \
                  `backup.quiesce` nobody is kept out."
                     .to_owned()
+            }
+            Self::LeavesOut { .. } => {
+                "Weaviate 1.37 and later take inactive tenants along; offloaded ones are in no backup. Or set \
+                 `backup.inactive_tenants` to \"activate\", which makes them active for as long as a backup takes, or to \
+                 \"accept\", which lists them as unprotected."
+                    .to_owned()
+            }
+            Self::TooOld { .. } => "Use a newer `weaviate.image`, or take the option away.".to_owned(),
+            Self::Asleep { .. } => {
+                "See the server's log (`docker logs weaviate`) and its memory; `backup.stall` allows more.".to_owned()
             }
             Self::Busy { .. } => "Wait for its end: `GET /v1/backups/filesystem` lists it.".to_owned(),
             Self::NotAccepted { .. } => {

@@ -5,6 +5,7 @@
 //! Serving ─▶ own: the manifest names us ─▶ clean: what a run left that was killed
 //!              │
 //!              ├─ base: the last full one, or none
+//!              ├─ tenants that the server would leave out: refused, made active for so long, or accepted
 //!              ├─ quiet, if asked: nobody writes until the server has taken all
 //!              ├─ count ─▶ order ─┬─ the server packs ─────────────────────▶ SUCCESS ─┐
 //!              │                  ├─ each file that it has closed: hashed, in the bucket, unlinked
@@ -19,6 +20,7 @@
 //!
 //! To add a check: a pure comparison beside `carry::compare` with its row, and its place in [`back_up`].
 
+mod awake;
 mod base;
 mod carry;
 mod clean;
@@ -29,6 +31,7 @@ mod direct;
 mod error;
 mod hooks;
 mod id;
+mod inactive;
 mod journal;
 mod make;
 mod marker;
@@ -38,6 +41,7 @@ mod settings;
 mod take;
 
 pub use error::BackupError;
+pub use inactive::{Inactive, Plan as InactivePlan};
 pub use marker::{Pace, waiting};
 pub use settings::Settings;
 
@@ -48,7 +52,7 @@ use crate::catalog::{self, CatalogError, Pruned, Scope};
 use crate::explain::Failure;
 use crate::host::Host;
 use crate::instance::Identity;
-use crate::manifest::{self, Pointer};
+use crate::manifest::{self, Pointer, Unprotected};
 use crate::network::Serving;
 use crate::report::{Status, Work};
 use crate::restore;
@@ -86,6 +90,9 @@ pub struct Made {
     pub quiesced: bool,
     /// Why the manifest does not name it; it lies in the bucket as a copy.
     pub held_back: Option<String>,
+    /// Tenants whose data is not in it, as the manifest lists them.
+    #[serde(default)]
+    pub unprotected: Unprotected,
 }
 
 /// What one backup works with.
@@ -151,7 +158,7 @@ async fn make_it(
     base: Option<base::Base>,
     mut journal: Journal,
 ) -> Result<Made, BackupError> {
-    let taken = take::take(job, id, order, base.as_ref(), &mut journal).await;
+    let taken = Box::pin(take_all(job, me, id, order, base.as_ref(), &mut journal)).await;
     let (carried, taken) = match taken {
         Ok(taken) => taken,
         Err(error) => {
@@ -167,6 +174,7 @@ async fn make_it(
     carry::compare(job.store.bucket(), &carried.objects, &listed)?;
     let (files, bytes) = (carried.objects.len() as u64, carried.objects.iter().map(|o| o.size).sum());
     let base = base.map(|base| base.id);
+    let unprotected = taken.unprotected.clone();
     let (objects, left_out) = (taken.objects, taken.left_out.clone());
     let mut next = publish::next(job, own, id, carried, taken, base.as_deref());
     next.marker = order.marker.clone().or(next.marker);
@@ -182,7 +190,27 @@ async fn make_it(
         seconds: 0,
         quiesced: next.quiesced,
         held_back,
+        unprotected,
     })
+}
+
+/// What the server makes, with every tenant that it should hold; those that were made active for it are what they were.
+async fn take_all(
+    job: &Job<'_>,
+    me: &Identity,
+    id: &str,
+    order: &Order,
+    base: Option<&base::Base>,
+    journal: &mut Journal,
+) -> Result<(carry::Carried, take::Taken), BackupError> {
+    inactive::prepare(job, me, order).await?;
+    let (carried, mut taken) = take::take(job, id, order, base, journal).await?;
+    taken.unprotected = inactive::check(job, &taken.tenants, &carried.shards)?;
+    if let Err(error) = awake::put_back(job, me).await {
+        let why = "tenants stay active that a backup made so, until the next one or the next run";
+        job.status().warn(format!("{why}: {error}"));
+    }
+    Ok((carried, taken))
 }
 
 /// How the last backup of this machine ended, or how far it is.
@@ -238,7 +266,7 @@ async fn clean_left(job: &Job<'_>, me: &Identity, own: &Pointer) -> Result<(), B
 /// Removes what a run left that was killed in the middle of a backup: the server may be at it still, and its files
 /// take room. Nothing to do costs a look at a file.
 pub async fn clean_up(host: &Host, me: &Identity, serving: &Serving) -> Result<(), BackupError> {
-    if Journal::left(&host.roots.state)?.is_none() {
+    if Journal::left(&host.roots.state)?.is_none() && !awake::is_left(&host.roots.state) {
         return Ok(());
     }
     let _working = host.status.begin(Work::Backup);

@@ -22,11 +22,11 @@ pub fn next(
     taken: Taken,
     base: Option<&str>,
 ) -> Manifest {
-    let Carried { mut objects, of_base, global } = carried;
+    let Carried { mut objects, of_base, global, shards: _ } = carried;
     objects.extend(of_base);
     objects.sort_by(|a, b| a.key.cmp(&b.key));
     let now = own.manifest.clone();
-    let Taken { collections, aliases, objects: _, left_out: _, quiesced } = taken;
+    let Taken { collections, aliases, objects: _, left_out: _, tenants: _, unprotected, quiesced } = taken;
     Manifest {
         backup_id: Some(id.to_owned()),
         bucket: Some(job.store.bucket().to_owned()),
@@ -45,6 +45,7 @@ pub fn next(
         objects,
         collections,
         aliases,
+        unprotected,
         unverified: false,
         adopted: false,
         agent: Some(env!("CARGO_PKG_VERSION").to_owned()),

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use super::inactive::Inactive;
 use crate::catalog::Keep;
 use crate::config::{ByteSize, Section};
 use crate::manifest;
 use crate::restore::Mode;
 use crate::store;
+use crate::weaviate::options::{
+    CHUNK_SIZE, CPU_PERCENTAGE, GZIP, ROLES_SINCE, Since, USERS_SINCE, ZSTD, ZSTD_SINCE,
+};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -16,6 +20,13 @@ pub struct Settings {
     pub cpu_percentage: u32,
     /// The server's `CompressionLevel`; `ZstdBestSpeed` where absent and known to the server.
     pub compression: Option<String>,
+    /// The server's `ChunkSize` in MB: taken, and without effect.
+    pub chunk_size: Option<u32>,
+    /// The server's `includeUsers` and `includeRoles`.
+    pub users: Vec<String>,
+    pub roles: Vec<String>,
+    /// Tenants that the server would leave out.
+    pub inactive_tenants: Inactive,
     /// Parts that are sent at a time.
     pub connections: u32,
     /// Bytes a second of all of them together.
@@ -43,20 +54,14 @@ pub struct Settings {
     pub keep: Keep,
 }
 
-/// openapi-specs/schema.json of 1.39.0, BackupConfig. Those of zstd and none are of 1.35.0 and the patches of that time.
-pub const COMPRESSIONS: [&str; 7] = [
-    "DefaultCompression",
-    "BestSpeed",
-    "BestCompression",
-    "ZstdDefaultCompression",
-    "ZstdBestSpeed",
-    "ZstdBestCompression",
-    "NoCompression",
-];
-
 impl Settings {
-    /// `role` is `weaviate.s3_role_arn`; `to`, where the backups lie.
-    pub fn read(section: &mut Section<'_>, role: Option<&str>, to: Option<&store::Settings>) -> Self {
+    /// `role` is `weaviate.s3_role_arn`; `to`, where the backups lie; `version` is what the image's tag says.
+    pub fn read(
+        section: &mut Section<'_>,
+        role: Option<&str>,
+        to: Option<&store::Settings>,
+        version: Option<&str>,
+    ) -> Self {
         let mode = Mode::read(section, role, to.is_some_and(|to| to.credentials.is_some()));
         if mode.role().is_some() && to.is_some_and(|to| to.kms_key.is_some()) {
             // modules/backup-s3 of 1.39.0 asks for no encryption: what the bucket does by default is done.
@@ -65,16 +70,18 @@ impl Settings {
                 "is \"direct\", and the server knows no `backup.kms_key`: let the bucket encrypt by that key by default",
             );
         }
-        // The server's own default, and of clients that are served meanwhile.
-        let cpu_percentage = section.or("cpu_percentage", 50);
-        if !(1..=80).contains(&cpu_percentage) {
-            section.problem("cpu_percentage", format!("is {cpu_percentage}, not a number from 1 to 80"));
-        }
-        let compression: Option<String> = section.optional("compression");
-        if let Some(unknown) = compression.as_ref().filter(|level| !COMPRESSIONS.contains(&level.as_str())) {
-            let known = COMPRESSIONS.join("\", \"");
-            section.problem("compression", format!("is {unknown:?}, and none of \"{known}\""));
-        }
+        let Options { cpu_percentage, compression, chunk_size, users, roles } =
+            Options::read(section, version);
+        let inactive_tenants = match section.or("inactive_tenants", "refuse".to_owned()).as_str() {
+            "refuse" => Inactive::Refuse,
+            "activate" => Inactive::Activate,
+            "accept" => Inactive::Accept,
+            other => {
+                let known = "\"refuse\", \"activate\" or \"accept\"";
+                section.problem("inactive_tenants", format!("is {other:?}, not {known}"));
+                Inactive::Refuse
+            }
+        };
         let connections = section.or("connections", 16);
         if !(1..=256).contains(&connections) {
             section.problem("connections", format!("is {connections}, not a number from 1 to 256"));
@@ -109,6 +116,10 @@ impl Settings {
             mode,
             cpu_percentage,
             compression,
+            chunk_size,
+            users,
+            roles,
+            inactive_tenants,
             connections,
             rate: ByteSize::rate(section),
             stall,
@@ -122,6 +133,55 @@ impl Settings {
             hook_deadline,
             keep,
         }
+    }
+}
+
+/// What the server is told.
+struct Options {
+    cpu_percentage: u32,
+    compression: Option<String>,
+    chunk_size: Option<u32>,
+    users: Vec<String>,
+    roles: Vec<String>,
+}
+
+impl Options {
+    fn read(section: &mut Section<'_>, version: Option<&str>) -> Self {
+        // The server's own default, and of clients that are served meanwhile.
+        let cpu_percentage = section.or("cpu_percentage", 50);
+        if !CPU_PERCENTAGE.contains(&cpu_percentage) {
+            section.problem("cpu_percentage", format!("is {cpu_percentage}, not a number from 1 to 80"));
+        }
+        let compression: Option<String> = section.optional("compression");
+        match compression.as_deref() {
+            Some(level) if ZSTD.contains(&level) => {
+                known_since(section, "compression", &format!("is {level:?}, which"), ZSTD_SINCE, version);
+            }
+            Some(level) if !GZIP.contains(&level) => {
+                let known = [GZIP, ZSTD].concat().join("\", \"");
+                section.problem("compression", format!("is {level:?}, and none of \"{known}\""));
+            }
+            Some(_) | None => {}
+        }
+        let chunk_size: Option<u32> = section.optional("chunk_size");
+        if let Some(size) = chunk_size.filter(|size| !CHUNK_SIZE.contains(size)) {
+            section.problem("chunk_size", format!("is {size}, not a number of MB from 2 to 512"));
+        }
+        let [users, roles] = [("users", USERS_SINCE), ("roles", ROLES_SINCE)].map(|(key, since)| {
+            let names: Vec<String> = section.or(key, Vec::new());
+            if !names.is_empty() {
+                known_since(section, key, "is set, and", since, version);
+            }
+            names
+        });
+        Self { cpu_percentage, compression, chunk_size, users, roles }
+    }
+}
+
+/// A problem where the image is of a version that does not know it.
+fn known_since(section: &Section<'_>, key: &str, what: &str, since: Since, version: Option<&str>) {
+    if let Some(old) = version.filter(|version| !since.knows(version)) {
+        section.problem(key, format!("{what} needs Weaviate {since}; `weaviate.image` is {old}"));
     }
 }
 

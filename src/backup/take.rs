@@ -19,13 +19,15 @@ use super::carry::{self, Carried, Load};
 use super::content::Counted;
 use super::direct;
 use super::error::BackupError;
+use super::inactive::Tenants;
 use super::journal::Journal;
 use super::make::{self, Patience};
 use super::quiet::{self, Quiet};
 use super::{Job, Order};
-use crate::manifest::{Alias, Collections};
+use crate::manifest::{Alias, Collections, Unprotected};
 use crate::report::Work;
 use crate::restore;
+use crate::weaviate::options::{ROLES_SINCE, USERS_SINCE};
 use crate::weaviate::{Backend, BackupConfig, BackupOrder};
 
 /// Between two counts while the server packs: a count of many tenants is work for it.
@@ -39,6 +41,10 @@ pub struct Taken {
     pub objects: u64,
     /// Collections that are not in the backup.
     pub left_out: Vec<String>,
+    /// Tenants of those that are, from the first count to the last.
+    pub tenants: Tenants,
+    /// Those that are not in the backup: known when its descriptor is.
+    pub unprotected: Unprotected,
     /// Nobody could write from before the first shard was taken until after the last.
     pub quiesced: bool,
 }
@@ -53,6 +59,7 @@ pub async fn take(
 ) -> Result<(Carried, Taken), BackupError> {
     let settings = &job.host.settings;
     let (making, node) = (&settings.making, settings.node.name.to_string());
+    known(&making.users, &making.roles, &job.version)?;
     let backend = making.mode.backend();
     let mount = job.serving.volume().mount();
     make::no_room(backend, mount, restore::Room::look(mount)?)?;
@@ -68,9 +75,10 @@ pub async fn take(
     add(&counted, first);
     let level = base::level(making.compression.as_deref(), &job.version).map(str::to_owned);
     let config = BackupConfig { cpu_percentage: making.cpu_percentage, compression_level: level };
+    let (users, roles) = (making.users.clone(), making.roles.clone());
     let Order { full: _, include, exclude, marker: _ } = order.clone();
     let on = base.map(|base| base.id.clone());
-    let order = BackupOrder { id: id.to_owned(), include, exclude, base: on, config };
+    let order = BackupOrder { id: id.to_owned(), include, exclude, base: on, users, roles, config };
     job.status().say(Work::Backup, format!("the server makes {id}"));
     let names = make::order(&job.client, backend, &order).await?;
     let (key, folder) = (job.store.settings().key(id), job.serving.volume().backups_dir());
@@ -97,6 +105,17 @@ pub async fn take(
     tokio::select! {
         carried = carried => carried,
         error = count_on(job, &counted) => Err(error),
+    }
+}
+
+/// The image may be named without its version, and the server takes what it does not know, and leaves it away.
+fn known(users: &[String], roles: &[String], server: &str) -> Result<(), BackupError> {
+    let rows = [("backup.users", users, USERS_SINCE), ("backup.roles", roles, ROLES_SINCE)];
+    match rows.into_iter().find(|(_, names, since)| !names.is_empty() && !since.knows(server)) {
+        Some((option, _, since)) => {
+            Err(BackupError::TooOld { option, since: since.to_string(), server: server.to_owned() })
+        }
+        None => Ok(()),
     }
 }
 
@@ -141,16 +160,23 @@ async fn until_taken(
         None
     };
     add(counted, job.count().await?);
-    let (mut collections, aliases, objects, left_out) = {
+    let mut taken = {
         let counted = counted.lock().unwrap_or_else(PoisonError::into_inner);
-        (counted.collections(names), counted.aliases(names), counted.total(names), counted.left_out(names))
+        Taken {
+            collections: counted.collections(names),
+            aliases: counted.aliases(names),
+            objects: counted.total(names),
+            left_out: counted.left_out(names),
+            tenants: counted.throughout(names),
+            unprotected: Unprotected::new(),
+            quiesced: quiet.is_some(),
+        }
     };
-    restore::take_samples(&job.client, &mut collections, settings.restore.samples as usize).await?;
-    let quiesced = quiet.is_some();
+    restore::take_samples(&job.client, &mut taken.collections, settings.restore.samples as usize).await?;
     if let Some(quiet) = quiet {
         quiet::release(job, quiet).await?;
     }
-    Ok(Taken { collections, aliases, objects, left_out, quiesced })
+    Ok(taken)
 }
 
 /// Counts for as long as it is asked to.
@@ -160,6 +186,32 @@ async fn count_on(job: &Job<'_>, counted: &Mutex<Counted>) -> BackupError {
         match job.count().await {
             Ok(seen) => add(counted, seen),
             Err(error) => return error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_that_the_server_would_leave_away_is_refused() {
+        type Row<'a> = (&'a [String], &'a [String], &'a str, Option<&'a str>);
+        let all = ["*".to_owned()];
+        let rows: [Row<'_>; 6] = [
+            (&[], &[], "1.30.0", None),
+            (&all, &[], "1.39.0", None),
+            (&all, &all, "1.39.1", None),
+            (&all, &[], "1.38.2", Some("backup.users")),
+            (&all, &all, "1.39.0", Some("backup.roles")),
+            (&all, &all, "a fork", None),
+        ];
+        for (users, roles, server, expected) in rows {
+            let found = match known(users, roles, server) {
+                Err(BackupError::TooOld { option, .. }) => Some(option),
+                _ => None,
+            };
+            assert_eq!(found, expected, "{server}");
         }
     }
 }

@@ -17,6 +17,7 @@ pub use section::{Problem, Section};
 pub use values::{ByteSize, Cidr, Name, Prefix, SecretReference, Value};
 
 use crate::explain::{Class, Explain};
+use crate::weaviate::descriptor::tagged;
 
 /// The whole configuration, checked.
 #[derive(Clone, Debug)]
@@ -76,16 +77,21 @@ impl Settings {
         settings.filter(|_| problems.is_empty()).ok_or(ConfigError::Problems(problems))
     }
 
-    /// Keys that are set and change nothing yet: who sets them must not believe that they do.
+    /// Keys that are set and change nothing: who sets them must not believe that they do.
     pub fn idle(&self) -> Vec<String> {
         let terminate_hook = self.signal.asg.as_ref().and_then(|asg| asg.terminate_hook.as_ref());
-        let rows = [(
-            terminate_hook.is_some(),
-            "signal.asg.terminate_hook",
-            "this version answers the launch hook only",
-        )];
-        let set = rows.into_iter().filter(|(set, ..)| *set);
-        set.map(|(_, key, why)| format!("`{key}` has no effect yet: {why}")).collect()
+        let rows = [
+            (
+                terminate_hook.is_some(),
+                "`signal.asg.terminate_hook` has no effect yet: this version answers the launch hook only",
+            ),
+            (
+                self.making.chunk_size.is_some(),
+                "`backup.chunk_size` has no effect: the server heeds its ChunkSize no more, and it is not sent",
+            ),
+        ];
+        let set = rows.into_iter().filter(|(set, _)| *set);
+        set.map(|(_, words)| words.to_owned()).collect()
     }
 
     fn read(table: toml::Table, problems: &section::Problems) -> Option<Self> {
@@ -95,12 +101,13 @@ impl Settings {
         let storage = crate::disk::Settings::read(&mut root.section("storage"));
         let weaviate = crate::container::Settings::read(&mut root.section("weaviate"));
         let role = weaviate.as_ref().and_then(|weaviate| weaviate.s3_role_arn.as_deref());
+        let version = weaviate.as_ref().and_then(|weaviate| tagged(&weaviate.image));
         let mut section = root.section("backup");
         let backup = crate::store::Settings::read(&mut section);
-        let making = crate::backup::Settings::read(&mut section, role, backup.as_ref());
+        let making = crate::backup::Settings::read(&mut section, role, backup.as_ref(), version);
         drop(section);
         let keys = backup.as_ref().is_some_and(|backup| backup.credentials.is_some());
-        let restore = crate::restore::Settings::read(&mut root.section("restore"), role, keys);
+        let restore = crate::restore::Settings::read(&mut root.section("restore"), role, keys, version);
         let drill = crate::drill::Settings::read(&mut root.section("drill"));
         let signal = crate::signal::Settings::read(&mut root.section("signal"));
         let boot = crate::boot::Settings::read(&mut root.section("boot"));

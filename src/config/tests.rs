@@ -81,6 +81,12 @@ fn each_problem_names_its_key() {
         ("[restore]\nrate = '1023KiB'", "`restore.rate` is less than \"1MiB\" a second"),
         ("[backup]\nrate = '100'", "`backup.rate` is \"100\", not a size"),
         ("[restore]\ncpu_percentage = 81", "`restore.cpu_percentage` is 81"),
+        ("[restore]\nusers = 'some'", "`restore.users` is \"some\", not \"none\" or \"all\""),
+        ("[restore]\nroles = 'some'", "`restore.roles` is \"some\", not \"none\" or \"all\""),
+        ("[backup]\nchunk_size = 1", "`backup.chunk_size` is 1, not a number of MB from 2 to 512"),
+        ("[backup]\nchunk_size = 513", "`backup.chunk_size` is 513"),
+        ("[backup]\ncpu_percentage = 81", "`backup.cpu_percentage` is 81"),
+        ("[backup]\ninactive_tenants = 'drop'", "`backup.inactive_tenants` is \"drop\", not \"refuse\""),
         ("[backup]\nendpoint = 'http://s3'", "`backup.endpoint` is a host and port"),
         ("[backup]\nmode = 'direct'", "`backup.mode` is \"direct\", which needs a role"),
         (
@@ -104,6 +110,50 @@ fn each_problem_names_its_key() {
     for (over, expected) in rows {
         let error = check(over).expect_err(over).to_string();
         assert!(error.contains(expected), "{over}: {error}");
+    }
+}
+
+/// An option of the server, the last version without it, and the first one with it.
+#[test]
+fn an_option_that_the_image_does_not_know_is_refused_and_a_newer_image_takes_it() {
+    let rows = [
+        ("[backup]\nusers = ['*']", "backup.users", "1.38.2", "1.38.3"),
+        ("[backup]\nroles = ['*']", "backup.roles", "1.39.0", "1.39.1"),
+        ("[backup]\ncompression = 'ZstdBestSpeed'", "backup.compression", "1.34.0", "1.34.1"),
+        ("[backup]\ncompression = 'NoCompression'", "backup.compression", "1.31.20", "1.35.0"),
+        ("[restore]\nusers = 'all'", "restore.users", "1.31.22", "1.32.0"),
+        ("[restore]\nroles = 'all'", "restore.roles", "1.31.22", "1.32.0"),
+    ];
+    for (over, key, old, new) in rows {
+        let image = |version: &str| format!("{over}\n[weaviate]\nimage = 'x/weaviate:{version}'");
+        let error = check(&image(old)).expect_err(over).to_string();
+        let (named, version) = (format!("`{key}` is "), format!("`weaviate.image` is {old}"));
+        assert!(error.contains(&named) && error.contains(&version), "{over}: {error}");
+        check(&image(new)).expect("the control");
+        // A tag that says no version says nothing against it.
+        check(&image("latest")).expect("who knows");
+    }
+    for compression in ["DefaultCompression", "BestSpeed", "BestCompression"] {
+        let over =
+            format!("[backup]\ncompression = '{compression}'\n[weaviate]\nimage = 'x/weaviate:1.24.0'");
+        check(&over).expect("as old as backups");
+    }
+}
+
+#[test]
+fn values_at_both_ends_of_a_range_are_taken() {
+    for over in [
+        "[backup]\nchunk_size = 2",
+        "[backup]\nchunk_size = 512",
+        "[backup]\ncpu_percentage = 1",
+        "[backup]\ncpu_percentage = 80",
+        "[restore]\ncpu_percentage = 1",
+        "[restore]\ncpu_percentage = 80",
+        "[backup]\ninactive_tenants = 'activate'",
+        "[backup]\ninactive_tenants = 'accept'",
+        "[backup]\nusers = []\n[weaviate]\nimage = 'x/weaviate:1.30.0'",
+    ] {
+        check(over).expect(over);
     }
 }
 
@@ -233,6 +283,8 @@ fn keys_without_an_effect_are_named() {
     let over = "[signal.asg]\nlaunch_hook = 'a'\nterminate_hook = 'b'";
     let idle = check(over).expect("right").idle();
     assert!(idle[0].starts_with("`signal.asg.terminate_hook` has no effect yet"), "{idle:?}");
+    let idle = check("[backup]\nchunk_size = 128").expect("right").idle();
+    assert!(idle[0].starts_with("`backup.chunk_size` has no effect"), "{idle:?}");
 }
 
 #[test]

@@ -226,6 +226,7 @@ mod tests {
             seconds,
             quiesced: false,
             held_back: None,
+            unprotected: [("A".to_owned(), ["t".to_owned()].into())].into(),
         }
     }
 

@@ -463,3 +463,13 @@ async fn publish_control() {
     let fake = FakeS3::start().await;
     publish(&fake.store("prod"), KEY, &Held::Nothing, &ours(full_1()), &claim(), SOON).await.expect("taken");
 }
+
+#[test]
+fn who_is_unprotected_is_named_in_few_words() {
+    let of = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let none: super::Unprotected = [("A".to_owned(), of(&[]))].into();
+    assert_eq!((super::listed(&none), super::listed(&super::Unprotected::new())), (None, None));
+    let some = [("A".to_owned(), of(&["b"])), ("B".to_owned(), of(&["1", "2", "3", "4", "5", "6"]))].into();
+    let expected = "1 of collection A (b), 6 of collection B (1, 2, 3, 4, 5, \u{2026})";
+    assert_eq!(super::listed(&some).as_deref(), Some(expected));
+}

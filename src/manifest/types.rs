@@ -1,6 +1,6 @@
 //! Schema 1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -37,6 +37,25 @@ pub struct Tenant {
 }
 
 pub type Collections = BTreeMap<String, Collection>;
+
+/// Collection → its tenants whose data is not in the backup.
+pub type Unprotected = BTreeMap<String, BTreeSet<String>>;
+
+/// Tenants that a sentence names of each collection.
+const NAMED: usize = 5;
+
+/// `1 of collection Chunk (beta)`; `None` where there is none.
+pub fn listed(unprotected: &Unprotected) -> Option<String> {
+    let of = |(class, tenants): (&String, &BTreeSet<String>)| {
+        let mut named: Vec<&str> = tenants.iter().map(String::as_str).take(NAMED).collect();
+        if tenants.len() > NAMED {
+            named.push("\u{2026}");
+        }
+        format!("{} of collection {class} ({})", tenants.len(), named.join(", "))
+    };
+    let all: Vec<String> = unprotected.iter().filter(|(_, tenants)| !tenants.is_empty()).map(of).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
 
 /// An object of the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +145,9 @@ pub struct Manifest {
     pub collections: Collections,
     #[serde(default)]
     pub aliases: Vec<Alias>,
+    /// What the server left out, as `backup.inactive_tenants` allowed: a restore has these tenants without their data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unprotected: Unprotected,
     /// The checksums were taken at a restore, not when the backup was made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unverified: bool,

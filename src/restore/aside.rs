@@ -12,7 +12,7 @@ use super::verify::{self, Seen};
 use crate::host::Host;
 use crate::manifest::Manifest;
 use crate::store::{Store, Tree};
-use crate::weaviate::{Backend, Client};
+use crate::weaviate::{Backend, Client, RestoreConfig};
 
 /// Brings the bytes into a tree of their own, checked one by one. The serving server keeps its tenth of the volume.
 pub async fn bring_aside(
@@ -39,8 +39,11 @@ pub async fn prove(host: &Host, client: &Client, manifest: &Manifest) -> Result<
     let order = Order {
         backend: Backend::Filesystem,
         backup: &id,
-        cpu_percentage: host.settings.restore.cpu_percentage,
-        path: None,
+        // Who may come in there is nobody's business.
+        config: RestoreConfig {
+            cpu_percentage: host.settings.restore.cpu_percentage,
+            ..RestoreConfig::default()
+        },
         mount: &host.settings.storage.mount,
     };
     if let Accepted::Busy(message) = serve::order(client, &order).await? {

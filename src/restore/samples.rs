@@ -14,11 +14,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::error::RestoreError;
-use super::verify::is_active;
 use crate::hex::hex;
 use crate::manifest::Collections;
 use crate::report::Status;
-use crate::weaviate::Client;
+use crate::weaviate::{Client, is_active};
 
 /// Tenant, or "" → id → digest.
 pub type Samples = BTreeMap<String, BTreeMap<String, String>>;

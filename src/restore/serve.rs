@@ -12,16 +12,14 @@ use super::space::Room;
 use crate::explain::{Class, Explain as _};
 use crate::report::{Status, Step};
 use crate::weaviate::descriptor::Node;
-use crate::weaviate::{Backend, Client, State, WeaviateError};
+use crate::weaviate::{Backend, Client, RestoreConfig, State, WeaviateError};
 
 /// One restore by the server.
 #[derive(Clone, Debug)]
 pub struct Order<'a> {
     pub backend: Backend,
     pub backup: &'a str,
-    pub cpu_percentage: u32,
-    /// Only where the backup lies elsewhere than the server's own setting says.
-    pub path: Option<&'a str>,
+    pub config: RestoreConfig,
     /// The volume: the server shows progress nowhere but there.
     pub mount: &'a Path,
 }
@@ -68,8 +66,8 @@ pub enum Accepted {
 
 /// Orders the restore. Only after an accepted order the server's status is about this restore.
 pub async fn order(client: &Client, order: &Order<'_>) -> Result<Accepted, RestoreError> {
-    let Order { backend, backup, cpu_percentage, path, mount: _ } = order;
-    match client.start_restore(*backend, backup, *cpu_percentage, *path).await {
+    let Order { backend, backup, config, mount: _ } = order;
+    match client.start_restore(*backend, backup, config).await {
         Ok(answer) => {
             tracing::info!(
                 backup_id = backup,
@@ -98,13 +96,13 @@ pub async fn wait(
     patience: Patience,
     status: &Status,
 ) -> Result<(), RestoreError> {
-    let Order { backend, backup, cpu_percentage: _, path, mount } = order;
+    let Order { backend, backup, config, mount } = order;
     let backup = (*backup).to_owned();
     let mut seen = State::Started;
     let mut free = Room::look(mount)?.free;
     let (mut moved, mut answered) = (Instant::now(), Instant::now());
     loop {
-        match client.restore_status(*backend, &backup, *path).await {
+        match client.restore_status(*backend, &backup, config.path.as_deref()).await {
             Ok(now) => {
                 answered = Instant::now();
                 // It answers, so it lives: `quiet` below ends what does not move for too long.

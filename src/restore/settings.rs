@@ -2,6 +2,7 @@
 
 use crate::config::{ByteSize, Section};
 use crate::weaviate::Backend;
+use crate::weaviate::options::{CPU_PERCENTAGE, RESTORED_SINCE};
 
 /// Who moves the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +66,23 @@ pub enum Unverified {
     Allow,
 }
 
+/// Users or roles that the backup holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    None,
+    All,
+}
+
+impl Kept {
+    /// `usersOptions` and `rolesOptions` of the server; `None` is its default, which every version has.
+    pub const fn option(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::All => Some("all"),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub mode: Mode,
@@ -76,6 +94,8 @@ pub struct Settings {
     pub rate: Option<u64>,
     /// The server's `CPUPercentage`, 1 to 80.
     pub cpu_percentage: u32,
+    pub users: Kept,
+    pub roles: Kept,
     /// Objects of each collection that are read back by their ids; as many are taken by a backup.
     pub samples: u32,
     /// GraphQL queries sent once before the door opens.
@@ -83,8 +103,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// As [`Mode::read`].
-    pub fn read(section: &mut Section<'_>, role: Option<&str>, keys: bool) -> Self {
+    /// As [`Mode::read`]; `version` is what the image's tag says.
+    pub fn read(section: &mut Section<'_>, role: Option<&str>, keys: bool, version: Option<&str>) -> Self {
         let mode = Mode::read(section, role, keys);
         let unverified = match section.or("unverified", "refuse".to_owned()).as_str() {
             "refuse" => Unverified::Refuse,
@@ -100,10 +120,10 @@ impl Settings {
             section.problem("connections", format!("is {connections}, not a number from 1 to 256"));
         }
         let cpu_percentage = section.or("cpu_percentage", 80);
-        // The server refuses 81 with 422 code 608 (recording 04).
-        if !(1..=80).contains(&cpu_percentage) {
+        if !CPU_PERCENTAGE.contains(&cpu_percentage) {
             section.problem("cpu_percentage", format!("is {cpu_percentage}, not a number from 1 to 80"));
         }
+        let [users, roles] = ["users", "roles"].map(|key| kept(section, key, version));
         Self {
             mode,
             allow_empty: section.or("allow_empty", false),
@@ -111,8 +131,27 @@ impl Settings {
             connections,
             rate: ByteSize::rate(section),
             cpu_percentage,
+            users,
+            roles,
             samples: section.or("samples", 100),
             warm: section.or("warm", Vec::new()),
+        }
+    }
+}
+
+fn kept(section: &mut Section<'_>, key: &'static str, version: Option<&str>) -> Kept {
+    match section.or(key, "none".to_owned()).as_str() {
+        "none" => Kept::None,
+        "all" => {
+            if let Some(old) = version.filter(|version| !RESTORED_SINCE.knows(version)) {
+                let needs = format!("needs Weaviate {RESTORED_SINCE}");
+                section.problem(key, format!("is \"all\", which {needs}; `weaviate.image` is {old}"));
+            }
+            Kept::All
+        }
+        other => {
+            section.problem(key, format!("is {other:?}, not \"none\" or \"all\""));
+            Kept::None
         }
     }
 }

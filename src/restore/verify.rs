@@ -11,7 +11,7 @@ use crate::manifest::{self, Collection, Collections, Manifest, Tenant};
 use crate::report::Status;
 use crate::retry::{Limits, retry};
 use crate::weaviate::descriptor::release;
-use crate::weaviate::{Alias, Class, Client, Count, Meta, WeaviateError};
+use crate::weaviate::{Alias, Class, Client, Count, Meta, WeaviateError, is_active};
 
 /// Counts that are asked for at a time. The server answers each from its own count in milliseconds (recording 03): so
 /// many hide the way there and back, and more would take its threads from a load.
@@ -93,10 +93,6 @@ pub async fn count_at_rest(
     tokio::time::timeout(within, counted).await.unwrap_or(Err(RestoreError::Unsettled { within }))
 }
 
-pub(super) fn is_active(status: &str) -> bool {
-    matches!(status, "HOT" | "ACTIVE")
-}
-
 /// Every difference, each as a sentence. Empty: the same.
 pub fn differences(expected: &Collections, seen: &Collections) -> Vec<String> {
     let mut found = Vec::new();
@@ -154,14 +150,16 @@ pub fn compare(manifest: &Manifest, seen: &Seen) -> Result<(), RestoreError> {
     {
         return compare_names(id, &manifest.collections, &seen.collections);
     }
-    // What was written to while it was backed up has no count that it must have.
+    // What was written to while it was backed up has no count that it must have; what is not in the backup, neither.
     let still = |collections: &Collections| -> Collections {
         let changing = |name: &String| manifest.collections.get(name).is_some_and(|c| c.changing);
-        collections.iter().filter(|(name, _)| !changing(name)).map(|(n, c)| (n.clone(), c.clone())).collect()
+        let still = collections.iter().filter(|(name, _)| !changing(name));
+        still.map(|(name, collection)| (name.clone(), protected(manifest, name, collection))).collect()
     };
     let mut found = differences(&still(&manifest.collections), &still(&seen.collections));
     for (name, expected) in manifest.collections.iter().filter(|(_, collection)| collection.changing) {
-        match lost(name, expected, seen.collections.get(name)) {
+        let there = seen.collections.get(name).map(|seen| protected(manifest, name, seen));
+        match lost(name, &protected(manifest, name, expected), there.as_ref()) {
             Changed::Within => {}
             Changed::Outside(what) => tracing::warn!("{what}"),
             Changed::Lost(what) => found.push(what),
@@ -179,6 +177,22 @@ pub fn compare(manifest: &Manifest, seen: &Seen) -> Result<(), RestoreError> {
     let id = manifest.backup_id.as_deref();
     let reference = id.map_or("an empty node".to_owned(), |id| format!("the manifest of {id}"));
     Err(RestoreError::Differs { reference, differences: found })
+}
+
+/// Without the tenants whose data is not in the backup.
+fn protected(manifest: &Manifest, name: &str, collection: &Collection) -> Collection {
+    let mut collection = collection.clone();
+    if let Some(without) = manifest.unprotected.get(name) {
+        collection.tenants.retain(|tenant, _| !without.contains(tenant));
+    }
+    collection
+}
+
+/// What nobody must believe to be there: the tenants whose data was left out when the backup was made.
+pub fn unprotected(manifest: &Manifest) -> Option<String> {
+    let id = manifest.backup_id.as_deref().unwrap_or_default();
+    let listed = manifest::listed(&manifest.unprotected)?;
+    Some(format!("the data of tenants that were inactive is not in {id}: {listed}; they are unprotected"))
 }
 
 /// What became of a collection that was written to while it was backed up.
@@ -270,6 +284,38 @@ pub fn server(meta: &Meta, manifest: &Manifest, modules: &[&str]) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_in_the_backup_is_not_missed_and_is_said() {
+        let tenant =
+            |objects, status: &str| Tenant { objects, status: Some(status.into()), ..Tenant::default() };
+        let of = |tenants: &[(&str, Tenant)], changing| -> Collections {
+            let tenants = tenants.iter().map(|(name, tenant)| ((*name).to_owned(), tenant.clone())).collect();
+            [("A".to_owned(), Collection { tenants, changing, ..Collection::default() })].into()
+        };
+        for changing in [false, true] {
+            let collections = of(&[("a", tenant(Some(5), "HOT")), ("b", tenant(None, "COLD"))], changing);
+            let all = Manifest { backup_id: Some("full-1".into()), collections, ..Manifest::default() };
+            let some =
+                Manifest { unprotected: [("A".to_owned(), ["b".to_owned()].into())].into(), ..all.clone() };
+            let seen =
+                |tenants: &[(&str, Tenant)]| Seen { collections: of(tenants, false), aliases: Vec::new() };
+            let there = [
+                seen(&[("a", tenant(Some(5), "HOT"))]),
+                seen(&[("a", tenant(Some(5), "HOT")), ("b", tenant(None, "COLD"))]),
+                seen(&[("a", tenant(Some(5), "HOT")), ("b", tenant(Some(0), "HOT"))]),
+            ];
+            for seen in &there {
+                compare(&some, seen).expect("b may be anything");
+            }
+            // The others are held to what they were.
+            compare(&some, &seen(&[("b", tenant(None, "COLD"))])).expect_err("a is missing");
+            assert_eq!(compare(&all, &there[0]).is_err(), !changing, "b is missed where it is in the backup");
+            assert_eq!(unprotected(&all), None);
+            let said = unprotected(&some).expect("said");
+            assert!(said.contains("1 of collection A (b);") && said.contains("full-1"), "{said}");
+        }
+    }
 
     #[test]
     fn what_was_written_to_is_held_to_what_it_may_be() {

@@ -380,6 +380,9 @@ fn backups(rows: &mut Vec<Row>) {
         Cancelled {},
         Hook { source: process() },
         Nothing {},
+        LeavesOut { what: "2 tenants of collection Chunk (COLD)".into(), setting: "refuse" },
+        TooOld { option: "backup.users", since: "1.38.3 or 1.39.0".into(), server: "1.37.0".into() },
+        Asleep { what: "2 tenants of collection Chunk (COLD)".into(), waited: SOME },
         Busy { message: "backup full-1 already in progress".into() },
         NotAccepted { backup: backup(), message: "leader not found, try again later".into(), again: true }
             { backup: backup(), message: "code 608".into(), again: false },

@@ -43,6 +43,9 @@ pub fn of_plans() -> Vec<String> {
             refuses: RefuseUnverified, RefuseBroken, RefuseInitialized, RefuseEmpty);
     }
     {
+        refusing!(found, backup::InactivePlan; acts: GoOn, Activate; refuses: Refuse);
+    }
+    {
         refusing!(found, restore::StagePlan; acts: Keep, Restore, Empty; refuses: Refuse, RefuseGone);
     }
     {

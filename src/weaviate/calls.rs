@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, Client};
 use super::error::WeaviateError;
-use super::types::{Alias, Backend, BackupOrder, BackupStatus, Class, Count, Meta, RestoreStatus, Tenant};
+use super::types::{
+    Alias, Backend, BackupOrder, BackupStatus, Class, Count, Meta, RestoreConfig, RestoreStatus, Tenant,
+};
 
 #[derive(Deserialize)]
 struct Schema {
@@ -54,6 +56,16 @@ impl Client {
 
     pub async fn tenants(&self, class: &str) -> Result<Vec<Tenant>, WeaviateError> {
         self.expect(Method::GET, &format!("/v1/schema/{class}/tenants"), None).await
+    }
+
+    /// Changes the status of tenants that are there (recording 27).
+    pub async fn set_tenants(&self, class: &str, tenants: &[Tenant]) -> Result<(), WeaviateError> {
+        let path = format!("/v1/schema/{class}/tenants");
+        // The server takes no more in one request (weaviate#5390).
+        for some in tenants.chunks(100) {
+            let _: Value = self.expect(Method::PUT, &path, Some(&json!(some))).await?;
+        }
+        Ok(())
     }
 
     /// All aliases, sorted. A server from before aliases (1.32) has none.
@@ -134,18 +146,13 @@ impl Client {
         self.call(Method::POST, "/v1/graphql", Some(&json!({ "query": query }))).await
     }
 
-    /// Starts a restore. `path` only where the backup lies elsewhere than the server's own setting says.
+    /// Starts a restore.
     pub async fn start_restore(
         &self,
         backend: Backend,
         id: &str,
-        cpu_percentage: u32,
-        path: Option<&str>,
+        config: &RestoreConfig,
     ) -> Result<RestoreStatus, WeaviateError> {
-        let mut config = json!({ "CPUPercentage": cpu_percentage });
-        if let Some(path) = path {
-            config["Path"] = path.into();
-        }
         let body = json!({ "config": config });
         self.expect(Method::POST, &format!("/v1/backups/{backend}/{id}/restore"), Some(&body)).await
     }

@@ -72,6 +72,9 @@ pub struct NodeClass {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Shard {
+    /// Of a collection with tenants: the tenant.
+    #[serde(default)]
+    pub name: String,
     #[serde(default)]
     pub big_files_chunk: Option<BTreeMap<String, BigFile>>,
     #[serde(default)]
@@ -120,7 +123,19 @@ impl Global {
     }
 }
 
+/// Collection → its shards.
+pub type Shards = BTreeMap<String, BTreeSet<String>>;
+
 impl Node {
+    /// What of each collection is in the backup. A tenant that the server left out is not, though the collection's
+    /// sharding state names it (weaviate#10851).
+    pub fn shards(&self) -> Shards {
+        let classes = self.classes.iter().flatten();
+        let names =
+            |class: &NodeClass| class.shards.iter().flatten().map(|shard| shard.name.clone()).collect();
+        classes.map(|class| (class.name.clone(), names(class))).collect()
+    }
+
     /// Keys, relative to the folder that holds all backups, of every chunk that a restore of `id` reads.
     pub fn chunks(&self, id: &str, node: &str) -> BTreeSet<String> {
         let mut keys = BTreeSet::new();

@@ -11,12 +11,14 @@ mod calls;
 mod client;
 pub mod descriptor;
 mod error;
+pub mod options;
 mod types;
 
 pub use client::{Answer, Client};
 pub use error::WeaviateError;
 pub use types::{
-    Alias, Backend, BackupConfig, BackupOrder, BackupStatus, Class, Count, Meta, RestoreStatus, State, Tenant,
+    Alias, Backend, BackupConfig, BackupOrder, BackupStatus, Class, Count, Meta, RestoreConfig,
+    RestoreStatus, State, Tenant, is_active, is_offloaded,
 };
 
 #[cfg(test)]

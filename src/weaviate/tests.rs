@@ -100,14 +100,37 @@ async fn counts_come_from_the_body_and_not_from_the_status() {
 }
 
 #[tokio::test]
+async fn a_tenant_is_made_active_as_it_was_recorded() {
+    let client = client(&["28-restore-with-alias-and-inactive-tenants"], "admin-key").await;
+    let active = [Tenant { name: "beta".into(), status: "ACTIVE".into() }];
+    client.set_tenants("Chunk", &active).await.expect("recorded");
+    // The recording has it once: the control that this was the call.
+    client.set_tenants("Chunk", &active).await.expect_err("recorded once");
+    for (status, active, away) in [
+        ("HOT", true, false),
+        ("ACTIVE", true, false),
+        ("COLD", false, false),
+        ("INACTIVE", false, false),
+        ("FROZEN", false, true),
+        ("UNFREEZING", false, true),
+    ] {
+        assert_eq!((is_active(status), is_offloaded(status)), (active, away), "{status}");
+    }
+}
+
+fn share(cpu_percentage: u32) -> RestoreConfig {
+    RestoreConfig { cpu_percentage, ..RestoreConfig::default() }
+}
+
+#[tokio::test]
 async fn both_shapes_of_an_error_are_read() {
     let client =
         client(&["08-restore-on-fresh-server", "09-stale-status-and-node-mismatch"], "admin-key").await;
-    let answer = client.start_restore(Backend::S3, "full-1", 81, None).await.expect_err("81 is too much");
+    let answer = client.start_restore(Backend::S3, "full-1", &share(81)).await.expect_err("81 is too much");
     assert!(answer.to_string().ends_with("should be less than or equal to 80"), "{answer}");
-    let started = client.start_restore(Backend::S3, "full-1", 80, None).await.expect("accepted");
+    let started = client.start_restore(Backend::S3, "full-1", &share(80)).await.expect("accepted");
     assert_eq!((started.state, started.classes.len()), (State::Started, 3));
-    let again = client.start_restore(Backend::S3, "full-1", 80, None).await.expect_err("one runs");
+    let again = client.start_restore(Backend::S3, "full-1", &share(80)).await.expect_err("one runs");
     assert!(again.to_string().contains("already in progress"), "{again}");
     // The previous machine's result, on a server that did nothing.
     let stale = client.restore_status(Backend::S3, "full-1", None).await.expect("an answer");
@@ -120,7 +143,7 @@ async fn a_status_that_nobody_has_is_404_and_an_end_of_the_matter() {
     let client = client(&["11-filesystem-restore-of-an-s3-backup"], "admin-key").await;
     let error = client.restore_status(Backend::Filesystem, "full-1", None).await.expect_err("none");
     assert_eq!((error.status(), error.class()), (Some(404), Kind::Final));
-    client.start_restore(Backend::Filesystem, "full-1", 80, None).await.expect("accepted");
+    client.start_restore(Backend::Filesystem, "full-1", &share(80)).await.expect("accepted");
 }
 
 #[tokio::test]
@@ -188,4 +211,38 @@ async fn an_answer_that_is_none_is_malformed() {
     tokio::spawn(async move { axum::serve(listener, app).await });
     let error = Client::new(&base, None).meta().await.expect_err("no JSON");
     assert!(matches!(error, WeaviateError::Malformed { .. }), "{error:?}");
+}
+
+#[test]
+fn an_order_says_what_it_is_told_and_nothing_else() {
+    let text = |value: Value| value.to_string();
+    let config = BackupConfig { cpu_percentage: 50, compression_level: None };
+    let bare = BackupOrder { id: "b".into(), config, ..BackupOrder::default() };
+    assert_eq!(text(json!(bare)), text(json!({ "id": "b", "config": { "CPUPercentage": 50 } })));
+    let all = ["*".to_owned()].to_vec();
+    let full = BackupOrder {
+        include: vec!["Art*".into()],
+        exclude: vec!["B?".into()],
+        base: Some("a".into()),
+        users: all.clone(),
+        roles: all,
+        config: BackupConfig { compression_level: Some("BestSpeed".into()), ..bare.config.clone() },
+        ..bare
+    };
+    let expected = json!({
+        "id": "b", "include": ["Art*"], "exclude": ["B?"], "incremental_base_backup_id": "a",
+        "includeUsers": ["*"], "includeRoles": ["*"],
+        "config": { "CPUPercentage": 50, "CompressionLevel": "BestSpeed" },
+    });
+    assert_eq!(json!(full), expected);
+    assert_eq!(json!(share(80)), json!({ "CPUPercentage": 80 }));
+    let restore = RestoreConfig {
+        cpu_percentage: 80,
+        path: Some("prod".into()),
+        users_options: Some("all"),
+        roles_options: Some("all"),
+    };
+    let expected =
+        json!({ "CPUPercentage": 80, "Path": "prod", "usersOptions": "all", "rolesOptions": "all" });
+    assert_eq!(json!(restore), expected);
 }

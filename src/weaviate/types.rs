@@ -20,8 +20,8 @@ pub struct Class {
     pub multi_tenant: bool,
 }
 
-/// A tenant in `GET /v1/schema/{class}/tenants`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// A tenant in `GET` and `PUT /v1/schema/{class}/tenants`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tenant {
     pub name: String,
     /// `HOT`, `COLD`, `FROZEN`, …; absent in old answers for active ones.
@@ -31,6 +31,16 @@ pub struct Tenant {
 
 fn hot() -> String {
     "HOT".to_owned()
+}
+
+/// Whether a tenant of this status is served. A backup takes what lies on the disk of one that is not, or leaves it out.
+pub fn is_active(status: &str) -> bool {
+    matches!(status, "HOT" | "ACTIVE")
+}
+
+/// Whether what it holds lies in another store than the node's disk, or is on its way: it is neither active nor inactive.
+pub fn is_offloaded(status: &str) -> bool {
+    !is_active(status) && !matches!(status, "COLD" | "INACTIVE")
 }
 
 /// An alias in `GET /v1/aliases`.
@@ -146,6 +156,10 @@ pub struct BackupOrder {
     /// At the top level, whatever the documentation's table says (openapi-specs/schema.json).
     #[serde(rename = "incremental_base_backup_id", skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
+    #[serde(rename = "includeUsers", skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
+    #[serde(rename = "includeRoles", skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
     pub config: BackupConfig,
 }
 
@@ -158,6 +172,23 @@ pub struct BackupConfig {
     pub cpu_percentage: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression_level: Option<String>,
+}
+
+/// The `config` of `POST /v1/backups/{backend}/{id}/restore` (openapi-specs/schema.json of 1.39.0, RestoreConfig).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreConfig {
+    /// 1 to 80.
+    #[serde(rename = "CPUPercentage")]
+    pub cpu_percentage: u32,
+    /// Only where the backup lies elsewhere than the server's own setting says.
+    #[serde(rename = "Path", skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// `all`; absent is `noRestore`, and all that a server before 1.32 knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users_options: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles_options: Option<&'static str>,
 }
 
 /// The answer to `POST` and `GET /v1/backups/{backend}/{id}`.

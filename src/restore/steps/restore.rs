@@ -17,6 +17,7 @@ use crate::disk;
 use crate::host::Host;
 use crate::report::Step;
 use crate::secrets::Secrets;
+use crate::weaviate::RestoreConfig;
 use crate::weaviate::descriptor::{NODE, Node};
 
 /// In direct mode the server's own transfer meets the store's trouble, which staging would have met and retried.
@@ -102,13 +103,17 @@ async fn once(
     mut running: Running,
     secrets: &Secrets,
 ) -> Result<Running, RestoreError> {
-    let root = task.manifest.root();
+    let (root, settings) = (task.manifest.root(), &host.settings.restore);
     let order = Order {
         backend: task.mode.backend(),
         backup,
-        cpu_percentage: host.settings.restore.cpu_percentage,
-        path: (matches!(task.mode, Mode::Direct { .. }) && root != task.store.settings().prefix)
-            .then_some(root),
+        config: RestoreConfig {
+            cpu_percentage: settings.cpu_percentage,
+            path: (matches!(task.mode, Mode::Direct { .. }) && root != task.store.settings().prefix)
+                .then(|| root.to_owned()),
+            users_options: settings.users.option(),
+            roles_options: settings.roles.option(),
+        },
         mount: task.volume.mount(),
     };
     host.status.say(Step::Restore, format!("orders the restore of {backup}"));

@@ -51,6 +51,9 @@ pub(super) async fn look(
         }
         Plan::Restore { .. } | Plan::Empty | Plan::Refuse | Plan::RefuseGone { .. } => {
             verify::compare(&task.manifest, &seen)?;
+            if let Some(words) = verify::unprotected(&task.manifest) {
+                host.status.warn(words);
+            }
             compare_samples(host, task, &client).await?;
             // Here and not when the record is written: while the interface is awaited it costs no client anything.
             host.status.say(Step::Verify, "waits until the disk has it all");

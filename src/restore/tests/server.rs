@@ -8,7 +8,7 @@ use super::super::verify::{Access, access, count, count_at_rest, server};
 use super::*;
 use crate::report::Status;
 use crate::tests::make::scripted;
-use crate::weaviate::{Backend, Meta};
+use crate::weaviate::{Backend, Meta, RestoreConfig};
 
 const QUICK: Patience = Patience {
     poll: Duration::from_millis(5),
@@ -17,7 +17,8 @@ const QUICK: Patience = Patience {
 };
 
 fn wanted(mount: &Path) -> Order<'_> {
-    Order { backend: Backend::Filesystem, backup: "full-1", cpu_percentage: 80, path: None, mount }
+    let config = RestoreConfig { cpu_percentage: 80, ..RestoreConfig::default() };
+    Order { backend: Backend::Filesystem, backup: "full-1", config, mount }
 }
 
 fn says(state: &str) -> String {

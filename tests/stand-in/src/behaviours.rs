@@ -64,6 +64,12 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     recorded("backup.states", "STARTED until the poll at 2 s, 12 s, 22 s ...", "05, 06, 20"),
     recorded("backup.refusals", "ids, classes, compression levels, percentages", "02, 04, 05"),
     recorded("backup.incremental", "big files unchanged in size and mtime are referred to", "06, 20, 26"),
+    recorded("backup.inactive-tenants", "backed up and restored as inactive", "27, 28"),
+    documented(
+        "backup.inactive-tenants-before-1.37",
+        "STAND_IN_VERSION below 1.37: shards of inactive tenants are left out, the tenants stay in the sharding state",
+        "weaviate#10851, adapters/repos/db/backup.go",
+    ),
     recorded("backup.canceled-id", "a canceled id can never be used again", "06, 10"),
     recorded("restore.states", "TRANSFERRING, FINALIZING 0.2 s per class, SUCCESS", "08-12, 21-23"),
     recorded("restore.existing-class", "200, then FAILED", "07, 10"),

@@ -86,6 +86,7 @@ fn fill_and_pack(request: &Request, scratch: &Path) -> io::Result<Value> {
         classes: store.read().classes.keys().cloned().collect(),
         compression,
         base,
+        version: crate::VERSION.to_owned(),
     };
     let mut global = create::global(&plan, &request.node, &now());
     let source = Source { store: &store, min_chunk: 1 << 20, target_chunk: 10 << 20 };

@@ -90,6 +90,8 @@ pub struct Settings {
     /// Gossip and cluster API, on every address, and Raft on the node's own; metrics where they are on.
     pub inner_ports: InnerPorts,
     pub node: String,
+    /// What it says that it is, and behaves as where versions differ: `STAND_IN_VERSION`.
+    pub version: String,
     pub data: PathBuf,
     pub auth: Auth,
     pub filesystem: Option<PathBuf>,
@@ -192,6 +194,7 @@ impl Settings {
             grpc_port: env.number("GRPC_PORT", 50051),
             inner_ports: InnerPorts::read(env),
             node: env.get("CLUSTER_HOSTNAME").map_or_else(host_name, str::to_owned),
+            version: env.get("STAND_IN_VERSION").unwrap_or(crate::VERSION).to_owned(),
             data,
             auth,
             filesystem: if has("backup-filesystem") { Some(filesystem_path(env)?) } else { None },

@@ -62,6 +62,7 @@ const UNRECORDED: &[(&str, &[&str])] = &[
             "unable to restore backup as it was produced by a higher version: ",
             "\": cannot commit : ",
             "put initial metadata: putMeta: ",
+            " in body should be one of [noRestore all]",
         ],
     ),
     (

@@ -19,9 +19,9 @@ use super::descriptor::{
     self, BigFile, ClassDescriptor, Global, NEVER, NodeEntry, PerNode, ShardDescriptor, Unchanged,
 };
 use super::{is_canceled, poll};
+use crate::App;
 use crate::settings::Settings;
 use crate::store::Store;
-use crate::{App, VERSION};
 
 /// Everything that the checks of the POST have found out.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Plan {
     pub classes: Vec<String>,
     pub compression: Compression,
     pub base: Option<Base>,
+    /// The server's.
+    pub version: String,
 }
 
 /// The chain below an incremental backup: for each big file the newest place that holds it.
@@ -79,7 +81,7 @@ pub fn global(plan: &Plan, node: &str, started: &str) -> Global {
         nodes: BTreeMap::from([(node.to_owned(), entry)]),
         status: "STARTED".into(),
         version: STRUCTURE_VERSION.into(),
-        server_version: VERSION.into(),
+        server_version: plan.version.clone(),
         leader: node.to_owned(),
         compression_type: plan.compression.type_name().into(),
         base_backup_id: plan.base.as_ref().map_or_else(String::new, |base| base.id.clone()),
@@ -140,7 +142,7 @@ async fn per_node_of(plan: &Plan, global: &Global, node: &str) -> Result<Result<
         id: plan.id.clone(),
         status: "TRANSFERRING".into(),
         version: STRUCTURE_VERSION.into(),
-        server_version: VERSION.into(),
+        server_version: plan.version.clone(),
         error: global.error.clone(),
         ..PerNode::default()
     };
@@ -195,7 +197,7 @@ pub fn pack(source: &Source<'_>, plan: &Plan, canceled: &AtomicBool) -> io::Resu
         classes,
         status: "SUCCESS".into(),
         version: STRUCTURE_VERSION.into(),
-        server_version: VERSION.into(),
+        server_version: plan.version.clone(),
         pre_compression_size_bytes: bytes,
         compression_type: plan.compression.type_name().into(),
         base_backup_id: plan.base.as_ref().map_or_else(String::new, |base| base.id.clone()),
@@ -219,8 +221,11 @@ fn describe(source: &Source<'_>, plan: &Plan, name: &str) -> io::Result<ClassDes
     let gone = || io::Error::other(format!("class {name} is gone"));
     let class = state.classes.get_mut(name).ok_or_else(gone)?;
     class.flush()?;
-    // Tenants without a directory never held anything; those of inactive tenants are taken (recording 27).
-    let shards = class.shard_names().into_iter().filter(|shard| class.dir().join(shard).is_dir());
+    // Tenants without a directory never held anything; those of inactive tenants are taken (recording 27), by servers
+    // that know how.
+    let taken = |shard: &String| class.is_active(shard) || keeps_inactive(&plan.version);
+    let shards =
+        class.shard_names().into_iter().filter(|shard| taken(shard) && class.dir().join(shard).is_dir());
     let shards = shards.map(|shard| ShardDescriptor {
         name: shard,
         node: source.store.node.clone(),
@@ -236,6 +241,12 @@ fn describe(source: &Source<'_>, plan: &Plan, name: &str) -> io::Result<ClassDes
         aliases_included: true,
         ..ClassDescriptor::default()
     })
+}
+
+/// Since 1.37.0 (weaviate#10851); a version before it packs what it has loaded.
+pub fn keeps_inactive(version: &str) -> bool {
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
+    (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()) >= (1, 37)
 }
 
 fn pack_class(
@@ -353,4 +364,16 @@ fn files_below(root: &Path, prefix: &str) -> io::Result<Vec<String>> {
 pub fn shuffled(mut names: Vec<String>) -> Vec<String> {
     names.shuffle(&mut rand::rng());
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inactive_tenants_are_left_out_before_1_37() {
+        for (version, expected) in [("1.36.23", false), ("1.37.0", true), ("1.39.0", true), ("2.0.0", true)] {
+            assert_eq!(keeps_inactive(version), expected, "{version}");
+        }
+    }
 }

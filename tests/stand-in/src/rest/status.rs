@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::Call;
 use super::answer::Answer;
+use crate::App;
 use crate::auth::Verb;
-use crate::{App, VERSION};
 
 pub fn ready(app: &App) -> Answer {
     Answer::empty(if app.ready.load(Ordering::Relaxed) { 200 } else { 503 })
@@ -47,7 +47,7 @@ pub fn meta(app: &App) -> Answer {
         "grpcMaxMessageSize": 104_858_000,
         "hostname": format!("http://{}:{}", settings.host, settings.port),
         "modules": modules,
-        "version": VERSION,
+        "version": settings.version,
     }))
 }
 
@@ -59,7 +59,7 @@ pub fn nodes(call: &Call<'_>, class: Option<&str>) -> Result<Answer, Answer> {
         "operationalMode": call.app.mode(),
         "shards": null,
         "status": "HEALTHY",
-        "version": VERSION,
+        "version": call.app.settings.version,
     });
     if call.request.parameter("output") == Some("verbose") {
         let state = call.app.store.read();

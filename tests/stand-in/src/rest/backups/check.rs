@@ -59,6 +59,12 @@ pub(super) fn validate(body: &Value) -> Result<(), Answer> {
         let message = "config.CPUPercentage in body should be less than or equal to 80";
         return Err(Answer::invalid(422, 608, message));
     }
+    for option in ["rolesOptions", "usersOptions"] {
+        if body["config"][option].as_str().is_some_and(|value| !matches!(value, "" | "noRestore" | "all")) {
+            let message = format!("config.{option} in body should be one of [noRestore all]");
+            return Err(Answer::invalid(422, 606, message));
+        }
+    }
     match body["config"]["CompressionLevel"].as_str() {
         Some(level) if !level.is_empty() && Compression::of_level(level).is_none() => {
             let message = format!("config.CompressionLevel in body should be one of {LEVELS}");
@@ -131,8 +137,19 @@ pub(super) fn started(body: &Value, backend: &str, id: &str, home: &str, classes
     if let Some(bucket) = body["config"]["Bucket"].as_str().filter(|bucket| !bucket.is_empty()) {
         answer["bucket"] = bucket.into();
     }
-    let share = &body["config"]["CPUPercentage"];
-    Answer::ok(answer).with_details(json!({"id": id, "status": "STARTED", "cpu_percentage": share}))
+    let config = &body["config"];
+    let mut details = json!({"id": id, "status": "STARTED", "cpu_percentage": config["CPUPercentage"]});
+    for (name, value) in [
+        ("users", &body["includeUsers"]),
+        ("roles", &body["includeRoles"]),
+        ("users", &config["usersOptions"]),
+        ("roles", &config["rolesOptions"]),
+    ] {
+        if !value.is_null() {
+            details[name] = value.clone();
+        }
+    }
+    Answer::ok(answer).with_details(details)
 }
 
 #[cfg(test)]

@@ -56,6 +56,7 @@ pub async fn create(call: &Call<'_>, backend: &str) -> Result<Answer, Answer> {
         classes: classes.clone(),
         compression: level.unwrap_or(Compression::Gzip(6)),
         base,
+        version: call.app.settings.version.clone(),
     };
     let slot = &call.app.slots.create;
     let canceled = slot
