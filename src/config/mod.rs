@@ -99,9 +99,12 @@ impl Settings {
             (crate::store::Settings::read(&mut section), crate::backup::Settings::read(&mut section))
         };
         let restore = {
-            let role = weaviate.as_ref().and_then(|weaviate| weaviate.s3_role_arn.as_deref());
-            let keys = backup.as_ref().is_some_and(|backup| backup.credentials.is_some());
-            crate::restore::Settings::read(&mut root.section("restore"), role, keys)
+            let around = crate::restore::Around {
+                role: weaviate.as_ref().and_then(|weaviate| weaviate.s3_role_arn.as_deref()),
+                backup: backup.as_ref(),
+                node: node.as_ref().map(|node| &node.name),
+            };
+            crate::restore::Settings::read(&mut root.section("restore"), &around)
         };
         let drill = crate::drill::Settings::read(&mut root.section("drill"));
         let signal = crate::signal::Settings::read(&mut root.section("signal"));

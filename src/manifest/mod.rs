@@ -22,7 +22,7 @@ pub(crate) use check::{is_id, is_plain};
 pub use error::ManifestError;
 pub use protocol::{Claim, Claimed, Decision, Held, decide, decide_again, publish, publish_again};
 pub use take_over::{Owned, take_over};
-pub use types::{Alias, Collection, Collections, Manifest, Object, Server, Tenant};
+pub use types::{Alias, Collection, Collections, Manifest, Object, Origin, Server, Tenant};
 
 use crate::store::{Store, StoreError};
 

@@ -41,6 +41,7 @@ pub async fn prove(host: &Host, client: &Client, manifest: &Manifest) -> Result<
         backup: &id,
         cpu_percentage: host.settings.restore.cpu_percentage,
         path: None,
+        renamed: None,
         mount: &host.settings.storage.mount,
     };
     if let Accepted::Busy(message) = serve::order(client, &order).await? {

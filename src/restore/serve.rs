@@ -22,6 +22,8 @@ pub struct Order<'a> {
     pub cpu_percentage: u32,
     /// Only where the backup lies elsewhere than the server's own setting says.
     pub path: Option<&'a str>,
+    /// The node that made it and this one, where they have two names.
+    pub renamed: Option<(&'a str, &'a str)>,
     /// The volume: the server shows progress nowhere but there.
     pub mount: &'a Path,
 }
@@ -68,8 +70,8 @@ pub enum Accepted {
 
 /// Orders the restore. Only after an accepted order the server's status is about this restore.
 pub async fn order(client: &Client, order: &Order<'_>) -> Result<Accepted, RestoreError> {
-    let Order { backend, backup, cpu_percentage, path, mount: _ } = order;
-    match client.start_restore(*backend, backup, *cpu_percentage, *path).await {
+    let Order { backend, backup, cpu_percentage, path, renamed, mount: _ } = order;
+    match client.start_restore(*backend, backup, *cpu_percentage, *path, *renamed).await {
         Ok(answer) => {
             tracing::info!(
                 backup_id = backup,
@@ -98,7 +100,7 @@ pub async fn wait(
     patience: Patience,
     status: &Status,
 ) -> Result<(), RestoreError> {
-    let Order { backend, backup, cpu_percentage: _, path, mount } = order;
+    let Order { backend, backup, cpu_percentage: _, path, renamed: _, mount } = order;
     let backup = (*backup).to_owned();
     let mut seen = State::Started;
     let mut free = stage::free(mount)?;

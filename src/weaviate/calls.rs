@@ -134,19 +134,24 @@ impl Client {
         self.call(Method::POST, "/v1/graphql", Some(&json!({ "query": query }))).await
     }
 
-    /// Starts a restore. `path` only where the backup lies elsewhere than the server's own setting says.
+    /// Starts a restore. `path` only where the backup lies elsewhere than the server's own setting says; `renamed`, the old
+    /// name and the new one, only where another node made it (recording 09).
     pub async fn start_restore(
         &self,
         backend: Backend,
         id: &str,
         cpu_percentage: u32,
         path: Option<&str>,
+        renamed: Option<(&str, &str)>,
     ) -> Result<RestoreStatus, WeaviateError> {
         let mut config = json!({ "CPUPercentage": cpu_percentage });
         if let Some(path) = path {
             config["Path"] = path.into();
         }
-        let body = json!({ "config": config });
+        let mut body = json!({ "config": config });
+        if let Some((old, new)) = renamed {
+            body["node_mapping"][old] = new.into();
+        }
         self.expect(Method::POST, &format!("/v1/backups/{backend}/{id}/restore"), Some(&body)).await
     }
 

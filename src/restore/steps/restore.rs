@@ -109,6 +109,7 @@ async fn once(
         cpu_percentage: host.settings.restore.cpu_percentage,
         path: (matches!(task.mode, Mode::Direct { .. }) && root != task.store.settings().prefix)
             .then_some(root),
+        renamed: task.renamed(),
         mount: task.volume.mount(),
     };
     host.status.say(Step::Restore, format!("orders the restore of {backup}"));
@@ -171,7 +172,7 @@ pub(super) async fn empty(
 async fn descriptors(task: &Task) -> Result<Vec<Node>, RestoreError> {
     let mut found = Vec::new();
     for link in &task.manifest.chain {
-        let path = Path::new(link).join(&task.wish.node).join(NODE);
+        let path = Path::new(link).join(task.node()).join(NODE);
         let bytes: Option<Vec<u8>> = match &task.mode {
             Mode::Staged => staging(&task.volume)?.read_all(&path)?,
             Mode::Direct { .. } => {

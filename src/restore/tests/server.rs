@@ -17,7 +17,14 @@ const QUICK: Patience = Patience {
 };
 
 fn wanted(mount: &Path) -> Order<'_> {
-    Order { backend: Backend::Filesystem, backup: "full-1", cpu_percentage: 80, path: None, mount }
+    Order {
+        backend: Backend::Filesystem,
+        backup: "full-1",
+        cpu_percentage: 80,
+        path: None,
+        renamed: None,
+        mount,
+    }
 }
 
 fn says(state: &str) -> String {
