@@ -20,6 +20,7 @@ expected_contents() {
 -rw-r--r-- $doc/examples/iam-backup.json
 -rw-r--r-- $doc/examples/iam-instance.json
 -rw-r--r-- $doc/examples/iam-read-only.json
+-rw-r--r-- $doc/examples/iam-source.json
 -rw-r--r-- $doc/examples/user-data.sh
 -rw-r--r-- $doc/examples/user-data.yaml
 -rw-r--r-- usr/share/fish/vendor_completions.d/weaviate-provisioner.fish

@@ -29,6 +29,7 @@ pub fn next(
     let Taken { collections, aliases, objects: _, left_out: _, tenants: _, unprotected, quiesced } = taken;
     Manifest {
         backup_id: Some(id.to_owned()),
+        from: None,
         bucket: Some(job.store.bucket().to_owned()),
         path: Some(job.store.settings().key(id)),
         created: Some(global.started_at),

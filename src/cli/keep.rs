@@ -89,6 +89,7 @@ pub fn conclude(
 fn restored(record: &disk::Restored) -> RestoredReport {
     let disk::Restored {
         backup_id,
+        from,
         generation: _,
         nonce: _,
         mode,
@@ -103,6 +104,7 @@ fn restored(record: &disk::Restored) -> RestoredReport {
     });
     RestoredReport {
         backup_id: backup_id.clone(),
+        from: from.clone(),
         mode: mode.clone(),
         bytes: *bytes,
         collections: counts.collect(),

@@ -2,6 +2,7 @@
 
 use super::{Exit, Globals, context};
 use crate::catalog::{self, CatalogError, Row, Scope};
+use crate::manifest::Origin;
 use crate::restore;
 
 pub async fn list(globals: &Globals) -> Exit {
@@ -11,14 +12,16 @@ pub async fn list(globals: &Globals) -> Exit {
     };
     let looked = async {
         let store = restore::connect(&host, &me).await?;
-        Ok::<_, CatalogError>(catalog::weigh(&catalog::look(&Scope::of(&host, &store), host.now()).await?))
+        let looked = catalog::look(&Scope::of(&host, &store), host.now()).await?;
+        let from = looked.pointer.as_ref().and_then(|pointer| pointer.manifest.from.clone());
+        Ok::<_, CatalogError>((catalog::weigh(&looked), from))
     };
     match looked.await {
-        Ok(rows) => {
+        Ok((rows, from)) => {
             if globals.json {
-                println!("{}", serde_json::json!({ "backups": rows }));
+                println!("{}", serde_json::json!({ "backups": rows, "from": from }));
             } else {
-                print!("{}", text(&rows));
+                print!("{}", text(&rows, from.as_ref()));
             }
             Exit::Done
         }
@@ -26,7 +29,7 @@ pub async fn list(globals: &Globals) -> Exit {
     }
 }
 
-fn text(rows: &[Row]) -> String {
+fn text(rows: &[Row], from: Option<&Origin>) -> String {
     let widest = rows.iter().map(|row| row.id.len()).max().unwrap_or_default();
     let mut lines: Vec<String> = rows.iter().flat_map(|row| about(row, widest)).collect();
     lines.push(match rows.iter().any(|row| row.latest) {
@@ -34,6 +37,11 @@ fn text(rows: &[Row]) -> String {
         false if rows.is_empty() => "There is no backup.".to_owned(),
         false => "No manifest names one of them.".to_owned(),
     });
+    if let Some(from) = from {
+        let id = &from.backup_id;
+        lines
+            .push(format!("This node was restored from {id} of {from}, and has made none of its own since."));
+    }
     lines.join("\n") + "\n"
 }
 
@@ -99,8 +107,21 @@ mod tests {
                 ..row("broken", Standing::Damaged)
             },
         ];
-        insta::assert_snapshot!(text(&rows));
-        assert_eq!(text(&[]), "There is no backup.\n");
-        assert!(text(&rows[1..]).ends_with("No manifest names one of them.\n"));
+        insta::assert_snapshot!(text(&rows, None));
+        assert_eq!(text(&[], None), "There is no backup.\n");
+        let from = Origin {
+            bucket: "acme-production".to_owned(),
+            prefix: "live".to_owned(),
+            deployment: "acme-production".to_owned(),
+            node: "weaviate-0".to_owned(),
+            backup_id: "full-1".to_owned(),
+            ..Origin::default()
+        };
+        let said = text(&[], Some(&from));
+        assert!(
+            said.contains("restored from full-1 of s3://acme-production/live (deployment acme-production"),
+            "{said}"
+        );
+        assert!(text(&rows[1..], None).ends_with("No manifest names one of them.\n"));
     }
 }

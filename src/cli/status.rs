@@ -69,7 +69,11 @@ pub fn status(globals: &Globals) -> Exit {
             let objects: u64 = restored.collections.values().flat_map(|tenants| tenants.values()).sum();
             let id =
                 restored.backup_id.unwrap_or_else(|| "nothing (an empty database, by permission)".to_owned());
-            println!("data       {id}, {objects} objects in {} collections", restored.collections.len());
+            let from = restored.from.map(|from| format!(" of {from}")).unwrap_or_default();
+            println!(
+                "data       {id}{from}, {objects} objects in {} collections",
+                restored.collections.len()
+            );
         }
         for warning in report.warnings {
             println!("warning    {warning}");

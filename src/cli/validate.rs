@@ -8,10 +8,18 @@ pub fn validate(globals: &Globals) -> Exit {
     match config::load(&globals.config) {
         Ok(settings) => {
             let warnings = settings.idle();
+            let from = settings.restore.from.as_ref().map(ToString::to_string);
             if globals.json {
-                println!("{}", serde_json::json!({ "valid": true, "problems": [], "warnings": warnings }));
+                let mut said = serde_json::json!({ "valid": true, "problems": [], "warnings": warnings });
+                if let Some(from) = from {
+                    said["from"] = from.into();
+                }
+                println!("{said}");
             } else {
                 println!("{} is right.", globals.config.display());
+                if let Some(from) = from {
+                    println!("Until this node has a backup of its own, it restores the latest of {from}.");
+                }
                 for warning in warnings {
                     println!("{warning}.");
                 }

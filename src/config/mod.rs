@@ -106,8 +106,13 @@ impl Settings {
         let backup = crate::store::Settings::read(&mut section);
         let making = crate::backup::Settings::read(&mut section, role, backup.as_ref(), version);
         drop(section);
-        let keys = backup.as_ref().is_some_and(|backup| backup.credentials.is_some());
-        let restore = crate::restore::Settings::read(&mut root.section("restore"), role, keys, version);
+        let around = crate::restore::Around {
+            role,
+            version,
+            backup: backup.as_ref(),
+            node: node.as_ref().map(|node| &node.name),
+        };
+        let restore = crate::restore::Settings::read(&mut root.section("restore"), &around);
         let drill = crate::drill::Settings::read(&mut root.section("drill"));
         let signal = crate::signal::Settings::read(&mut root.section("signal"));
         let boot = crate::boot::Settings::read(&mut root.section("boot"));

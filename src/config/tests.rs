@@ -28,6 +28,19 @@ fn the_smallest_configuration_is_enough() {
     assert_eq!(settings.network.bridge, "weaviate0");
 }
 
+#[test]
+fn a_source_lies_elsewhere_and_is_of_the_same_node_unless_it_says_so() {
+    let own_bucket =
+        "[restore]\nfrom = { bucket = 'acme-weaviate', prefix = 'other', deployment = 'acme-production' }";
+    let from = check(own_bucket).expect("another prefix").restore.from.expect("a source");
+    assert_eq!(from.to_string(), "s3://acme-weaviate/other (deployment acme-production, node weaviate-0)");
+    assert_eq!(from.region, None);
+    let named = "[restore]\nfrom = { bucket = 'b', deployment = 'd', node = 'n', region = 'eu-west-1' }";
+    let from = check(named).expect("another bucket").restore.from.expect("a source");
+    assert_eq!((from.node.as_str(), from.region.as_deref()), ("n", Some("eu-west-1")));
+    assert_eq!(check("").expect("right").restore.from, None);
+}
+
 const OIDC: &str = "[weaviate.oidc]\nissuer = 'https://id.example'\nclient_id = 'weaviate'\n";
 
 #[test]
@@ -76,6 +89,20 @@ fn each_problem_names_its_key() {
             "[restore]\nmode = 'direct'\n[weaviate]\ns3_role_arn = 'arn:x'\n\
              [backup]\ncredentials = { access_key = 'sm:a', secret_key = 'sm:b' }",
             "`restore.mode` is \"direct\", which a store with `backup.credentials` cannot do",
+        ),
+        (
+            "[restore]\nmode = 'direct'\nfrom = { bucket = 'b', deployment = 'd' }\n[weaviate]\ns3_role_arn = 'arn:x'",
+            "`restore.mode` is \"direct\", and the server's own transfer knows one bucket",
+        ),
+        ("[restore]\nfrom = { bucket = 'b' }", "`restore.from.deployment` is missing"),
+        ("[restore]\nfrom = { deployment = 'd' }", "`restore.from.bucket` is missing"),
+        (
+            "[restore]\nfrom = { bucket = 'b', deployment = 'D' }",
+            "`restore.from.deployment` is \"D\", not a name",
+        ),
+        (
+            "[restore]\nfrom = { bucket = 'acme-weaviate', deployment = 'd' }",
+            "`restore.from.prefix` is where this node's own backups lie",
         ),
         ("[restore]\nconnections = 0", "`restore.connections` is 0"),
         ("[restore]\nrate = '1023KiB'", "`restore.rate` is less than \"1MiB\" a second"),
@@ -197,7 +224,7 @@ fn the_reference_has_the_defaults() {
 }
 
 // Tables and tables of the user's own keys are not keys themselves.
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "node",
     "network",
     "network.eni",
@@ -208,6 +235,7 @@ const SECTIONS: [&str; 13] = [
     "backup",
     "backup.credentials",
     "restore",
+    "restore.from",
     "signal",
     "signal.asg",
     "boot",
@@ -244,6 +272,7 @@ fn a_missing_key_is_the_only_problem() {
         ("weaviate.oidc", "issuer"),
         ("backup", "bucket"),
         ("backup.credentials", "access_key"),
+        ("restore.from", "bucket"),
         ("signal.asg", "launch_hook"),
     ];
     for (section, key) in required {

@@ -33,6 +33,7 @@ fn a_blank_disk_is_formatted_once_and_then_recognised() {
         let mut done = first.identity().clone();
         done.restored = Some(Restored {
             backup_id: Some("full-1".into()),
+            from: None,
             generation: 2,
             nonce: "n".into(),
             mode: "staged".into(),

@@ -46,6 +46,9 @@ pub struct ServerProcess {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restored {
     pub backup_id: Option<String>,
+    /// Whose it is, where it is another environment's.
+    #[serde(default)]
+    pub from: Option<String>,
     /// Generation and owner's nonce of the manifest that was taken over.
     pub generation: u64,
     pub nonce: String,

@@ -62,7 +62,8 @@ impl Explain for ManifestError {
             ),
             Self::Schema { .. } => "Install the version of weaviate-provisioner that wrote it.".to_owned(),
             Self::Foreign { .. } => {
-                "Check `node.deployment`, `node.name` and `backup.prefix`: each node needs a prefix of its own."
+                "Check `node.deployment`, `node.name` and `backup.prefix`: each node needs a prefix of its own, and \
+                 another environment's backup is restored where `restore.from` names exactly that one."
                     .to_owned()
             }
             Self::Lost { owner, .. } => {

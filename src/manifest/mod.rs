@@ -23,7 +23,9 @@ pub(crate) use check::{is_id, is_plain};
 pub use error::ManifestError;
 pub use protocol::{Claim, Claimed, Decision, Held, decide, decide_again, publish, publish_again, renew};
 pub use take_over::{Owned, take_over};
-pub use types::{Alias, Collection, Collections, Manifest, Object, Server, Tenant, Unprotected, listed};
+pub use types::{
+    Alias, Collection, Collections, Manifest, Object, Origin, Server, Tenant, Unprotected, listed,
+};
 
 use crate::store::{Store, StoreError};
 

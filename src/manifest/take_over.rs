@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::error::ManifestError;
 use super::protocol::{Claim, Claimed, publish, renew};
-use super::types::Manifest;
+use super::types::{Manifest, Origin};
 use super::{Held, NAME, Pointer};
 use crate::container::Running;
 use crate::disk::{self, DataVolume};
@@ -120,7 +120,8 @@ async fn take(
     let claim = Claim::new(me.instance_id());
     let next = next(host, fresh, &claim);
     let mut restored = disk::Restored {
-        backup_id: next.backup_id.clone(),
+        backup_id: fresh.backup_id().map(str::to_owned),
+        from: fresh.from().map(ToString::to_string),
         generation: next.generation,
         nonce: claim.nonce.clone(),
         mode: fresh.mode().to_owned(),
@@ -163,7 +164,8 @@ fn next(host: &Host, fresh: &Fresh, claim: &Claim) -> Manifest {
         Held::Pointer(pointer) => pointer.manifest.generation,
         Held::Nothing => 0,
     };
-    let mut next = fresh.manifest().clone();
+    let mut next =
+        fresh.from().map_or_else(|| fresh.manifest().clone(), |from| of_elsewhere(host, fresh, from));
     next.schema = 1;
     next.generation = held.max(next.generation) + 1;
     next.owner = Some(claim.instance_id.clone());
@@ -178,9 +180,25 @@ fn next(host: &Host, fresh: &Fresh, claim: &Claim) -> Manifest {
         next.completed = Some(now);
         next.checksum = Some(super::checksum(&next.objects));
     }
-    if next.unverified || next.adopted {
+    if fresh.manifest().unverified || fresh.manifest().adopted {
         next.collections.clone_from(&fresh.seen().collections);
         next.aliases = fresh.seen().aliases.iter().map(super::Alias::from).collect();
     }
     next
+}
+
+/// Of a node that was restored from another environment's backup: no backup of its own, and what it holds all the same,
+/// so that the first one can be compared with that.
+fn of_elsewhere(host: &Host, fresh: &Fresh, from: &Origin) -> Manifest {
+    let node = &host.settings.node;
+    let Manifest { collections, aliases, server, .. } = fresh.manifest().clone();
+    Manifest {
+        deployment: node.deployment.to_string(),
+        node: node.name.to_string(),
+        from: Some(from.clone()),
+        collections,
+        aliases,
+        server,
+        ..Manifest::default()
+    }
 }

@@ -104,6 +104,25 @@ pub struct Server {
     pub other: Map<String, Value>,
 }
 
+/// Another environment's backup, from which a node was restored that has made none of its own yet (`restore.from`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    pub bucket: String,
+    pub prefix: String,
+    pub deployment: String,
+    pub node: String,
+    pub backup_id: String,
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { bucket, prefix, deployment, node, backup_id: _, other: _ } = self;
+        write!(f, "s3://{bucket}/{prefix} (deployment {deployment}, node {node})")
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     pub schema: u64,
@@ -115,8 +134,11 @@ pub struct Manifest {
     pub owner: Option<String>,
     #[serde(default)]
     pub nonce: Option<String>,
-    /// `None`: the node started empty, and no backup was made since.
+    /// `None`: the node started empty, or from `from`, and no backup was made since.
     pub backup_id: Option<String>,
+    /// Whose backup the node was restored from; never beside one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
     #[serde(default)]
     pub bucket: Option<String>,
     /// `<prefix>/<id>`, without a slash at its end.

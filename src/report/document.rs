@@ -30,6 +30,9 @@ pub enum Outcome {
 pub struct RestoredReport {
     /// `None`: an empty database, by permission.
     pub backup_id: Option<String>,
+    /// Whose it is, where it is another environment's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     pub mode: String,
     pub bytes: u64,
     /// Collection → tenant, or "" without tenants → objects. Tenants that are not active are not counted.

@@ -44,6 +44,7 @@ pub async fn prove(host: &Host, client: &Client, manifest: &Manifest) -> Result<
             cpu_percentage: host.settings.restore.cpu_percentage,
             ..RestoreConfig::default()
         },
+        renamed: None,
         mount: &host.settings.storage.mount,
     };
     if let Accepted::Busy(message) = serve::order(client, &order).await? {

@@ -1,12 +1,13 @@
-//! Which backup: the manifest; else the newest copy; else, if allowed, the newest descriptor; else, if allowed
-//! and never by accident, none.
+//! Which backup: the manifest; else the newest copy; else what `restore.from` holds; without that, if allowed, the newest
+//! descriptor; else, if allowed and never by accident, none.
 
 use std::fmt;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
+use super::elsewhere::Elsewhere;
 use super::error::RestoreError;
-use super::settings::Unverified;
+use super::settings::{Source, Unverified};
 use super::unverified;
 use crate::manifest::{self, Held, Manifest, ManifestError, Pointer};
 use crate::store::Store;
@@ -29,6 +30,8 @@ pub struct Wish {
     pub initialized: bool,
     /// The version in the image's tag, where it has one.
     pub image: Option<String>,
+    /// `restore.from`.
+    pub from: Option<Source>,
 }
 
 /// What was found.
@@ -37,8 +40,25 @@ pub struct Facts {
     pub pointer: Option<Pointer>,
     /// The newest copy; looked for only where the pointer names no backup.
     pub copy: Option<Pointer>,
-    /// The newest backup that has a descriptor, and why it cannot be used; looked for only without a copy.
+    /// What `restore.from` holds; looked for only without a backup of this node's own.
+    pub elsewhere: Option<Sought>,
+    /// The newest backup that has a descriptor, and why it cannot be used; looked for only without a copy, and without
+    /// `restore.from`.
     pub descriptor: Option<Described>,
+}
+
+impl Facts {
+    /// A manifest of this node's own names a backup.
+    fn has_own(&self) -> bool {
+        self.copy.is_some() || self.pointer.as_ref().is_some_and(|p| p.manifest.backup_id.is_some())
+    }
+}
+
+/// What another environment has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sought {
+    Latest(Box<Pointer>),
+    Nothing,
 }
 
 /// A backup without a manifest.
@@ -58,6 +78,11 @@ pub enum Plan {
     UsePointer,
     UseCopy,
     UseUnverified,
+    /// Another environment's, as `restore.from` says; `after` as below.
+    UseSource {
+        from: String,
+        after: Option<u64>,
+    },
     /// Whether a manifest says that a node lived here that had no backup: what it held is lost.
     StartEmpty {
         after: Option<u64>,
@@ -66,6 +91,8 @@ pub enum Plan {
     RefuseBroken,
     RefuseInitialized,
     RefuseEmpty,
+    /// `restore.from` is set and gives nothing: never empty in its place.
+    RefuseSource,
 }
 
 impl fmt::Display for Plan {
@@ -74,6 +101,12 @@ impl fmt::Display for Plan {
             Self::UsePointer => f.write_str("restore what the manifest names"),
             Self::UseCopy => f.write_str("there is no manifest: restore what the newest copy names"),
             Self::UseUnverified => f.write_str("restore a backup without checksums, as allowed"),
+            Self::UseSource { from, after: None } => write!(f, "restore the latest of {from}"),
+            Self::UseSource { from, after: Some(generation) } => write!(
+                f,
+                "restore the latest of {from}: generation {generation} made no backup of its own, what it held beside \
+                 that is lost"
+            ),
             Self::StartEmpty { after: None } => f.write_str("start empty, as allowed"),
             Self::StartEmpty { after: Some(generation) } => write!(
                 f,
@@ -83,30 +116,37 @@ impl fmt::Display for Plan {
             Self::RefuseBroken => f.write_str("refuse: no backup is whole"),
             Self::RefuseInitialized => f.write_str("refuse: there was a backup once, and now there is none"),
             Self::RefuseEmpty => f.write_str("refuse: there is no backup"),
+            Self::RefuseSource => f.write_str("refuse: `restore.from` gives no backup"),
         }
     }
 }
 
 /// The rules, and nothing else.
 pub fn decide(facts: &Facts, wish: &Wish) -> Plan {
-    match (&facts.pointer, &facts.copy, &facts.descriptor) {
-        (Some(pointer), _, _) if pointer.manifest.backup_id.is_some() => {
-            if pointer.manifest.unverified && wish.unverified == Unverified::Refuse {
+    let refused = |found: &Pointer| found.manifest.unverified && wish.unverified == Unverified::Refuse;
+    let after = facts.pointer.as_ref().map(|pointer| pointer.manifest.generation);
+    match (&facts.pointer, &facts.copy, &facts.elsewhere, &facts.descriptor) {
+        (Some(pointer), ..) if pointer.manifest.backup_id.is_some() => {
+            if refused(pointer) {
                 Plan::RefuseUnverified
             } else {
                 Plan::UsePointer
             }
         }
-        (_, Some(copy), _) if copy.manifest.unverified && wish.unverified == Unverified::Refuse => {
-            Plan::RefuseUnverified
+        (_, Some(copy), ..) if refused(copy) => Plan::RefuseUnverified,
+        (_, Some(_), ..) => Plan::UseCopy,
+        (_, None, Some(Sought::Latest(latest)), _) if refused(latest) => Plan::RefuseUnverified,
+        (_, None, Some(Sought::Latest(_)), _) => {
+            let from = wish.from.as_ref().map(ToString::to_string).unwrap_or_default();
+            Plan::UseSource { from, after }
         }
-        (_, Some(_), _) => Plan::UseCopy,
-        (_, None, Some(_)) if wish.unverified == Unverified::Refuse => Plan::RefuseUnverified,
-        (_, None, Some(Described::Whole(_))) => Plan::UseUnverified,
-        (_, None, Some(Described::Known(_) | Described::Broken(_))) => Plan::RefuseBroken,
-        (_, None, None) if wish.initialized => Plan::RefuseInitialized,
-        (_, None, None) if !wish.allow_empty => Plan::RefuseEmpty,
-        (pointer, None, None) => Plan::StartEmpty { after: pointer.as_ref().map(|p| p.manifest.generation) },
+        (_, None, Some(Sought::Nothing), _) => Plan::RefuseSource,
+        (_, None, None, Some(_)) if wish.unverified == Unverified::Refuse => Plan::RefuseUnverified,
+        (_, None, None, Some(Described::Whole(_))) => Plan::UseUnverified,
+        (_, None, None, Some(Described::Known(_) | Described::Broken(_))) => Plan::RefuseBroken,
+        (_, None, None, None) if wish.initialized => Plan::RefuseInitialized,
+        (_, None, None, None) if !wish.allow_empty => Plan::RefuseEmpty,
+        (_, None, None, None) => Plan::StartEmpty { after },
     }
 }
 
@@ -121,37 +161,36 @@ pub struct Choice {
 }
 
 /// Looks, and decides.
-pub async fn choose(store: &Store, wish: &Wish) -> Result<Choice, RestoreError> {
-    let facts = look(store, wish).await?;
+pub async fn choose(
+    store: &Store,
+    elsewhere: Option<&Elsewhere>,
+    wish: &Wish,
+) -> Result<Choice, RestoreError> {
+    let mut facts = look(store, wish, elsewhere.is_none()).await?;
+    let held = facts.pointer.clone().map_or(Held::Nothing, |pointer| Held::Pointer(Box::new(pointer)));
+    if let Some(elsewhere) = elsewhere.filter(|_| !facts.has_own()) {
+        match (elsewhere.latest().await, &facts.pointer) {
+            (Ok(found), _) => {
+                facts.elsewhere =
+                    Some(found.map_or(Sought::Nothing, |latest| Sought::Latest(Box::new(latest))));
+            }
+            // Somebody has taken this prefix over before, and it may be who asks: then the data lies on the volume, and
+            // a source that has gone must not keep it from its clients.
+            (Err(error), Some(pointer)) => {
+                tracing::warn!(%error, "restore.from cannot be read: {error}");
+                let manifest = pointer.manifest.clone();
+                return Ok(Choice { plan: Plan::RefuseSource, manifest, held, refusal: Some(error) });
+            }
+            (Err(error), None) => return Err(error),
+        }
+    }
     let plan = decide(&facts, wish);
     tracing::info!("chose: {plan}");
-    let held = facts.pointer.clone().map_or(Held::Nothing, |pointer| Held::Pointer(Box::new(pointer)));
-    let bucket = store.bucket().to_owned();
-    let prefix = store.settings().prefix.clone();
-    let refusal = match plan {
-        Plan::RefuseEmpty => Some(RestoreError::EmptyNotAllowed { bucket, prefix }),
-        Plan::RefuseInitialized => Some(RestoreError::Initialized { bucket, prefix, eni: wish.eni.clone() }),
-        Plan::RefuseUnverified => {
-            let key = match (&facts.copy, &facts.descriptor, &facts.pointer) {
-                (Some(copy), _, _) => copy.key.clone(),
-                (None, Some(Described::Known(key)), _) => key.clone(),
-                (None, _, Some(pointer)) => pointer.key.clone(),
-                (None, _, None) => prefix,
-            };
-            Some(RestoreError::Unverified { bucket, key })
-        }
-        Plan::RefuseBroken => {
-            let why = match &facts.descriptor {
-                Some(Described::Broken(why)) => why.clone(),
-                _ => String::new(),
-            };
-            Some(RestoreError::NoneUsable { bucket, prefix, why })
-        }
-        Plan::UsePointer | Plan::UseCopy | Plan::UseUnverified | Plan::StartEmpty { .. } => None,
-    };
+    let refusal = refusal(&plan, &facts, wish, store);
     let manifest = match (&plan, facts) {
         (Plan::UseCopy, Facts { copy: Some(copy), .. }) => copy.manifest,
         (Plan::UseUnverified, Facts { descriptor: Some(Described::Whole(manifest)), .. }) => *manifest,
+        (Plan::UseSource { .. }, Facts { elsewhere: Some(Sought::Latest(latest)), .. }) => latest.manifest,
         (_, Facts { pointer: Some(pointer), .. }) => pointer.manifest,
         (_, _) => Manifest {
             schema: 1,
@@ -164,31 +203,81 @@ pub async fn choose(store: &Store, wish: &Wish) -> Result<Choice, RestoreError> 
     if refusal.is_some() {
         return Ok(Choice { plan, manifest, held, refusal });
     }
-    check_version(&manifest, wish.image.as_deref())?;
-    Ok(Choice { plan, manifest, held, refusal: None })
+    match check_version(&manifest, wish.image.as_deref()) {
+        Ok(()) => Ok(Choice { plan, manifest, held, refusal: None }),
+        // Another environment may go ahead of this one, whose data lies on the volume.
+        Err(error) if matches!(plan, Plan::UseSource { .. }) => {
+            Ok(Choice { plan, manifest, held, refusal: Some(error) })
+        }
+        Err(error) => Err(error),
+    }
 }
 
-async fn look(store: &Store, wish: &Wish) -> Result<Facts, RestoreError> {
+/// Why nothing is restored, in a sentence.
+fn refusal(plan: &Plan, facts: &Facts, wish: &Wish, store: &Store) -> Option<RestoreError> {
+    let bucket = store.bucket().to_owned();
+    let prefix = store.settings().prefix.clone();
+    match plan {
+        Plan::RefuseEmpty => Some(RestoreError::EmptyNotAllowed { bucket, prefix }),
+        Plan::RefuseInitialized => Some(RestoreError::Initialized { bucket, prefix, eni: wish.eni.clone() }),
+        Plan::RefuseSource => {
+            let from = wish.from.as_ref().map(ToString::to_string).unwrap_or_default();
+            Some(RestoreError::NoSource { from })
+        }
+        Plan::RefuseUnverified => {
+            let (bucket, key) = match (&facts.copy, &facts.elsewhere, &facts.descriptor, &facts.pointer) {
+                (Some(copy), ..) => (bucket, copy.key.clone()),
+                (None, Some(Sought::Latest(latest)), ..) => {
+                    (wish.from.as_ref().map_or(bucket, |from| from.bucket.clone()), latest.key.clone())
+                }
+                (None, _, Some(Described::Known(key)), _) => (bucket, key.clone()),
+                (None, .., Some(pointer)) => (bucket, pointer.key.clone()),
+                (None, .., None) => (bucket, prefix),
+            };
+            Some(RestoreError::Unverified { bucket, key })
+        }
+        Plan::RefuseBroken => {
+            let why = match &facts.descriptor {
+                Some(Described::Broken(why)) => why.clone(),
+                _ => String::new(),
+            };
+            Some(RestoreError::NoneUsable { bucket, prefix, why })
+        }
+        Plan::UsePointer
+        | Plan::UseCopy
+        | Plan::UseUnverified
+        | Plan::UseSource { .. }
+        | Plan::StartEmpty { .. } => None,
+    }
+}
+
+/// What this node has itself; `described`, whether a backup without a manifest counts.
+async fn look(store: &Store, wish: &Wish, described: bool) -> Result<Facts, RestoreError> {
     let key = store.settings().key(manifest::NAME);
     let pointer = manifest::read(store, &key, &wish.deployment, &wish.node).await?;
-    if pointer.as_ref().is_some_and(|p| p.manifest.backup_id.is_some()) {
-        return Ok(Facts { pointer, ..Facts::default() });
+    let mut facts = Facts { pointer, ..Facts::default() };
+    if facts.has_own() {
+        return Ok(facts);
     }
-    if let Some(copy) = newest_copy(store, wish).await? {
-        return Ok(Facts { pointer, copy: Some(copy), descriptor: None });
+    facts.copy = newest_copy(store, &wish.deployment, &wish.node).await?;
+    if facts.copy.is_none() && described {
+        facts.descriptor = unverified::newest(store, wish).await?;
     }
-    let descriptor = unverified::newest(store, wish).await?;
-    Ok(Facts { pointer, copy: None, descriptor })
+    Ok(facts)
 }
 
 /// A copy that cannot be read or followed is an error: an older one in its place would lose data in silence.
-async fn newest_copy(store: &Store, wish: &Wish) -> Result<Option<Pointer>, RestoreError> {
+pub(super) async fn newest_copy(
+    store: &Store,
+    deployment: &str,
+    node: &str,
+) -> Result<Option<Pointer>, RestoreError> {
     let mut listed = store.list(&format!("{}/", store.settings().key(manifest::COPIES))).await?;
     listed.retain(|object| std::path::Path::new(&object.key).extension().is_some_and(|e| e == "json"));
     listed.sort_by_key(|object| std::cmp::Reverse(object.modified));
     listed.truncate(COPIES);
     let mut copies: Vec<Pointer> = stream::iter(listed)
-        .map(async |object| manifest::read(store, &object.key, &wish.deployment, &wish.node).await)
+        .map(async |object| manifest::read(store, &object.key, deployment, node).await)
         .buffer_unordered(READS)
         .try_filter_map(async |copy| {
             Ok::<_, ManifestError>(

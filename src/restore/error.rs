@@ -37,6 +37,8 @@ pub enum RestoreError {
     Initialized { bucket: String, prefix: String, eni: String },
     #[error("s3://{bucket}/{key} has no manifest, so no checksums, and `restore.unverified` is \"refuse\"")]
     Unverified { bucket: String, key: String },
+    #[error("{from}, which `restore.from` names, holds no backup with a manifest")]
+    NoSource { from: String },
     #[error("s3://{bucket}/{prefix} holds backups, but none that can be restored: {why}")]
     NoneUsable { bucket: String, prefix: String, why: String },
     #[error("the descriptor s3://{bucket}/{key} is malformed: {what}")]
@@ -128,6 +130,7 @@ impl Explain for RestoreError {
             Self::EmptyNotAllowed { .. }
             | Self::Initialized { .. }
             | Self::Unverified { .. }
+            | Self::NoSource { .. }
             | Self::NoneUsable { .. }
             | Self::Descriptor { .. }
             | Self::OtherNode { .. }
@@ -167,6 +170,11 @@ impl Explain for RestoreError {
             Self::Unverified { .. } => {
                 "Set `restore.unverified = \"allow\"` to take it on trust: what is read is counted, and its checksums \
                  are written down for the next restore."
+                    .to_owned()
+            }
+            Self::NoSource { .. } => {
+                "Check `restore.from`; a backup there that has no manifest gets one by `adopt`, on a node of that \
+                 deployment."
                     .to_owned()
             }
             Self::NoneUsable { .. } => {
@@ -245,6 +253,7 @@ impl Explain for RestoreError {
             Self::EmptyNotAllowed { .. }
             | Self::Initialized { .. }
             | Self::Unverified { .. }
+            | Self::NoSource { .. }
             | Self::NoneUsable { .. }
             | Self::Descriptor { .. }
             | Self::OtherNode { .. }

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use crate::container::Running;
 use crate::disk::{DataVolume, DiskError, Synced};
-use crate::manifest::{Held, Manifest};
+use crate::manifest::{Held, Manifest, Origin};
 use crate::network::AttachedEni;
 use crate::store::Store;
 
 use super::choose::{Choice, Wish};
+use super::elsewhere::Elsewhere;
 use super::settings::Mode;
 use super::stage::Plan;
 use super::verify::Seen;
@@ -27,6 +28,7 @@ use super::verify::Seen;
 #[derive(Debug)]
 pub struct ChosenBackup {
     pub(super) store: Store,
+    pub(super) elsewhere: Option<Elsewhere>,
     pub(super) wish: Wish,
     pub(super) instance_id: String,
     pub(super) choice: Choice,
@@ -52,7 +54,12 @@ impl ChosenBackup {
 /// What is done on this volume, with what it needs. Shared by the evidence of all later steps.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
+    /// The bucket of `[backup]`: manifest, leases, reports.
     pub store: Store,
+    /// `restore.from`.
+    pub elsewhere: Option<Elsewhere>,
+    /// What is restored, where it lies there.
+    pub from: Option<Origin>,
     pub wish: Wish,
     pub volume: DataVolume,
     pub plan: Plan,
@@ -62,6 +69,27 @@ pub(super) struct Task {
     pub mode: Mode,
     /// Of this instance.
     pub instance_id: String,
+}
+
+impl Task {
+    /// Where the backup lies that is restored.
+    pub fn lies(&self) -> &Store {
+        match (&self.from, &self.elsewhere) {
+            (Some(_), Some(elsewhere)) => elsewhere.store(),
+            (Some(_) | None, _) => &self.store,
+        }
+    }
+
+    /// Whose backup it is.
+    pub fn node(&self) -> &str {
+        self.from.as_ref().map_or(&self.wish.node, |from| &from.node)
+    }
+
+    /// The old name and the new one, where the server has another than the one that made the backup.
+    pub fn renamed(&self) -> Option<(&str, &str)> {
+        let (old, new) = (self.node(), self.wish.node.as_str());
+        (old != new).then_some((old, new))
+    }
 }
 
 /// Evidence: the bytes lie on the volume, checked; or need not.
@@ -189,6 +217,10 @@ impl Fresh {
     }
     pub(crate) const fn manifest(&self) -> &Manifest {
         &self.task.manifest
+    }
+    /// Whose backup it is, where it is another environment's.
+    pub(crate) const fn from(&self) -> Option<&Origin> {
+        self.task.from.as_ref()
     }
     pub(crate) const fn seen(&self) -> &Seen {
         &self.seen

@@ -88,6 +88,7 @@ mod tests {
     fn record(restored: Recorded, clean_stop: Option<Recorded>) -> Record {
         let restored = Restored {
             backup_id: Some("full-1".to_owned()),
+            from: None,
             generation: 5,
             nonce: "ours".to_owned(),
             mode: "staged".to_owned(),

@@ -39,7 +39,8 @@ impl Lease {
 
 /// Takes it. A boot does not fail for it: `prune` keeps the newest backups in any case.
 pub(super) async fn take(host: &Host, task: &Task) {
-    if task.manifest.chain.is_empty() {
+    // Nothing is written where another environment's backups lie.
+    if task.manifest.chain.is_empty() || task.from.is_some() {
         return;
     }
     let longest = host.settings.boot.deadline.unwrap_or(LONGEST).max(LONGEST);

@@ -1,7 +1,7 @@
 //! From a pointer in S3 to data that was counted: choose, stage, restore, verify, refresh, warm.
 //!
 //! ```text
-//! manifest ──▶ manifests/*.json ──▶ */backup_config.json ──▶ nothing      choose::decide
+//! manifest ──▶ manifests/*.json ──▶ restore.from, or */backup_config.json ──▶ nothing      choose::decide
 //!    └──────────────┴─────────────────────┴──────────────────┴──▶ ChosenBackup
 //! ChosenBackup + DataVolume ──stage::decide──▶ Keep │ Restore (bring, checked) │ Empty │ Refuse ──▶ StagedBackup
 //! StagedBackup + Running ──empty directory, own accepted order, SUCCESS, times put back──▶ Restored
@@ -15,6 +15,7 @@
 
 mod aside;
 mod choose;
+mod elsewhere;
 mod error;
 mod evidence;
 mod kept;
@@ -37,7 +38,7 @@ pub use kept::to_record;
 pub use lease::{FOLDER as LEASES, Lease};
 pub use refresh::{Plan as RefreshPlan, decide as decide_refresh};
 pub use samples::take as take_samples;
-pub use settings::{Mode, Settings, Unverified};
+pub use settings::{Around, Mode, Settings, Source, Unverified};
 pub use space::Room;
 pub use stage::{Facts as StageFacts, Plan as StagePlan, Remembered, decide as decide_stage};
 #[cfg(test)]

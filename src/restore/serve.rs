@@ -20,6 +20,8 @@ pub struct Order<'a> {
     pub backend: Backend,
     pub backup: &'a str,
     pub config: RestoreConfig,
+    /// The node that made it and this one, where they have two names.
+    pub renamed: Option<(&'a str, &'a str)>,
     /// The volume: the server shows progress nowhere but there.
     pub mount: &'a Path,
 }
@@ -66,8 +68,8 @@ pub enum Accepted {
 
 /// Orders the restore. Only after an accepted order the server's status is about this restore.
 pub async fn order(client: &Client, order: &Order<'_>) -> Result<Accepted, RestoreError> {
-    let Order { backend, backup, config, mount: _ } = order;
-    match client.start_restore(*backend, backup, config).await {
+    let Order { backend, backup, config, renamed, mount: _ } = order;
+    match client.start_restore(*backend, backup, config, *renamed).await {
         Ok(answer) => {
             tracing::info!(
                 backup_id = backup,
@@ -96,7 +98,7 @@ pub async fn wait(
     patience: Patience,
     status: &Status,
 ) -> Result<(), RestoreError> {
-    let Order { backend, backup, config, mount } = order;
+    let Order { backend, backup, config, renamed: _, mount } = order;
     let backup = (*backup).to_owned();
     let mut seen = State::Started;
     let mut free = Room::look(mount)?.free;

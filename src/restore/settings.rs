@@ -1,8 +1,56 @@
 //! `[restore]`: what is restored, and how.
 
-use crate::config::{ByteSize, Section};
+use std::fmt;
+
+use crate::config::{ByteSize, Name, Prefix, Section};
+use crate::store;
 use crate::weaviate::Backend;
 use crate::weaviate::options::{CPU_PERCENTAGE, RESTORED_SINCE};
+
+/// `restore.from`: whose backups are restored while this node has none of its own. Nothing is ever written there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    pub bucket: String,
+    pub prefix: String,
+    pub deployment: Name,
+    pub node: Name,
+    /// Of its bucket; where absent, as for `[backup]`.
+    pub region: Option<String>,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bucket, prefix, deployment, node, region: _ } = self;
+        write!(f, "s3://{bucket}/{prefix} (deployment {deployment}, node {node})")
+    }
+}
+
+impl Source {
+    fn read(section: &mut Section<'_>, around: &Around<'_>) -> Option<Self> {
+        let bucket: Option<String> = section.required("bucket");
+        let Prefix(prefix) = section.or("prefix", Prefix::default());
+        let deployment: Option<Name> = section.required("deployment");
+        let node = section.optional("node").or_else(|| around.node.cloned());
+        let region = section.optional("region");
+        let (bucket, deployment) = (bucket?, deployment?);
+        if around.backup.is_some_and(|own| own.bucket == bucket && own.prefix == prefix) {
+            section.problem("prefix", "is where this node's own backups lie: a source lies elsewhere");
+        }
+        Some(Self { bucket, prefix, deployment, node: node?, region })
+    }
+}
+
+/// What the rest of the configuration says.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// `weaviate.s3_role_arn`.
+    pub role: Option<&'a str>,
+    /// What the tag of `weaviate.image` says.
+    pub version: Option<&'a str>,
+    pub backup: Option<&'a store::Settings>,
+    /// `node.name`.
+    pub node: Option<&'a Name>,
+}
 
 /// Who moves the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +134,7 @@ impl Kept {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub mode: Mode,
+    pub from: Option<Source>,
     pub allow_empty: bool,
     pub unverified: Unverified,
     /// Ranged GETs at a time.
@@ -103,9 +152,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// As [`Mode::read`]; `version` is what the image's tag says.
-    pub fn read(section: &mut Section<'_>, role: Option<&str>, keys: bool, version: Option<&str>) -> Self {
-        let mode = Mode::read(section, role, keys);
+    pub fn read(section: &mut Section<'_>, around: &Around<'_>) -> Self {
+        let from =
+            section.optional_section("from").and_then(|mut section| Source::read(&mut section, around));
+        let keys = around.backup.is_some_and(|backup| backup.credentials.is_some());
+        let mut mode = Mode::read(section, around.role, keys);
+        if from.is_some() && mode.role().is_some() {
+            // BACKUP_S3_BUCKET is one, and the role that the server has writes beside what it reads.
+            section.problem(
+                "mode",
+                "is \"direct\", and the server's own transfer knows one bucket: with `restore.from` it is \"staged\"",
+            );
+            mode = Mode::Staged;
+        }
+        let version = around.version;
         let unverified = match section.or("unverified", "refuse".to_owned()).as_str() {
             "refuse" => Unverified::Refuse,
             "allow" => Unverified::Allow,
@@ -126,6 +186,7 @@ impl Settings {
         let [users, roles] = ["users", "roles"].map(|key| kept(section, key, version));
         Self {
             mode,
+            from,
             allow_empty: section.or("allow_empty", false),
             unverified,
             connections,

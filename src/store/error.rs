@@ -105,15 +105,15 @@ impl Explain for StoreError {
 
     fn remedy(&self) -> String {
         match self {
-            Self::Absent { .. } => "Check `backup.bucket` and `backup.prefix`, or restore the object from a \
-                                    version or a replica."
+            Self::Absent { .. } => "Check `backup.bucket` and `backup.prefix`, or `restore.from`, or restore the \
+                                    object from a version or a replica."
                 .to_owned(),
             Self::NoBucket { .. } => {
-                "Check `backup.bucket`, `backup.region` and `backup.endpoint`.".to_owned()
+                "Check `backup.bucket`, `backup.region` and `backup.endpoint`, or `restore.from`.".to_owned()
             }
             Self::Denied { operation, bucket, .. } => format!(
                 "Allow {operation} on the bucket {bucket} and its prefix in the instance role's policy \
-                 (packaging/iam-instance.json), and look at the bucket's own policy and its KMS key; without \
+                 (packaging/iam-instance.json, and iam-source.json for `restore.from`), and look at the bucket's own policy and its KMS key; without \
                  s3:ListBucket an absent object looks like this too."
             ),
             Self::Keys { .. } => {

@@ -69,7 +69,16 @@ pub(super) fn bare(etag: Option<&str>) -> String {
 impl Store {
     /// A client for the configured bucket. `keys` for a store where the instance role means nothing.
     pub async fn connect(host: &Host, region: &str, keys: Option<SharedCredentialsProvider>) -> Self {
-        let settings = &host.settings.backup;
+        Self::connect_to(host, region, &host.settings.backup, keys).await
+    }
+
+    /// The same for another bucket.
+    pub async fn connect_to(
+        host: &Host,
+        region: &str,
+        settings: &Settings,
+        keys: Option<SharedCredentialsProvider>,
+    ) -> Self {
         Self::new(&host.aws(region).await.s3(settings, keys), settings)
     }
 

@@ -290,6 +290,7 @@ fn data(rows: &mut Vec<Row>) {
         Container { 0: ContainerError::Leak },
         Network { 0: NetworkError::Socket { source: io() } },
         EmptyNotAllowed { bucket: bucket(), prefix: prefix() },
+        NoSource { from: "s3://acme-production/live (deployment acme-production, node weaviate-0)".into() },
         Initialized { bucket: bucket(), prefix: prefix(), eni: "eni-1".into() },
         Unverified { bucket: bucket(), key: key() },
         NoneUsable { bucket: bucket(), prefix: prefix(), why: "chunk-2 is not there".into() },

@@ -39,8 +39,8 @@ pub fn of_plans() -> Vec<String> {
     }
     {
         refusing!(found, restore::ChoosePlan;
-            acts: UsePointer, UseCopy, UseUnverified, StartEmpty;
-            refuses: RefuseUnverified, RefuseBroken, RefuseInitialized, RefuseEmpty);
+            acts: UsePointer, UseCopy, UseUnverified, UseSource, StartEmpty;
+            refuses: RefuseUnverified, RefuseBroken, RefuseInitialized, RefuseEmpty, RefuseSource);
     }
     {
         refusing!(found, backup::InactivePlan; acts: GoOn, Activate; refuses: Refuse);

@@ -146,14 +146,18 @@ impl Client {
         self.call(Method::POST, "/v1/graphql", Some(&json!({ "query": query }))).await
     }
 
-    /// Starts a restore.
+    /// Starts a restore. `renamed`, the old name and the new one, only where another node made it (recording 09).
     pub async fn start_restore(
         &self,
         backend: Backend,
         id: &str,
         config: &RestoreConfig,
+        renamed: Option<(&str, &str)>,
     ) -> Result<RestoreStatus, WeaviateError> {
-        let body = json!({ "config": config });
+        let mut body = json!({ "config": config });
+        if let Some((old, new)) = renamed {
+            body["node_mapping"][old] = new.into();
+        }
         self.expect(Method::POST, &format!("/v1/backups/{backend}/{id}/restore"), Some(&body)).await
     }
 

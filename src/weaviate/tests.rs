@@ -126,11 +126,12 @@ fn share(cpu_percentage: u32) -> RestoreConfig {
 async fn both_shapes_of_an_error_are_read() {
     let client =
         client(&["08-restore-on-fresh-server", "09-stale-status-and-node-mismatch"], "admin-key").await;
-    let answer = client.start_restore(Backend::S3, "full-1", &share(81)).await.expect_err("81 is too much");
+    let answer =
+        client.start_restore(Backend::S3, "full-1", &share(81), None).await.expect_err("81 is too much");
     assert!(answer.to_string().ends_with("should be less than or equal to 80"), "{answer}");
-    let started = client.start_restore(Backend::S3, "full-1", &share(80)).await.expect("accepted");
+    let started = client.start_restore(Backend::S3, "full-1", &share(80), None).await.expect("accepted");
     assert_eq!((started.state, started.classes.len()), (State::Started, 3));
-    let again = client.start_restore(Backend::S3, "full-1", &share(80)).await.expect_err("one runs");
+    let again = client.start_restore(Backend::S3, "full-1", &share(80), None).await.expect_err("one runs");
     assert!(again.to_string().contains("already in progress"), "{again}");
     // The previous machine's result, on a server that did nothing.
     let stale = client.restore_status(Backend::S3, "full-1", None).await.expect("an answer");
@@ -143,7 +144,7 @@ async fn a_status_that_nobody_has_is_404_and_an_end_of_the_matter() {
     let client = client(&["11-filesystem-restore-of-an-s3-backup"], "admin-key").await;
     let error = client.restore_status(Backend::Filesystem, "full-1", None).await.expect_err("none");
     assert_eq!((error.status(), error.class()), (Some(404), Kind::Final));
-    client.start_restore(Backend::Filesystem, "full-1", &share(80)).await.expect("accepted");
+    client.start_restore(Backend::Filesystem, "full-1", &share(80), None).await.expect("accepted");
 }
 
 #[tokio::test]

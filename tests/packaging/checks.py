@@ -183,7 +183,7 @@ def what_holds_data_outlives_the_stack(stack):
 
 
 def policies_are_the_shipped_ones(stack):
-    """Also: the roles have no others, the package's is about one object, and sessions are there only by name."""
+    """Also: the roles have no others, the package's is about one object, sessions and a source are there only by name."""
     package = f"arn:aws:s3:::{PARAMETERS['PackageBucket']}/{PARAMETERS['PackageKey']}"
     wanted = {
         "InstanceRole": {"node": shipped_policy("iam-instance.json"), "package": None},
@@ -191,6 +191,9 @@ def policies_are_the_shipped_ones(stack):
     }
     if stack.parameters["Sessions"] == "present":
         wanted["InstanceRole"]["sessions"] = None
+    if stack.parameters["SourceBucket"]:
+        source = [stack.parameters[name] for name in ("SourceRegion", "SourceBucket", "SourcePrefix")]
+        wanted["InstanceRole"]["source"] = shipped_policy("iam-source.json", *source)
     for role, documents in wanted.items():
         properties = stack.properties(role)
         if "ManagedPolicyArns" in properties:

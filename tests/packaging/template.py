@@ -185,7 +185,7 @@ class Stack:
         return self.properties("LaunchTemplate")["LaunchTemplateData"]["UserData"]
 
 
-def shipped_policy(name, region=PSEUDO["AWS::Region"]):
+def shipped_policy(name, region=PSEUDO["AWS::Region"], bucket=PARAMETERS["BucketName"], prefix=PARAMETERS["Prefix"]):
     """A policy of packaging/ with its placeholders filled in as the template fills them."""
     text = (PACKAGING / name).read_text()
     words = {
@@ -193,8 +193,8 @@ def shipped_policy(name, region=PSEUDO["AWS::Region"]):
         "ACCOUNT": PSEUDO["AWS::AccountId"],
         "DEPLOYMENT": PARAMETERS["Deployment"],
         "NODE": PARAMETERS["Node"],
-        "BUCKET": PARAMETERS["BucketName"],
-        "PREFIX": PARAMETERS["Prefix"],
+        "BUCKET": bucket,
+        "PREFIX": prefix,
         "GROUP": f"{PARAMETERS['Deployment']}-{PARAMETERS['Node']}",
     }
     return json.loads(re.sub("|".join(words), lambda word: words[word[0]], text))

@@ -10,6 +10,14 @@ import pytest
 from template import TEMPLATE, Stack, load
 
 
+SOURCE = {
+    "SourceBucket": "acme-production",
+    "SourcePrefix": "live",
+    "SourceDeployment": "acme-production",
+    "SourceRegion": "eu-west-1",
+}
+
+
 @pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize(
     "parameters",
@@ -20,6 +28,7 @@ from template import TEMPLATE, Stack, load
             "Clients": ",".join(f"sg-0aaaaaaaaaaaaaa0{n}" for n in range(4)),
             "TerminateHook": "present",
             "Sessions": "present",
+            **SOURCE,
         },
         {"ImageFile": "/opt/weaviate/image.tar", "RestoreMode": "direct", "Unverified": "allow", "AllowEmpty": "true"},
         {"CreateBucket": "false", "CreateAddress": "false"},

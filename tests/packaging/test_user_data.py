@@ -477,7 +477,26 @@ def test_every_transfer_has_a_bound():
     ids=["usual", "other"],
 )
 def test_the_agent_takes_the_configurations_without_a_word(parameters, tmp_path):
-    # What CloudFormation fills in itself.
+    for toml in (shown(SCRIPT), shown(embedded(filled(parameters)))):
+        (tmp_path / "config.toml").write_text(toml)
+        assert validate(tmp_path) == {"valid": True, "problems": [], "warnings": []}
+
+
+def test_the_agent_takes_another_environment_as_its_source(tmp_path):
+    source = {
+        "SourceBucket": "acme-production",
+        "SourcePrefix": "live",
+        "SourceDeployment": "acme-production",
+        "SourceRegion": "eu-west-1",
+    }
+    (tmp_path / "config.toml").write_text(shown(embedded(filled(source))))
+    said = validate(tmp_path)
+    assert (said["valid"], said["warnings"]) == (True, [])
+    assert said["from"] == "s3://acme-production/live (deployment acme-production, node weaviate-0)"
+
+
+def filled(parameters):
+    """With what CloudFormation fills in itself."""
     made = Stack(**parameters).user_data()
     for word, value in {
         "<Address.PrimaryPrivateIpAddress>": "10.0.2.15",
@@ -485,9 +504,7 @@ def test_the_agent_takes_the_configurations_without_a_word(parameters, tmp_path)
         "<BackupRole.Arn>": "arn:aws:iam::1:role/b",
     }.items():
         made = made.replace(word, value)
-    for toml in (shown(SCRIPT), shown(embedded(made))):
-        (tmp_path / "config.toml").write_text(toml)
-        assert validate(tmp_path) == {"valid": True, "problems": [], "warnings": []}
+    return made
 
 
 def test_the_agent_refuses_a_configuration_that_is_wrong(tmp_path):

@@ -37,10 +37,11 @@ pub async fn refresh(
             }
             Plan::Again => {
                 say_moved(host, now.as_ref());
-                let choice = choose::look(host, &task.store, &task.wish, Step::Refresh).await?;
-                let Task { store, wish, volume, .. } = task;
+                let elsewhere = task.elsewhere.as_ref();
+                let choice = choose::look(host, &task.store, elsewhere, &task.wish, Step::Refresh).await?;
+                let Task { store, elsewhere, wish, volume, .. } = task;
                 let instance_id = me.instance_id().to_owned();
-                let chosen = ChosenBackup { store, wish, instance_id, choice };
+                let chosen = ChosenBackup { store, elsewhere, wish, instance_id, choice };
                 let record = volume.reread()?;
                 let remembered = record.restored.as_ref().map(stage::remember);
                 task = stage::decide(host, &volume, chosen, remembered).await?;

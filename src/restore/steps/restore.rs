@@ -114,6 +114,7 @@ async fn once(
             users_options: settings.users.option(),
             roles_options: settings.roles.option(),
         },
+        renamed: task.renamed(),
         mount: task.volume.mount(),
     };
     host.status.say(Step::Restore, format!("orders the restore of {backup}"));
@@ -176,7 +177,7 @@ pub(super) async fn empty(
 async fn descriptors(task: &Task) -> Result<Vec<Node>, RestoreError> {
     let mut found = Vec::new();
     for link in &task.manifest.chain {
-        let path = Path::new(link).join(&task.wish.node).join(NODE);
+        let path = Path::new(link).join(task.node()).join(NODE);
         let bytes: Option<Vec<u8>> = match &task.mode {
             Mode::Staged => staging(&task.volume)?.read_all(&path)?,
             Mode::Direct { .. } => {

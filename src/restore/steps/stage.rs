@@ -1,6 +1,6 @@
 //! What this volume needs, and the bytes of it.
 
-use super::super::choose::Choice;
+use super::super::choose::{Choice, Plan as ChoosePlan};
 use super::super::error::RestoreError;
 use super::super::evidence::{ChosenBackup, StagedBackup, Task};
 use super::super::settings::Mode;
@@ -9,7 +9,7 @@ use super::super::{blocking, lease, space, staging};
 use super::choose::remind;
 use crate::disk::{self, DataVolume};
 use crate::host::Host;
-use crate::manifest;
+use crate::manifest::{self, Held};
 use crate::network;
 use crate::report::Step;
 
@@ -55,7 +55,7 @@ pub(super) fn remember(restored: &disk::Restored) -> Remembered {
 
 /// The choice, unless the plan is to refuse.
 fn refuse(host: &Host, plan: &Plan, chosen: ChosenBackup) -> Result<ChosenBackup, RestoreError> {
-    let ChosenBackup { store, wish, instance_id, mut choice } = chosen;
+    let ChosenBackup { store, elsewhere, wish, instance_id, mut choice } = chosen;
     match plan {
         Plan::Refuse => match choice.refusal.take() {
             Some(refusal) => Err(refusal),
@@ -72,7 +72,7 @@ fn refuse(host: &Host, plan: &Plan, chosen: ChosenBackup) -> Result<ChosenBackup
             generation: *generation,
         }),
         Plan::Keep { .. } | Plan::Restore { .. } | Plan::Empty => {
-            Ok(ChosenBackup { store, wish, instance_id, choice })
+            Ok(ChosenBackup { store, elsewhere, wish, instance_id, choice })
         }
     }
 }
@@ -91,13 +91,21 @@ pub(super) async fn decide(
         // An earlier run of this boot opened it, for data that is not ours any more: not a moment longer.
         network::withdraw(host).await?;
     }
-    let ChosenBackup { store, wish, instance_id, choice } = refuse(host, &plan, chosen)?;
+    let ChosenBackup { store, elsewhere, wish, instance_id, choice } = refuse(host, &plan, chosen)?;
     if !kept {
         remind(host, &choice.plan);
     }
     let mode = host.settings.restore.mode.clone();
-    let Choice { manifest, held, .. } = choice;
-    Ok(Task { store, wish, volume: volume.clone(), plan, manifest, held, mode, instance_id })
+    let Choice { plan: chose, mut manifest, held, refusal: _ } = choice;
+    let from = match (&chose, &elsewhere) {
+        (ChoosePlan::UseSource { .. }, Some(elsewhere)) if !kept => elsewhere.origin(&manifest),
+        _ => None,
+    };
+    if let (true, Held::Pointer(pointer)) = (kept, &held) {
+        // What lies here is what it says, whatever another environment has by now.
+        manifest = pointer.manifest.clone();
+    }
+    Ok(Task { store, elsewhere, from, wish, volume: volume.clone(), plan, manifest, held, mode, instance_id })
 }
 
 /// The bytes, where there are any to bring.
@@ -109,13 +117,13 @@ pub(super) async fn bring(host: &Host, mut task: Task) -> Result<Task, RestoreEr
             let place = Place {
                 backups: &tree,
                 mount: task.volume.mount(),
-                node: &task.wish.node,
+                node: task.node(),
                 // Whatever lies there is emptied before the restore.
                 goes: blocking(move || space::below(&data)).await?,
                 connections: host.settings.restore.connections,
             };
-            let store = task.store.paced(host.settings.restore.rate);
-            task.manifest = stage::bring(&store, place, task.manifest, &host.status).await?;
+            let store = task.lies().paced(host.settings.restore.rate);
+            task.manifest = stage::bring(&store, place, task.manifest.clone(), &host.status).await?;
         }
         Mode::Direct { .. } => {
             host.status.warn(

@@ -1,6 +1,6 @@
 //! The pure decisions as tables: choose, stage, refresh, and each difference as a sentence.
 
-use super::super::choose::{Described, Facts as Found, Plan as Choosing, decide as choosing};
+use super::super::choose::{Described, Facts as Found, Plan as Choosing, Sought, decide as choosing};
 use super::super::refresh::{Plan as Refreshing, decide as refreshing};
 use super::super::stage::{Facts, Plan, Remembered, decide};
 use super::super::verify::{Seen, compare, differences};
@@ -28,6 +28,7 @@ fn every_choice_has_its_row() {
     let facts = |pointer: Option<Manifest>, copy: bool, descriptor: Option<Described>| Found {
         pointer: pointer.map(self::pointer),
         copy: copy.then(|| self::pointer(some())),
+        elsewhere: None,
         descriptor,
     };
     let known = || Some(Described::Known("prod/full-1/backup_config.json".into()));
@@ -39,7 +40,27 @@ fn every_choice_has_its_row() {
     let tagged = Wish { initialized: true, ..empty.clone() };
     let marked = Manifest { unverified: true, ..some() };
     let unverified_copy = Found { copy: Some(self::pointer(marked.clone())), ..Found::default() };
+    let source = super::source();
+    let from = source.to_string();
+    let wished = Wish { from: Some(source), ..empty.clone() };
+    let elsewhere = |pointer: Option<Manifest>, sought: Sought| Found {
+        elsewhere: Some(sought),
+        ..facts(pointer, false, None)
+    };
+    let latest = |manifest: Manifest| Sought::Latest(Box::new(self::pointer(manifest)));
+    let of_source = |after| Choosing::UseSource { from: from.clone(), after };
     let rows = vec![
+        (elsewhere(None, latest(some())), &wished, of_source(None)),
+        (elsewhere(Some(none()), latest(some())), &wished, of_source(Some(4))),
+        (elsewhere(Some(some()), latest(some())), &wished, Choosing::UsePointer),
+        (elsewhere(None, latest(marked.clone())), &wished, Choosing::RefuseUnverified),
+        // Never empty in its place, although that is allowed.
+        (elsewhere(None, Sought::Nothing), &wished, Choosing::RefuseSource),
+        (
+            Found { copy: Some(self::pointer(some())), ..elsewhere(None, latest(some())) },
+            &wished,
+            Choosing::UseCopy,
+        ),
         (facts(Some(some()), false, None), &refuse, Choosing::UsePointer),
         (facts(Some(marked.clone()), false, None), &refuse, Choosing::RefuseUnverified),
         (facts(Some(marked), false, None), &allow, Choosing::UsePointer),
@@ -67,11 +88,13 @@ fn every_choice_has_its_row() {
             UsePointer,
             UseCopy,
             UseUnverified,
+            UseSource,
             StartEmpty,
             RefuseUnverified,
             RefuseBroken,
             RefuseInitialized,
             RefuseEmpty,
+            RefuseSource,
         }
     );
 }

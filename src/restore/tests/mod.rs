@@ -8,7 +8,8 @@ mod server;
 use std::path::{Path, PathBuf};
 
 use super::choose::Wish;
-use super::settings::Unverified;
+use super::settings::{Source, Unverified};
+use crate::config::{Name, Value as _};
 use crate::manifest::{Collection, Collections, Manifest, NAME, Object, Server, Tenant, checksum};
 use crate::store::fake::{FakeS3, etag, sha256};
 
@@ -105,6 +106,19 @@ pub fn wish() -> Wish {
         eni: "eni-1".to_owned(),
         initialized: false,
         image: Some("1.39.0".to_owned()),
+        from: None,
+    }
+}
+
+/// What `restore.from` says in tests: below `live/` of the same bucket.
+pub fn source() -> Source {
+    let name = |text: &str| Name::read(&toml::Value::from(text)).expect("a name");
+    Source {
+        bucket: "backups".to_owned(),
+        prefix: "live".to_owned(),
+        deployment: name("acme-live"),
+        node: name("weaviate-0"),
+        region: None,
     }
 }
 

@@ -18,7 +18,7 @@ const QUICK: Patience = Patience {
 
 fn wanted(mount: &Path) -> Order<'_> {
     let config = RestoreConfig { cpu_percentage: 80, ..RestoreConfig::default() };
-    Order { backend: Backend::Filesystem, backup: "full-1", config, mount }
+    Order { backend: Backend::Filesystem, backup: "full-1", config, renamed: None, mount }
 }
 
 fn says(state: &str) -> String {

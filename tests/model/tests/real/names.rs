@@ -2,6 +2,7 @@
 
 use ownership_model::{Backup, Id, Manifest};
 use sha2::{Digest as _, Sha256};
+use weaviate_provisioner::hex::hex;
 use weaviate_provisioner::manifest::{self, Object, checksum};
 
 pub const KEY: &str = "prod/latest_weaviate_backup.manifest.json";
@@ -20,7 +21,7 @@ pub fn backup(backup: Backup) -> Option<String> {
     (backup.number != 0).then(|| format!("backup-{}-of-{}", backup.number, backup.data))
 }
 
-pub fn manifest(of: &Manifest) -> manifest::Manifest {
+pub fn manifest(of: Manifest) -> manifest::Manifest {
     let id = backup(of.backup);
     let object = |id: &String| Object {
         key: format!("prod/{id}/backup_config.json"),
@@ -48,10 +49,10 @@ pub fn manifest(of: &Manifest) -> manifest::Manifest {
     }
 }
 
-pub fn bytes(of: &Manifest) -> Vec<u8> {
+pub fn bytes(of: Manifest) -> Vec<u8> {
     serde_json::to_vec(&manifest(of)).expect("json")
 }
 
 pub fn etag(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes)[..16])
 }

@@ -41,7 +41,7 @@ struct Replay {
 pub async fn play(schedule: &Schedule) {
     let mut replay = Replay { bucket: Bucket::default(), reals: BTreeMap::new() };
     if let Some(pointer) = &schedule.first.pointer {
-        replay.bucket.put(names::bytes(pointer));
+        replay.bucket.put(names::bytes(*pointer));
     }
     let mut before = &schedule.first;
     for (number, (action, event, after)) in schedule.steps.iter().enumerate() {
@@ -58,17 +58,17 @@ pub async fn play(schedule: &Schedule) {
     }
 }
 
-fn same<T: PartialEq + std::fmt::Debug>(what: &str, real: T, model: T) -> Result<(), String> {
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, real: &T, model: &T) -> Result<(), String> {
     if real == model { Ok(()) } else { Err(format!("{what}: the code has {real:?}, the model {model:?}")) }
 }
 
 fn as_write(put: &Put) -> Write {
-    let etag = |manifest: &Manifest| names::etag(&names::bytes(manifest));
+    let etag = |manifest: Manifest| names::etag(&names::bytes(manifest));
     let condition = match &put.condition {
-        Condition::Match(there) => Some(etag(there)),
+        Condition::Match(there) => Some(etag(*there)),
         Condition::Absent | Condition::Always => None,
     };
-    (put.from, put.awaited, condition, etag(&put.next))
+    (put.from, put.awaited, condition, etag(put.next))
 }
 
 impl Replay {
@@ -115,15 +115,16 @@ impl Replay {
     /// What is there after a step, for everybody.
     fn compare(&self, after: &State) -> Result<(), String> {
         let pointer = self.bucket.pointer().map(|bytes| names::etag(&bytes));
-        same("the pointer", pointer, after.pointer.map(|m| names::etag(&names::bytes(&m))))?;
+        let named = after.pointer.map(|m| names::etag(&names::bytes(m)));
+        same("the pointer", &pointer, &named)?;
         let mut writes: Vec<Write> = after.puts.iter().map(as_write).collect();
         writes.sort();
-        same("the writes under way", self.bucket.writes(), writes)?;
+        same("the writes under way", &self.bucket.writes(), &writes)?;
         for place in PLACES {
             let (id, phase) = (after.id(place), after.instances[place].phase);
             let works = self.reals.get(&id).is_some_and(|real| real.task.is_some());
-            same("who works", works, matches!(phase, Phase::Sent(_) | Phase::Looking(_)))?;
-            same("who looks", self.bucket.looks(id), matches!(phase, Phase::Looking(_)))?;
+            same("who works", &works, &matches!(phase, Phase::Sent(_) | Phase::Looking(_)))?;
+            same("who looks", &self.bucket.looks(id), &matches!(phase, Phase::Looking(_)))?;
         }
         Ok(())
     }
@@ -135,7 +136,7 @@ impl Replay {
 
     async fn choose(&mut self, before: &State, place: Place, event: Event) -> Result<(), String> {
         let staged = self.stage(before, place).await;
-        same("what was chosen", Event::Chose(staged), event)
+        same("what was chosen", &Event::Chose(staged), &event)
     }
 
     async fn stage(&mut self, before: &State, place: Place) -> Staged {
@@ -189,7 +190,7 @@ impl Replay {
             RefreshPlan::Again => Refreshed::Again(self.stage(before, place).await),
             RefreshPlan::Vanished => return Err("the manifest is gone".to_owned()),
         };
-        same("what was refreshed", Event::Refreshed(refreshed), event)
+        same("what was refreshed", &Event::Refreshed(refreshed), &event)
     }
 
     async fn pack(&mut self, before: &State, place: Place, event: Event) -> Result<(), String> {
@@ -201,12 +202,12 @@ impl Replay {
                 && own.manifest.nonce == record.map(|record| names::nonce(record.nonce))
         });
         self.real(id).own = own;
-        same("whose it is", ours, matches!(event, Event::Packed(_)))
+        same("whose it is", &ours, &matches!(event, Event::Packed(_)))
     }
 
     async fn send(&mut self, id: Id, writing: &Writing) -> Result<(), String> {
         let store = self.bucket.store(id, true);
-        let next = names::manifest(&writing.next);
+        let next = names::manifest(writing.next);
         let real = self.real(id);
         let own = match (writing.purpose, &real.held) {
             (Purpose::Publish | Purpose::Retire, _) => real.own.clone(),
@@ -243,7 +244,7 @@ impl Replay {
             Event::Refused(_) | Event::AnswerLost(_, Effect::None) | Event::Late(Effect::None) => false,
             other => return Err(format!("{other:?} of a write")),
         };
-        same("the effect", took, effect)?;
+        same("the effect", &took, &effect)?;
         if !put.awaited {
             return Ok(());
         }
@@ -267,7 +268,7 @@ impl Replay {
         let pointer = self.bucket.pointer().map(|bytes| names::etag(&bytes));
         let decided = match self.real(id).done.take().ok_or("it has not ended")? {
             Ok(claimed) => {
-                same("the ETag that it has now", Some(claimed.etag), pointer)?;
+                same("the ETag that it has now", &Some(claimed.etag), &pointer)?;
                 Decided::Owned
             }
             Err(ManifestError::Lost { .. }) => Decided::Lost,
@@ -275,7 +276,7 @@ impl Replay {
             Err(ManifestError::Vanished { .. }) => Decided::Vanished,
             Err(error) => return Err(format!("another end: {error}")),
         };
-        same("the end", decided, wanted)
+        same("the end", &decided, &wanted)
     }
 
     /// Until the call waits for the bucket, or has ended.

@@ -206,6 +206,7 @@ pub(crate) async fn perform(case: &Case, stage: &mut Stage) -> Played {
     if case.expect.bucket_report && !stage.report_is_kept() {
         complaints.push("the report does not lie in the bucket as it lies on the machine".to_owned());
     }
+    complaints.extend(stage.source_written());
     complaints.extend(stage.faults.unused());
     complaints.extend(events.iter().filter_map(|seen| match &seen.event {
         Event::Mark { what } if what.starts_with("the world failed") => Some(what.clone()),

@@ -54,6 +54,8 @@ pub enum Deed {
     DetachEni,
     /// The bucket's policy refuses from now on what is not to be encrypted by KMS.
     DemandKms,
+    /// The owner of the bucket that `restore.from` names lets nobody read it any more.
+    CloseSource,
     /// The credentials that the instance has are revoked; the metadata service has new ones.
     RevokeCredentials,
     /// The group, which was slow, comes to the hook of the new instance.

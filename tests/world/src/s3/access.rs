@@ -96,8 +96,9 @@ pub(super) struct Gate {
     pub authorise: Arc<dyn Authorise>,
     pub objects: Arc<Objects>,
     pub ledger: Arc<Ledger>,
-    /// The only one that requests may be signed for.
+    /// The only one that requests may be signed for, but for the buckets that are elsewhere.
     pub region: String,
+    pub regions: BTreeMap<String, String>,
     /// Whether the server calls, by a client of its own.
     pub server_calls: bool,
 }
@@ -208,11 +209,12 @@ impl Gate {
         if header.or(call.query("X-Amz-Security-Token")) != known.session_token.as_deref() {
             return Err(refused(S3ErrorCode::InvalidToken));
         }
-        if let Some(region) = call.region.as_deref().filter(|region| *region != self.region) {
+        let expected = cx.s3_path().get_bucket_name().and_then(|bucket| self.regions.get(bucket));
+        let expected = expected.unwrap_or(&self.region);
+        if let Some(region) = call.region.as_deref().filter(|region| *region != expected) {
             self.forbid(Rule::Region, format!("s3:{} was signed for {region}", call.operation));
             let text = format!(
-                "The authorization header is malformed; the region '{region}' is wrong; expecting '{}'",
-                self.region
+                "The authorization header is malformed; the region '{region}' is wrong; expecting '{expected}'"
             );
             return Err(S3Error::with_message(S3ErrorCode::AuthorizationHeaderMalformed, text));
         }
@@ -225,6 +227,9 @@ impl Gate {
         };
         if cx.s3_op().name() != "CreateBucket" && !self.objects.has_bucket(bucket) {
             return Err(refused(S3ErrorCode::NoSuchBucket));
+        }
+        if self.objects.is_closed(bucket) {
+            return Err(refused(S3ErrorCode::AccessDenied));
         }
         let resource = arn(bucket, cx.s3_path().get_object_key());
         let context = context_of(call, cx);

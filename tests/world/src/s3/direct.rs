@@ -37,6 +37,11 @@ impl Store {
         self.objects.demand_kms();
     }
 
+    /// From now on the bucket's own policy denies everything.
+    pub fn close(&self, bucket: &str) {
+        self.objects.close(bucket);
+    }
+
     pub fn put(&self, bucket: &str, key: &str, body: &[u8]) -> std::io::Result<ObjectInfo> {
         self.put_from(bucket, key, body)
     }

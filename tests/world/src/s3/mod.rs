@@ -33,6 +33,7 @@ pub(crate) mod trouble;
 mod uploads;
 mod writes;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,8 @@ pub struct Settings {
     pub page: usize,
     /// Where it is: requests that are signed for another region are refused.
     pub region: String,
+    /// Buckets that are elsewhere.
+    pub regions: BTreeMap<String, String>,
     /// The server moves the bytes itself. Its own client, once nobody vends it credentials, goes on unsigned.
     pub server_calls: bool,
 }
@@ -81,6 +84,7 @@ impl Default for Settings {
             line: None,
             page: 1000,
             region: access::REGION.to_owned(),
+            regions: BTreeMap::new(),
             server_calls: false,
         }
     }
@@ -113,6 +117,7 @@ impl Store {
             objects: Arc::clone(&objects),
             ledger: Arc::clone(&ledger),
             region: settings.region.clone(),
+            regions: settings.regions.clone(),
             server_calls: settings.server_calls,
         };
         Ok(Self { objects, gate, ledger, faults, settings })
@@ -121,6 +126,7 @@ impl Store {
     #[must_use]
     pub fn with_settings(mut self, settings: Settings) -> Self {
         self.gate.region.clone_from(&settings.region);
+        self.gate.regions.clone_from(&settings.regions);
         self.gate.server_calls = settings.server_calls;
         self.settings = settings;
         self

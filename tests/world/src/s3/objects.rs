@@ -4,7 +4,7 @@
 //! file goes when its last reader lets go, so a read that began before an overwrite ends with the bytes
 //! that it began with. All changes are made under one lock, which is what makes conditions atomic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -82,6 +82,8 @@ pub(super) struct Objects {
     buckets: Mutex<BTreeMap<String, Bucket>>,
     /// The buckets' policy: nothing is stored that is not to be encrypted by KMS.
     kms_only: AtomicBool,
+    /// Buckets whose owner lets nobody in any more.
+    closed: Mutex<BTreeSet<String>>,
     inspector: Inspector,
 }
 
@@ -106,6 +108,7 @@ impl Objects {
             numbers,
             buckets: Mutex::default(),
             kms_only: AtomicBool::new(false),
+            closed: Mutex::default(),
             inspector: Inspector::default(),
         })
     }
@@ -116,6 +119,14 @@ impl Objects {
 
     pub fn demands_kms(&self) -> bool {
         self.kms_only.load(Ordering::Relaxed)
+    }
+
+    pub fn close(&self, bucket: &str) {
+        self.closed.lock().expect("the store changes without panics").insert(bucket.to_owned());
+    }
+
+    pub fn is_closed(&self, bucket: &str) -> bool {
+        self.closed.lock().expect("the store changes without panics").contains(bucket)
     }
 
     /// The first one stays.

@@ -62,6 +62,7 @@ pub struct Deeds {
     cloud: Cloud,
     store: s3::Store,
     prefix: String,
+    source: Option<String>,
     programs: Programs,
     published: Published,
     machine: Arc<Machine>,
@@ -74,6 +75,7 @@ impl Stage {
             cloud: self.cloud.clone(),
             store: self.store.clone(),
             prefix: self.prefix.clone(),
+            source: self.source.as_ref().map(|source| source.bucket.clone()),
             programs: self.programs.clone(),
             published: Arc::clone(&self.published),
             machine: Arc::clone(&self.machine),
@@ -159,6 +161,10 @@ impl Deeds {
             }
             Deed::DemandKms => {
                 self.store.demand_kms();
+                Ok(())
+            }
+            Deed::CloseSource => {
+                self.store.close(self.source.as_deref().context("there is no source")?);
                 Ok(())
             }
             Deed::RevokeCredentials => {

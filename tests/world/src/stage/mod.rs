@@ -23,6 +23,7 @@ mod search;
 mod server_log;
 mod services;
 mod site;
+mod source;
 mod succession;
 mod verdict;
 mod watch;

@@ -92,12 +92,19 @@ pub fn start(
     faults: &Arc<Faults>,
 ) -> Result<(s3::Store, Services)> {
     let access = Arc::new(Access(cloud.clone()));
-    let S3Speed { first_byte, bytes_per_second, line, region, direct } = speed;
+    let S3Speed { first_byte, bytes_per_second, line, region, regions, direct } = speed;
     let line = line.map(|rate| Arc::new(s3::Line::new(rate)));
     let standard = s3::Settings::default();
     let region = region.unwrap_or_else(|| standard.region.clone());
-    let settings =
-        s3::Settings { first_byte, bytes_per_second, line, region, server_calls: direct, ..standard };
+    let settings = s3::Settings {
+        first_byte,
+        bytes_per_second,
+        line,
+        region,
+        regions,
+        server_calls: direct,
+        ..standard
+    };
     let (seen, troubled) = (Arc::clone(ledger), Arc::clone(faults));
     let mut store = s3::Store::new(directory.join("s3"), access.clone(), access, seen, troubled)?
         .with_settings(settings.clone());

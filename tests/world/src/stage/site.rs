@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use bytes::Bytes;
 
 use super::scene::{self, Specs};
+use super::source::Source;
 use super::{Planted, Programs, Published, ServerImage, beside, services, specs};
 use crate::case::Scene;
 use crate::cloud::Cloud;
@@ -39,6 +40,8 @@ pub struct Site {
     pub address: Ipv4Addr,
     /// Of the node's backups in the bucket; may be empty.
     pub(super) prefix: String,
+    /// Another environment's bucket, where the case has one.
+    pub(super) source: Option<Source>,
     /// Whose store has the bucket.
     pub(super) shop: beside::Shop,
     _services: services::Services,
@@ -80,6 +83,7 @@ impl Site {
         })?;
         let published: Published = Arc::new(Mutex::new(published));
         scene::tell_published(&store, &ledger);
+        let source = made.source.as_ref().map(|bucket| Source::look(&store, bucket));
         let (written, known) = (Arc::clone(&planted), Arc::clone(&published));
         store.inspect_writes(move |key, bytes| {
             written.search(&format!("{key} in the bucket"), bytes);
@@ -99,6 +103,7 @@ impl Site {
             writer_key: made.writer_key.clone(),
             address: made.address,
             prefix: made.prefix.clone(),
+            source,
             shop: if made.other.is_some() { beside::Shop::Other } else { beside::Shop::Amazon },
             _services: services,
             directory,

@@ -48,6 +48,63 @@ pub(super) struct BucketScene {
     pub store: Shop,
     /// Where the store is, if elsewhere than the cloud.
     pub region: Option<String>,
+    /// Another environment's bucket beside it, for `restore.from`.
+    pub source: Option<SourceScene>,
+}
+
+/// `[scene.bucket.source]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct SourceScene {
+    pub bucket: String,
+    pub prefix: String,
+    pub deployment: String,
+    /// Which made the backups, if another than this one.
+    pub node: Option<String>,
+    /// Of the bucket, if elsewhere than the cloud.
+    pub region: Option<String>,
+    pub backups: Vec<String>,
+    /// What lies in the pointer's place instead.
+    pub manifest_text: Option<String>,
+}
+
+impl Default for SourceScene {
+    fn default() -> Self {
+        Self {
+            bucket: "acme-production".to_owned(),
+            prefix: "live".to_owned(),
+            deployment: "acme-production".to_owned(),
+            node: None,
+            region: None,
+            backups: vec!["full-1".to_owned()],
+            manifest_text: None,
+        }
+    }
+}
+
+impl SourceScene {
+    fn fill(&self, programs: &Programs, store: &s3::Store) -> Result<BTreeMap<String, serde_json::Value>> {
+        let Self { bucket, prefix, deployment, node, region: _, backups: ids, manifest_text } = self;
+        let options = Options {
+            bucket: bucket.clone(),
+            prefix: prefix.clone(),
+            deployment: deployment.clone(),
+            node: node.clone(),
+            nodes: node.iter().cloned().collect(),
+            owner: Some("i-0bbbbbbbbbbbbbb01".to_owned()),
+            ..Options::default()
+        };
+        store.create_bucket(bucket);
+        let mut published = BTreeMap::new();
+        for id in ids {
+            published
+                .insert(id.clone(), fixtures::publish(store, &backups(programs), id, &options)?.manifest);
+        }
+        if let Some(text) = manifest_text {
+            store.put(bucket, &options.pointer_key(), text.as_bytes())?;
+        }
+        Ok(published)
+    }
 }
 
 impl Default for BucketScene {
@@ -70,6 +127,7 @@ impl Default for BucketScene {
             line_bytes_per_second: None,
             store: Shop::Amazon,
             region: None,
+            source: None,
         }
     }
 }
@@ -125,6 +183,9 @@ pub fn fill_bucket(
         }
     }
     spoil_pointer(store, &options, &bucket)?;
+    if let Some(source) = &bucket.source {
+        published.extend(source.fill(programs, store)?);
+    }
     Ok(published)
 }
 

@@ -101,14 +101,16 @@ pub(super) fn specify(
         .map(|n| DiskSpec::instance_store(&format!("AWS2A1B3C4D5E6F7081{}", 9 - n), scene.disk_mib << 20));
     // Amazon answers at the name of every bucket, be there one or not. The other store has no name but its own:
     // who asks it at `BUCKET.store.world` finds nobody.
-    let bucket = config["backup"].get("bucket").and_then(Value::as_str).unwrap_or_default();
-    let amazon = ["s3.world".to_owned(), format!("{bucket}.s3.world")];
+    let source = config.get("restore").and_then(|restore| restore.get("from"));
+    let buckets = [config.get("backup"), source].into_iter().flatten().filter_map(|of| of.get("bucket"));
+    let buckets = buckets.filter_map(Value::as_str).map(|bucket| format!("{bucket}.s3.world"));
+    let amazon = std::iter::once("s3.world".to_owned()).chain(buckets);
     let amazon = amazon.map(|name| (Ipv4Addr::new(10, 0, 8, 9), name));
     let other = (Ipv4Addr::new(10, 0, 8, 11), "store.world".to_owned());
     Ok(MachineSpec {
         instance_id: NEW.to_owned(),
         primary: Nic { mac: mac_of(&instance.address), ..defaults.primary.clone() },
-        hosts: amazon.into_iter().chain([other]).collect(),
+        hosts: amazon.chain([other]).collect(),
         disks: std::iter::once(DiskSpec::ebs_root("vol0123456789abcdef0")).chain(stores).collect(),
         os,
         share: share.collect(),

@@ -41,6 +41,8 @@ pub struct S3Speed {
     pub line: Option<u64>,
     /// Elsewhere than the cloud.
     pub region: Option<String>,
+    /// Buckets that are elsewhere than the others.
+    pub regions: BTreeMap<String, String>,
     /// The server moves the bytes itself.
     pub direct: bool,
 }
@@ -58,6 +60,8 @@ pub struct Specs {
     pub config: Table,
     /// Where the node's backups lie in the bucket; may be empty.
     pub prefix: String,
+    /// Another environment's bucket.
+    pub source: Option<String>,
     pub address: Ipv4Addr,
     pub reader_key: String,
     pub writer_key: String,
@@ -111,6 +115,7 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
         enis: BTreeMap::from([(eni.id.clone(), eni_plan(&cloud)?)]),
         remove: machine.remove.clone(),
         cloud,
+        source: bucket.source.as_ref().map(|source| source.bucket.clone()),
         prefix: config["backup"].get("prefix").and_then(Value::as_str).unwrap_or_default().to_owned(),
         address,
         reader_key,
@@ -122,6 +127,11 @@ pub fn specs(programs: &Programs, scene: &Scene, planted: &Planted) -> Result<Sp
             bytes_per_second: bucket.bytes_per_second,
             line: bucket.line_bytes_per_second,
             region: bucket.region,
+            regions: bucket
+                .source
+                .and_then(|source| Some((source.bucket, source.region?)))
+                .into_iter()
+                .collect(),
         },
         config,
     })
@@ -218,7 +228,23 @@ fn policy(programs: &Programs, cloud: &CloudSpec, config: &Table) -> Result<Poli
     let placeholders = placeholders(cloud, config);
     let placeholders: Vec<(&str, &str)> =
         placeholders.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    Ok(Policy::load(&text, &placeholders)?)
+    let policy = Policy::load(&text, &placeholders)?;
+    Ok(match source_policy(programs, cloud, config)? {
+        Some(more) => policy.and(more),
+        None => policy,
+    })
+}
+
+/// What reading `restore.from` needs beside that, as it is shipped.
+fn source_policy(programs: &Programs, cloud: &CloudSpec, config: &Table) -> Result<Option<Policy>> {
+    let Some(from) = config.get("restore").and_then(|restore| restore.get("from")) else { return Ok(None) };
+    let value = |key: &str| from.get(key).and_then(Value::as_str);
+    let (bucket, prefix) = (value("bucket").unwrap_or_default(), value("prefix").unwrap_or_default());
+    let region = value("region").unwrap_or(&cloud.region);
+    let placeholders =
+        [("BUCKET", bucket), ("PREFIX", prefix), ("REGION", region), ("ACCOUNT", cloud.account.as_str())];
+    let text = std::fs::read_to_string(programs.repository.join("packaging/iam-source.json"))?;
+    Ok(Some(Policy::load(&text, &placeholders)?))
 }
 
 /// What the shipped policies leave open.
