@@ -238,11 +238,12 @@ fn of_source(after: Option<u64>) -> Plan {
 
 #[tokio::test]
 async fn a_source_that_is_another_denied_or_newer_is_said_and_waits_for_the_volume_where_one_was_taken() {
+    type Change = fn(&mut Manifest);
     type Expected = fn(&RestoreError) -> bool;
     let foreign: Expected = |e| matches!(e, RestoreError::Manifest(ManifestError::Foreign { .. }));
     let malformed: Expected = |e| matches!(e, RestoreError::Manifest(ManifestError::Malformed { .. }));
     let newer: Expected = |e| matches!(e, RestoreError::NewerServer { .. });
-    let rows: [(fn(&mut Manifest), Expected); 4] = [
+    let rows: [(Change, Expected); 4] = [
         (|m| m.deployment = "acme-staging".to_owned(), foreign),
         (|m| m.node = "weaviate-1".to_owned(), foreign),
         (|m| m.path = None, malformed),

@@ -11,6 +11,7 @@
 mod alone;
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -148,8 +149,8 @@ pub async fn play(
         let complaints = one.complaints.iter();
         played.complaints.extend(complaints.map(|complaint| format!("{key} altered: {complaint}")));
         if !one.complaints.is_empty() {
-            played.log += &format!("\n==== {key} altered\n{}", one.log);
-            played.ledger += &format!("==== {key} altered\n{}", one.ledger);
+            let _ = write!(played.log, "\n==== {key} altered\n{}", one.log);
+            let _ = write!(played.ledger, "==== {key} altered\n{}", one.ledger);
         }
     }
     if !all.iter().any(|tried| tried.alone.is_success()) {
