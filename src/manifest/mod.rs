@@ -63,4 +63,6 @@ pub async fn read(
 }
 
 #[cfg(test)]
+mod again_tests;
+#[cfg(test)]
 mod tests;

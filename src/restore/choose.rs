@@ -135,6 +135,12 @@ pub fn decide(facts: &Facts, wish: &Wish) -> Plan {
         }
         (_, Some(copy), ..) if refused(copy) => Plan::RefuseUnverified,
         (_, Some(_), ..) => Plan::UseCopy,
+        // A node that had backups of its own and has none: another's data would hide that they are gone.
+        (pointer, None, Some(Sought::Latest(_)), _)
+            if wish.initialized && pointer.as_ref().is_none_or(|own| own.manifest.from.is_none()) =>
+        {
+            Plan::RefuseInitialized
+        }
         (_, None, Some(Sought::Latest(latest)), _) if refused(latest) => Plan::RefuseUnverified,
         (_, None, Some(Sought::Latest(_)), _) => {
             let from = wish.from.as_ref().map(ToString::to_string).unwrap_or_default();

@@ -21,6 +21,7 @@ mod pace;
 mod range;
 mod read;
 mod send;
+mod sending;
 mod settings;
 mod span;
 
@@ -30,7 +31,8 @@ pub use files::{Owner, Tree};
 pub use objects::{Condition, Listed, Object, Store};
 pub use range::Moved;
 pub use read::{Content, read, read_ahead};
-pub use send::{Parcel, Sending, Sent, send};
+pub use send::{Parcel, Sent, send};
+pub use sending::Sending;
 pub use settings::{Settings, StaticCredentials};
 
 #[cfg(test)]

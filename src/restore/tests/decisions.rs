@@ -5,7 +5,7 @@ use super::super::refresh::{Plan as Refreshing, decide as refreshing};
 use super::super::stage::{Facts, Plan, Remembered, decide};
 use super::super::verify::{Seen, compare, differences};
 use super::*;
-use crate::manifest::{Held, Pointer};
+use crate::manifest::{Held, Origin, Pointer};
 use crate::tests::rows::every_variant;
 use crate::weaviate::Alias;
 use crate::weaviate::descriptor::{release, tagged};
@@ -43,6 +43,8 @@ fn every_choice_has_its_row() {
     let source = super::source();
     let from = source.to_string();
     let wished = Wish { from: Some(source), ..empty.clone() };
+    let tagged_wished = Wish { initialized: true, ..wished.clone() };
+    let restored = Manifest { from: Some(Origin::default()), ..none() };
     let elsewhere = |pointer: Option<Manifest>, sought: Sought| Found {
         elsewhere: Some(sought),
         ..facts(pointer, false, None)
@@ -54,6 +56,10 @@ fn every_choice_has_its_row() {
         (elsewhere(Some(none()), latest(some())), &wished, of_source(Some(4))),
         (elsewhere(Some(some()), latest(some())), &wished, Choosing::UsePointer),
         (elsewhere(None, latest(marked.clone())), &wished, Choosing::RefuseUnverified),
+        // The tag says that there were backups of its own, or that it was restored from the source before.
+        (elsewhere(None, latest(some())), &tagged_wished, Choosing::RefuseInitialized),
+        (elsewhere(Some(none()), latest(some())), &tagged_wished, Choosing::RefuseInitialized),
+        (elsewhere(Some(restored), latest(some())), &tagged_wished, of_source(Some(4))),
         // Never empty in its place, although that is allowed.
         (elsewhere(None, Sought::Nothing), &wished, Choosing::RefuseSource),
         (
