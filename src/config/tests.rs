@@ -150,6 +150,12 @@ fn an_option_that_the_image_does_not_know_is_refused_and_a_newer_image_takes_it(
         ("[backup]\ncompression = 'NoCompression'", "backup.compression", "1.31.20", "1.35.0"),
         ("[restore]\nusers = 'all'", "restore.users", "1.31.22", "1.32.0"),
         ("[restore]\nroles = 'all'", "restore.roles", "1.31.22", "1.32.0"),
+        (
+            "[restore.from]\nbucket = 'b'\ndeployment = 'd'\nnode = 'theirs'",
+            "restore.from.node",
+            "1.35.2",
+            "1.35.3",
+        ),
     ];
     for (over, key, old, new) in rows {
         let image = |version: &str| format!("{over}\n[weaviate]\nimage = 'x/weaviate:{version}'");

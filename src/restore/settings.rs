@@ -5,7 +5,7 @@ use std::fmt;
 use crate::config::{ByteSize, Name, Prefix, Section};
 use crate::store;
 use crate::weaviate::Backend;
-use crate::weaviate::options::{CPU_PERCENTAGE, RESTORED_SINCE};
+use crate::weaviate::options::{CPU_PERCENTAGE, MAPPING_SINCE, RESTORED_SINCE};
 
 /// `restore.from`: whose backups are restored while this node has none of its own. Nothing is ever written there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,14 @@ impl Source {
         let Prefix(prefix) = section.or("prefix", Prefix::default());
         let deployment: Option<Name> = section.required("deployment");
         let node = section.optional("node").or_else(|| around.node.cloned());
+        let renamed = node.is_some() && node.as_ref() != around.node;
+        if let Some(old) = around.version.filter(|version| renamed && !MAPPING_SINCE.knows(version)) {
+            let needs = format!("which needs Weaviate {MAPPING_SINCE}");
+            section.problem(
+                "node",
+                format!("is another name than `node.name`, {needs}; `weaviate.image` is {old}"),
+            );
+        }
         let region = section.optional("region");
         let (bucket, deployment) = (bucket?, deployment?);
         if around.backup.is_some_and(|own| own.bucket == bucket && own.prefix == prefix) {

@@ -27,6 +27,9 @@ pub const ZSTD: &[&str] =
 pub const ZSTD_SINCE: Since = Since(&[(1, 32, 18), (1, 33, 6), (1, 34, 1), (1, 35, 0)]);
 pub const USERS_SINCE: Since = Since(&[(1, 38, 3), (1, 39, 0)]);
 pub const ROLES_SINCE: Since = Since(&[(1, 38, 11), (1, 39, 1)]);
+/// `node_mapping` of a restore that works.
+pub const MAPPING_SINCE: Since =
+    Since(&[(1, 31, 22), (1, 32, 27), (1, 33, 12), (1, 34, 8), (1, 35, 3), (1, 36, 0)]);
 /// `usersOptions` and `rolesOptions` of a restore.
 pub const RESTORED_SINCE: Since = Since(&[(1, 32, 0)]);
 
@@ -176,7 +179,7 @@ pub const BACKUP: &[ServerOption] = &[
         "`backup.bucket`",
         Range::Text("a bucket's name"),
         Since(&[(1, 27, 2)]),
-        "Not sent: the server writes to the data volume, and this program to the bucket.",
+        "Not sent: with `backup.mode` \"direct\" it is the server's setting, else this program writes to the bucket.",
     ),
     option(
         "config.Path",
@@ -205,10 +208,10 @@ pub const RESTORE: &[ServerOption] = &[
     ),
     option(
         "node_mapping",
-        "not offered",
+        "`restore.from.node`",
         Range::Text("a node's name to another"),
-        Since(&[(1, 31, 22), (1, 32, 27), (1, 33, 12), (1, 34, 8), (1, 35, 3), (1, 36, 0)]),
-        "`node.name` is the name in the backup; another one is refused before anything is fetched.",
+        MAPPING_SINCE,
+        "From another environment only; a backup of this node's own under another name is refused before anything is fetched.",
     ),
     option(
         "overwriteAlias",
