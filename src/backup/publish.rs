@@ -59,7 +59,12 @@ pub fn held_back(before: &Manifest, next: &Manifest, left_out: &[String], max_sh
     if !left_out.is_empty() {
         return Some(format!("it leaves out {}", left_out.join(", ")));
     }
-    let (had, has) = (objects(before), objects(next));
+    // A tenant that was put to rest meanwhile is in the backup, or named as unprotected, and cannot be counted.
+    let rests = |collection: &str, tenant: &str| {
+        let now = next.collections.get(collection).and_then(|now| now.tenants.get(tenant));
+        now.is_some_and(|now| now.objects.is_none())
+    };
+    let (had, has) = (objects(before, rests), objects(next, |_, _| false));
     let kept = u128::from(has) * 100;
     let least = u128::from(had) * u128::from(100 - max_shrink.min(100));
     (kept < least).then(|| {
@@ -67,8 +72,11 @@ pub fn held_back(before: &Manifest, next: &Manifest, left_out: &[String], max_sh
     })
 }
 
-fn objects(manifest: &Manifest) -> u64 {
-    let tenants = manifest.collections.values().flat_map(|collection| collection.tenants.values());
+/// As many as were counted, without tenants that do not count.
+fn objects(manifest: &Manifest, without: impl Fn(&str, &str) -> bool) -> u64 {
+    let tenants = manifest.collections.iter().flat_map(|(name, collection)| {
+        collection.tenants.iter().filter(|(tenant, _)| !without(name, tenant)).map(|(_, tenant)| tenant)
+    });
     tenants.filter_map(|tenant| tenant.at_most.or(tenant.objects)).sum()
 }
 
@@ -152,6 +160,16 @@ mod tests {
         for (before, next, max_shrink, expected) in rows {
             assert_eq!(held_back(&before, &next, &[], max_shrink).is_some(), expected, "{before:?} {next:?}");
         }
+        // Put to rest is not lost; a tenant that is gone is.
+        let two = |resting: Option<u64>| {
+            let mut both = of(10, None);
+            let tenant = Tenant { objects: resting, ..Tenant::default() };
+            let collection = both.collections.get_mut("A").expect("there");
+            collection.tenants.insert("resting".to_owned(), tenant);
+            both
+        };
+        assert_eq!(held_back(&two(Some(1000)), &two(None), &[], 0), None);
+        assert!(held_back(&two(Some(1000)), &of(10, None), &[], 50).is_some());
         // Whoever restored it would lose the rest.
         let some = held_back(&of(7, None), &of(7, None), &["B".to_owned(), "C".to_owned()], 100);
         assert_eq!(some.as_deref(), Some("it leaves out B, C"));
