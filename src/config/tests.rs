@@ -114,6 +114,7 @@ fn each_problem_names_its_key() {
         ("[backup]\nchunk_size = 513", "`backup.chunk_size` is 513"),
         ("[backup]\ncpu_percentage = 81", "`backup.cpu_percentage` is 81"),
         ("[backup]\ninactive_tenants = 'drop'", "`backup.inactive_tenants` is \"drop\", not \"refuse\""),
+        ("[backup]\nunfenced = true", "`backup.unfenced` is for a store that `backup.endpoint` names"),
         ("[backup]\nendpoint = 'http://s3'", "`backup.endpoint` is a host and port"),
         ("[backup]\nmode = 'direct'", "`backup.mode` is \"direct\", which needs a role"),
         (

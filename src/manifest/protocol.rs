@@ -227,6 +227,7 @@ async fn write(
     if store.settings().endpoint.is_some() {
         match store.put(&temporary, bytes.to_vec(), &Condition::IfAbsent).await {
             Err(StoreError::Precondition { .. }) => {}
+            Ok(_) if store.settings().unfenced => return unfenced(store, key, bytes, condition).await,
             Ok(_) => {
                 let bucket = store.bucket().to_owned();
                 return Err(StoreError::Unconditional { bucket, key: temporary }.into());
@@ -235,4 +236,37 @@ async fn write(
         }
     }
     Ok(store.put(key, bytes.to_vec(), condition).await?)
+}
+
+/// `backup.unfenced`: what the store does not compare is compared here, right before the write and right after it. Of two
+/// that write at the same moment one may be overwritten unseen: what keeps two instances apart is the interface alone.
+async fn unfenced(
+    store: &Store,
+    key: &str,
+    bytes: &[u8],
+    condition: &Condition,
+) -> Result<String, ManifestError> {
+    let (bucket, key_of) = (store.bucket().to_owned(), key.to_owned());
+    tracing::warn!(
+        "{bucket} knows no conditional writes, and `backup.unfenced` allows that: nothing fences {key}"
+    );
+    let there = match store.get(key).await {
+        Ok(object) => Some(object.etag),
+        Err(StoreError::Absent { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let holds = match condition {
+        Condition::Always => true,
+        Condition::IfAbsent => there.is_none(),
+        Condition::IfMatch(etag) => there.as_ref() == Some(etag),
+    };
+    let changed = || StoreError::Precondition { bucket: bucket.clone(), key: key_of.clone() };
+    if !holds {
+        return Err(changed().into());
+    }
+    let etag = store.put(key, bytes.to_vec(), &Condition::Always).await?;
+    if store.get(key).await?.bytes != bytes {
+        return Err(changed().into());
+    }
+    Ok(etag)
 }

@@ -134,6 +134,9 @@ async fn take(
     let unwritten = |error| unwritten(next.generation, error);
     let synced = fresh.synced().map_err(unwritten)?;
     volume.write_of_data(&record, &synced).map_err(unwritten)?;
+    if fresh.store().settings().unfenced {
+        host.status.warn("`backup.unfenced` is set: where the store knows no conditional writes, nothing fences the manifest");
+    }
     host.status.say(Step::TakeOver, format!("takes generation {}", next.generation));
     let claimed = publish(fresh.store(), &key, fresh.held(), &next, &claim, DEADLINE).await?;
     tracing::info!(generation = claimed.generation, "took generation {} of the manifest", claimed.generation);

@@ -340,6 +340,26 @@ async fn a_store_without_conditions_is_found_out_before_the_fence_depends_on_it(
     publish_control().await;
 }
 
+#[tokio::test]
+async fn a_store_without_conditions_is_taken_where_that_is_allowed_and_compared_here() {
+    let fake = FakeS3::start().await;
+    fake.forgets_conditions();
+    let store = fake.unfenced("prod");
+    publish(&store, KEY, &Held::Nothing, &ours(full_1()), &claim(), SOON).await.expect("taken");
+    let own = read(&store, KEY, "acme", "n").await.expect("reads").expect("there");
+    // Who comes later has read something else, and overwrites nothing.
+    let thief = Claim { instance_id: "i-thief".to_owned(), nonce: "theirs".to_owned() };
+    let next = Manifest { nonce: Some(thief.nonce.clone()), ..taken_by("i-thief", 6) };
+    let error = publish(&store, KEY, &Held::Nothing, &next, &thief, SOON).await.expect_err("there is one");
+    assert!(matches!(&error, ManifestError::Lost { .. }), "{error:?}");
+    assert_eq!(in_the_bucket(&fake)["owner"], "i-new");
+    publish_again(&store, &own, &full_1_again(&own), SOON).await.expect("its owner goes on");
+}
+
+fn full_1_again(own: &Pointer) -> Manifest {
+    Manifest { backup_id: Some("full-3".into()), ..own.manifest.clone() }
+}
+
 /// The same store, honouring conditions.
 async fn publish_control() {
     let fake = FakeS3::start().await;

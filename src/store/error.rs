@@ -138,7 +138,8 @@ impl Explain for StoreError {
                 .to_owned(),
             Self::HalfListed { .. } => "Check `backup.endpoint`: the store does not list as S3 does.".to_owned(),
             Self::Unconditional { .. } => "Use a store that honours If-None-Match and If-Match on PUT, or a newer \
-                                           version of this one: without them two nodes could own one manifest."
+                                           version of this one: without them two nodes could own one manifest. \
+                                           `backup.unfenced = true` takes that risk."
                 .to_owned(),
             Self::Refused { .. } => "See the store's own words.".to_owned(),
             Self::Interrupted { .. } => {

@@ -89,10 +89,20 @@ impl FakeS3 {
             kms_key: None,
             role_arn: None,
             credentials: None,
+            unfenced: false,
         }
     }
 
     pub fn store(&self, prefix: &str) -> Store {
+        self.store_by(&self.settings(prefix))
+    }
+
+    /// With `backup.unfenced`.
+    pub fn unfenced(&self, prefix: &str) -> Store {
+        self.store_by(&Settings { unfenced: true, ..self.settings(prefix) })
+    }
+
+    fn store_by(&self, settings: &Settings) -> Store {
         let config = aws_sdk_s3::Config::builder()
             .behavior_version(aws_sdk_s3::config::BehaviorVersion::latest())
             .region(aws_sdk_s3::config::Region::new("eu-central-1"))
@@ -102,7 +112,7 @@ impl FakeS3 {
             .retry_config(aws_sdk_s3::config::retry::RetryConfig::disabled())
             .credentials_provider(Credentials::new("key", "secret", None, None, "test"))
             .build();
-        Store::new(&aws_sdk_s3::Client::from_conf(config), &self.settings(prefix))
+        Store::new(&aws_sdk_s3::Client::from_conf(config), settings)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

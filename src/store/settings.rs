@@ -24,6 +24,8 @@ pub struct Settings {
     /// The role for all writes but the manifest's and the reports'.
     pub role_arn: Option<String>,
     pub credentials: Option<StaticCredentials>,
+    /// A store that knows no conditional writes is taken all the same.
+    pub unfenced: bool,
 }
 
 impl Settings {
@@ -48,6 +50,10 @@ impl Settings {
         let use_ssl = section.or("use_ssl", true);
         let kms_key = section.optional("kms_key");
         let role_arn = section.optional("role_arn");
+        let unfenced = section.or("unfenced", false);
+        if unfenced && endpoint.is_none() {
+            section.problem("unfenced", "is for a store that `backup.endpoint` names: S3 fences");
+        }
         Some(Self {
             bucket: bucket?,
             prefix,
@@ -58,6 +64,7 @@ impl Settings {
             kms_key,
             role_arn,
             credentials,
+            unfenced,
         })
     }
 

@@ -172,6 +172,7 @@ impl Bucket {
             kms_key: None,
             role_arn: None,
             credentials: None,
+            unfenced: false,
         };
         Store::new(&aws_sdk_s3::Client::from_conf(config), &settings)
     }
