@@ -73,6 +73,7 @@ pub(super) fn scripted(cloud: &Cloud, call: &Call, effect: &Effect) -> Option<Re
             Some(Refusal::denied(call.service, &who, &format!("{}:{}", call.service, call.operation), "*"))
         }
         Effect::Latency { .. }
+        | Effect::Held { .. }
         | Effect::Silent
         | Effect::Reset { .. }
         | Effect::Truncated { .. }

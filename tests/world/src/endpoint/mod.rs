@@ -135,6 +135,7 @@ async fn enter(State(cloud): State<Cloud>, request: Request) -> Response {
     // A task of its own: what was asked takes effect although the client hangs up before the answer.
     let connection = parts.extensions.get::<transport::Connection>().cloned();
     let work = async move {
+        cloud.faults().hold(&effects).await;
         transport::wait(&effects).await;
         call.view = view(&effects);
         let outcome = act(&cloud, &parts, &body, &signed, &mut call, &effects);

@@ -15,6 +15,7 @@
 //! A double asks [`Faults::hits`] once per call, before it acts, and obeys what it is told; what happens on
 //! the wire (lateness, silence, resets, broken bodies) is the same for all of them and stands in [`transport`].
 
+pub mod held;
 pub mod transport;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use serde::Deserialize;
 
+use self::held::{Conditions, Until};
 use crate::kill::{Gate, When};
 
 /// What happens to a call that a fault hits.
@@ -30,6 +32,8 @@ use crate::kill::{Gate, When};
 pub enum Effect {
     /// The answer comes this much later.
     Latency { ms: u64 },
+    /// The answer comes when something has happened; until then nothing is changed.
+    Held { until: Until },
     /// The service refuses in its own error format; nothing is changed.
     Error { status: u16, code: String, message: String },
     /// The service's own throttling answer (`RequestLimitExceeded`, `Throttling`, `SlowDown`); nothing is changed.
@@ -144,16 +148,33 @@ impl Line {
 pub struct Faults {
     lines: Mutex<Vec<Line>>,
     gate: OnceLock<Arc<Gate>>,
+    conditions: OnceLock<Conditions>,
 }
 
 impl Faults {
     pub fn new(faults: Vec<Fault>) -> Self {
-        Self { lines: Mutex::new(faults.into_iter().map(Line::new).collect()), gate: OnceLock::new() }
+        let lines = Mutex::new(faults.into_iter().map(Line::new).collect());
+        Self { lines, ..Self::default() }
     }
 
     /// From here on the gate may kill the agent before a call acts.
     pub fn guard(&self, gate: &Arc<Gate>) {
         let _ = self.gate.set(Arc::clone(gate));
+    }
+
+    /// From here on it is seen whether what held calls wait for has come.
+    pub fn watch(&self, conditions: Conditions) {
+        let _ = self.conditions.set(conditions);
+    }
+
+    /// Holds a call that these effects hit until what they wait for has come. Asked before anything else is done.
+    ///
+    /// # Panics
+    /// When a call is to be held where nothing is watched.
+    pub async fn hold(&self, effects: &[Effect]) {
+        if effects.iter().any(|effect| matches!(effect, Effect::Held { .. })) {
+            self.conditions.get().expect("a stage is set before its calls are held").come(effects).await;
+        }
     }
 
     /// The effects that hit this call, in the order of the script. Counts the call.

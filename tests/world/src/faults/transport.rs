@@ -1,7 +1,7 @@
 //! What a fault does on the wire: lateness, silence, resets, short and flipped bodies.
 //!
 //! ```text
-//!  hits ─▶ wait (Latency, Silent) ─▶ the double acts, or refuses ─▶ deliver (Reset, Truncated, Flipped)
+//!  hits ─▶ hold (Held) ─▶ wait (Latency, Silent) ─▶ the double acts, or refuses ─▶ deliver (Reset, Truncated, Flipped)
 //!                                                                     └─▶ serve: a reset becomes a real RST
 //! ```
 //!

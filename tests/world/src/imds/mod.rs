@@ -114,6 +114,7 @@ async fn enter(State((cloud, instance)): State<(Cloud, String)>, request: Reques
     if effects.contains(&Effect::Silent) {
         record(0);
     }
+    cloud.faults().hold(&effects).await;
     transport::wait(&effects).await;
     let unanswered = effects.iter().all(|effect| scripted(effect).is_none());
     if unanswered && transport::reset(&effects) == Some(false) {
@@ -138,6 +139,7 @@ fn scripted(effect: &Effect) -> Option<Response> {
         Effect::Throttled => Some(respond(503, "")),
         Effect::Denied => Some(respond(403, "")),
         Effect::Latency { .. }
+        | Effect::Held { .. }
         | Effect::Silent
         | Effect::Reset { .. }
         | Effect::Truncated { .. }

@@ -148,6 +148,7 @@ impl Registry {
         let (method, path) = (request.method().clone(), Path::of(request.uri().path()));
         let operation = path.operation(&method);
         let effects = self.faults.hits("registry", operation, &path.parameters());
+        self.faults.hold(&effects).await;
         let Trouble { delay, end, view, cut_at, flip_at } = Trouble::of(
             effects,
             &End::refused(StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", "too many requests"),

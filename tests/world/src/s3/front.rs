@@ -61,6 +61,7 @@ impl Inner {
         let (parts, body) = request.into_parts();
         let mut call = Call::of(&parts);
         let effects = self.faults.hits("s3", call.operation, &call.parameters());
+        self.faults.hold(&effects).await;
         let Trouble { delay, end, view, cut_at, flip_at } = Trouble::of(
             effects,
             &End::refused(StatusCode::SERVICE_UNAVAILABLE, "SlowDown", message("SlowDown")),

@@ -36,6 +36,8 @@ impl Trouble {
                     trouble.delay += Duration::from_millis(ms);
                     continue;
                 }
+                // It was, before anything was put together.
+                Effect::Held { .. } => continue,
                 Effect::Truncated { bytes } => {
                     trouble.cut_at = Some(bytes);
                     continue;

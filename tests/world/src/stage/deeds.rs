@@ -40,6 +40,10 @@ impl ToCome {
         });
     }
 
+    pub(super) fn left(&self) -> watch::Receiver<Vec<String>> {
+        self.0.subscribe()
+    }
+
     /// Waits until all are done; what is not done within `patience`.
     async fn all_done(&self, patience: Duration) -> Vec<String> {
         let mut to_come = self.0.subscribe();

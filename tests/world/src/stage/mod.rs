@@ -53,6 +53,7 @@ use anyhow::{Context as _, Result};
 
 use crate::case::Scene;
 use crate::cloud::spec::NEW;
+use crate::faults::held::Conditions;
 use crate::judge::START;
 use crate::kill::{Gate, shim};
 use crate::ledger::Event;
@@ -156,6 +157,7 @@ impl Stage {
             switchboard,
             enis: made.enis.clone(),
         };
+        stage.faults.watch(Conditions { ledger: Arc::clone(&stage.ledger), deeds: stage.to_come.left() });
         stage.configure(&made.config)?;
         if scene.unlaunched {
             stage.machine.power_cut().await.context("a machine for later")?;
