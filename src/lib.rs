@@ -7,7 +7,7 @@
 //! ```text
 //! cli ─┬▶ boot ──▶ instance, network, disk, secrets, container, manifest, restore, signal
 //!      ├▶ watch ─▶ container, network
-//!      ├▶ control ─▶ backup, drill ─▶ catalog, container, manifest, restore
+//!      ├▶ control ─▶ backup, drill, regain ─▶ catalog, container, manifest, restore
 //!      └▶ archive, catalog ─▶ manifest, restore
 //!                      └──▶ aws, store, weaviate, report, state, host
 //! ```
@@ -31,6 +31,7 @@ pub mod instance;
 pub mod manifest;
 pub mod network;
 pub mod process;
+pub mod regain;
 pub mod report;
 pub mod restore;
 pub mod retry;

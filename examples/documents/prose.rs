@@ -105,8 +105,9 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
         ],
         "status" => &[
             "Prints how the last run ended or what it is at, whether the lifecycle hook was answered, what was \
-             restored, and the warnings, from what the runs have written down. Nobody is asked and nothing is \
-             changed.",
+             restored, how the last backup, drill and restore ended or how far they are, and the warnings, from what \
+             the runs have written down. With the id of a backup it prints only what this machine knows of that one, \
+             and the exit status is 78 where that is nothing. Nobody is asked and nothing is changed.",
         ],
         "timeline" => &["Prints when each step of the last boot began and how long it took."],
         other => return of_backups(other),
@@ -165,10 +166,24 @@ fn of_backups(name: &str) -> Option<&'static [&'static str]> {
             "What came of it lies in `drills/` in the bucket and in `drill.json` of the state directory, and `status` \
              shows it. The exit status is 78 where the backup is not what it was.",
         ],
+        "restore" => &[
+            "Asks the `weaviate-provisioner run` that serves the node to bring collections of a backup back into the server \
+             that serves: all that the backup holds, or those that are named. None of them may be there, under its own \
+             name or as an alias: that is looked up first, because the server itself would find it out when all has been \
+             transferred. Their bytes are brought and checked, the server unpacks them while clients are served, and they \
+             are compared with the manifest: counts, tenants, samples with their vectors. What lacks something is removed \
+             again, and so is what a cancelled or killed one left.",
+            "Clients see a collection as soon as the server has unpacked it, and may write to it: more objects than in the \
+             backup are no difference. A collection that a client makes in the middle, under a name that is to come back, \
+             is never removed; the report warns of it.",
+            "The manifest is as it was. The next backup holds what came back.",
+        ],
         "cancel" => &[
             "Ends what the `weaviate-provisioner run` that serves the node is at: a backup, which the server is told to \
-             cancel and whose files are removed from the volume and from the bucket; a drill, whose server and folder \
-             are removed; a prune, which the next one ends. The manifest is as it was.",
+             cancel and whose files are removed from the volume and from the bucket; a restore, which the server is told to \
+             cancel and whose collections are removed unless they are whole already; a drill, whose server and folder \
+             are removed; a prune, which the next one ends. With an id it ends only what is about that backup. The manifest \
+             is as it was.",
         ],
         "export" => &[
             "Brings a backup, with all that it is built on, into one file: a tar in zstd, `manifest.json` first. Every \

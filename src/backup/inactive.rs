@@ -139,24 +139,6 @@ pub fn names(tenants: &Tenants) -> Unprotected {
     tenants.iter().map(|(class, tenants)| (class.clone(), tenants.keys().cloned().collect())).collect()
 }
 
-/// Whether a collection is in the order; `*` and `?` as the server reads them.
-fn is_wanted(order: &Order, class: &str) -> bool {
-    let listed = |list: &[String]| list.iter().any(|pattern| matches(pattern.as_bytes(), class.as_bytes()));
-    (order.include.is_empty() || listed(&order.include)) && !listed(&order.exclude)
-}
-
-fn matches(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern, name) {
-        ([], []) => true,
-        ([b'*', rest @ ..], _) => {
-            matches(rest, name) || name.split_first().is_some_and(|(_, name)| matches(pattern, name))
-        }
-        ([b'?', rest @ ..], [_, name @ ..]) => matches(rest, name),
-        ([letter, rest @ ..], [same, name @ ..]) if letter == same => matches(rest, name),
-        _ => false,
-    }
-}
-
 /// The server's own folders of tenants: it could plant a link, which is no folder here.
 pub struct Disk(Tree);
 
@@ -178,7 +160,7 @@ pub async fn prepare(job: &Job<'_>, me: &Identity, order: &Order) -> Result<(), 
     let (setting, disk) = (job.host.settings.making.inactive_tenants, Disk::of(job)?);
     let mut found = Tenants::new();
     for Class { name, multi_tenant } in job.client.classes().await? {
-        if !multi_tenant || !is_wanted(order, &name) {
+        if !multi_tenant || !order.selection().takes(&name) {
             continue;
         }
         for tenant in job.client.tenants(&name).await? {

@@ -57,7 +57,7 @@ use crate::network::Serving;
 use crate::report::{Status, Work};
 use crate::restore;
 use crate::store::{Owner, Store, StoreError, Tree};
-use crate::weaviate::Client;
+use crate::weaviate::{Client, Selection};
 
 use journal::{Begun, Journal};
 
@@ -72,6 +72,12 @@ pub struct Order {
     /// The object of `backup.marker` that asks for it; nobody else can name one.
     #[serde(skip)]
     pub marker: Option<String>,
+}
+
+impl Order {
+    fn selection(&self) -> Selection<'_> {
+        Selection { include: &self.include, exclude: &self.exclude }
+    }
 }
 
 /// A backup that is whole and in the bucket.
@@ -109,12 +115,13 @@ struct Job<'a> {
     tree: Tree,
 }
 
-/// Makes a backup of what is served and names it in the manifest.
+/// Makes a backup of what is served and names it in the manifest. `named` hears its id.
 pub async fn back_up(
     host: &Host,
     me: &Identity,
     serving: &Serving,
     order: &Order,
+    named: impl FnOnce(&str),
 ) -> Result<Made, BackupError> {
     let _working = host.status.begin(Work::Backup);
     let begun = Instant::now();
@@ -122,6 +129,7 @@ pub async fn back_up(
     let own = job.own(me).await?;
     clean_left(&job, me, &own).await?;
     let id = id::id_at(host.now());
+    named(&id);
     let base = base::find(&job, &own, order.full).await?;
     let direct = host.settings.making.mode.role().is_some();
     let entry = Begun { id: id.clone(), instance_id: me.instance_id().to_owned(), direct };
@@ -228,9 +236,23 @@ pub enum Last {
         at: jiff::Timestamp,
     },
     Failed {
+        /// Where it had one already.
+        #[serde(default)]
+        id: Option<String>,
         failure: Failure,
         at: jiff::Timestamp,
     },
+}
+
+impl Last {
+    /// The backup that it is about; of one that failed it may not be known.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::UnderWay { id, .. } => Some(id),
+            Self::Made { made, .. } => Some(&made.id),
+            Self::Failed { id, .. } => id.as_deref(),
+        }
+    }
 }
 
 /// In the state directory.

@@ -1,10 +1,11 @@
 //! What other commands ask of the `run` that serves.
 //!
 //! ```text
-//! what a killed run left of a backup or a drill is removed
+//! what a killed run left of a backup, a drill or a restore is settled
 //! `backup.marker` was written ─▶ an order of our own
 //! Desk ─┬▶ backup ─┬─ made   ─▶ the ENI is marked: this deployment has had a backup
 //!       ├▶ drill ──┤
+//!       ├▶ restore ┤
 //!       └▶ prune ──┼─ failed ─▶ the sentence, to whoever asked and to the journal
 //!                  └─ the manifest is another instance's ─▶ Loss: the door closes, and the next run decides
 //! ```
@@ -22,6 +23,7 @@ use crate::host::Host;
 use crate::instance::Identity;
 use crate::manifest::ManifestError;
 use crate::network::{self, Serving};
+use crate::regain::{self, RegainError};
 use crate::watch::{self, Loss};
 
 /// Between two lines to whoever waits.
@@ -35,11 +37,14 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
     if let Err(error) = drill::clean_up(host).await {
         tracing::warn!(%error, "what is left of a drill that came to no end is removed by the next one: {error}");
     }
+    if let Err(error) = Box::pin(regain::clean_up(host, me, serving)).await {
+        tracing::warn!(%error, "what is left of a restore that came to no end is settled by the next one: {error}");
+    }
     let (dethroned, mut told_so) = mpsc::channel(1);
     let work = async |order: Ordered| {
         let done = match order.request.clone() {
             Request::Backup(what) => {
-                let made = told(host, &order, Box::pin(back_up(host, me, serving, &what)));
+                let made = told(host, &order, Box::pin(back_up(host, me, serving, &what, &order)));
                 if let Some(made) = unless_cancelled(&order, made).await {
                     made.map(Answer::Made).map_err(Trouble::from)
                 } else {
@@ -54,7 +59,7 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
                 pruned.map(Answer::Pruned).map_err(Trouble::from)
             }
             Request::Drill { id } => {
-                let drilled = drill::drill(host, me, serving, id.as_deref());
+                let drilled = drill::drill(host, me, serving, id.as_deref(), |id| order.is_about(id));
                 let drilled = match unless_cancelled(&order, told(host, &order, Box::pin(drilled))).await {
                     Some(drilled) => drilled,
                     None => drill::clean_up(host).await.and(Err(DrillError::Cancelled)),
@@ -63,14 +68,29 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
                     .map(Answer::Drilled)
                     .map_err(|error| Trouble { failure: Failure::new("drill", &error), lost: false })
             }
+            Request::Restore(what) => {
+                let regained = regain::regain(host, me, serving, &what, |id| order.is_about(id));
+                let regained = told(host, &order, Box::pin(regained));
+                let regained = match unless_cancelled(&order, regained).await {
+                    Some(regained) => regained,
+                    None => {
+                        Box::pin(regain::clean_up(host, me, serving)).await.and(Err(RegainError::Cancelled))
+                    }
+                };
+                regain::keep(host, order.about(), regained.as_ref());
+                regained
+                    .map(Answer::Regained)
+                    .map_err(|error| Trouble { failure: Failure::new("restore", &error), lost: false })
+            }
             // The desk's own.
-            Request::Cancel => Ok(Answer::Cancelled { was: false }),
+            Request::Cancel { .. } => Ok(Answer::Cancelled { was: false }),
         };
         let at = host.now();
         match (&order.request, &done) {
             (_, Ok(Answer::Made(made))) => backup::note(host, &Last::Made { made: made.clone(), at }),
             (Request::Backup(_), Err(Trouble { failure, .. })) => {
-                backup::note(host, &Last::Failed { failure: failure.clone(), at });
+                let id = order.about().map(str::to_owned);
+                backup::note(host, &Last::Failed { id, failure: failure.clone(), at });
             }
             _ => {}
         }
@@ -145,8 +165,14 @@ async fn follow(host: &Host, me: &Identity, orders: &Orders) -> Infallible {
     }
 }
 
-async fn back_up(host: &Host, me: &Identity, serving: &Serving, order: &Order) -> Result<Made, BackupError> {
-    let made = backup::back_up(host, me, serving, order).await?;
+async fn back_up(
+    host: &Host,
+    me: &Identity,
+    serving: &Serving,
+    what: &Order,
+    order: &Ordered,
+) -> Result<Made, BackupError> {
+    let made = backup::back_up(host, me, serving, what, |id| order.is_about(id)).await?;
     // What cannot be set is warned of; the manifest names the backup in any case.
     if let Err(error) = network::mark_initialized(host, me, serving.eni().eni(), Some(&made.id)).await {
         tracing::warn!(%error, "the interface is not marked: {error}");

@@ -20,6 +20,7 @@ mod list;
 mod logging;
 mod plan;
 mod prune;
+mod restore;
 mod run;
 mod status;
 mod timeline;
@@ -81,8 +82,11 @@ enum Command {
         #[arg(long)]
         no_wait: bool,
     },
-    /// End the backup, the drill or the prune that is under way, and remove what it left.
-    Cancel,
+    /// End the backup, the restore, the drill or the prune that is under way, and remove what it left.
+    Cancel {
+        /// Only where it is about this backup.
+        id: Option<String>,
+    },
     /// The backups in the bucket: what each is built on, whether it is whole, and what is wrong with it.
     List,
     /// Prove a backup: that the bucket holds every object of it as it was sent.
@@ -115,6 +119,29 @@ enum Command {
         #[arg(long)]
         apply: bool,
     },
+    /// Bring collections of a backup back into the server that serves: those that it lacks.
+    Restore {
+        /// Without it: what the manifest names.
+        id: Option<String>,
+        /// Only these collections; `*` and `?` stand for any letters and one letter.
+        #[arg(long, value_name = "COLLECTION")]
+        include: Vec<String>,
+        /// All collections but these.
+        #[arg(long, value_name = "COLLECTION")]
+        exclude: Vec<String>,
+        /// An alias that is there already names what comes back from then on.
+        #[arg(long)]
+        overwrite_alias: bool,
+        /// The backup's users of the server's own database, too.
+        #[arg(long)]
+        users: bool,
+        /// The backup's roles, too.
+        #[arg(long)]
+        roles: bool,
+        /// Do not wait for its end.
+        #[arg(long)]
+        no_wait: bool,
+    },
     /// Prove a backup by restoring it beside the server that serves, and throw it away again.
     Drill {
         /// Without it: what the manifest names.
@@ -133,7 +160,10 @@ enum Command {
     /// Check the configuration; nothing else is looked at.
     Validate,
     /// How this node stands.
-    Status,
+    Status {
+        /// Only what this machine knows of this backup.
+        id: Option<String>,
+    },
     /// Where the time of the last boot went.
     Timeline {
         /// Write a picture as well.
@@ -171,7 +201,7 @@ pub fn main() -> ExitCode {
             let order = crate::backup::Order { full, include, exclude, marker: None };
             context::block_on(backup::backup(&globals, order, Wait::of(no_wait)))
         }
-        Command::Cancel => context::block_on(cancel::cancel(&globals)),
+        Command::Cancel { id } => context::block_on(cancel::cancel(&globals, id)),
         Command::List => context::block_on(list::list(&globals)),
         Command::Verify { id, deep } => context::block_on(verify::verify(&globals, id.as_deref(), deep)),
         Command::Adopt { id } => context::block_on(adopt::adopt(&globals, &id)),
@@ -183,10 +213,14 @@ pub fn main() -> ExitCode {
         Command::Drill { id, create, no_wait } => {
             context::block_on(drill::drill(&globals, id, create, Wait::of(no_wait)))
         }
+        Command::Restore { id, include, exclude, overwrite_alias, users, roles, no_wait } => {
+            let order = crate::regain::Order { id, include, exclude, overwrite_alias, users, roles };
+            context::block_on(restore::restore(&globals, order, Wait::of(no_wait)))
+        }
         Command::Close => context::block_on(close::close(&globals)),
         Command::Plan => context::block_on(plan::plan(&globals)),
         Command::Validate => validate::validate(&globals),
-        Command::Status => status::status(&globals),
+        Command::Status { id } => status::status(&globals, id.as_deref()),
         Command::Timeline { svg } => timeline::timeline(&globals, svg.as_deref()),
     }
     .into()

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -27,12 +27,23 @@ pub struct Ordered {
     pub request: Request,
     answers: watch::Sender<Option<Answer>>,
     cancel: Arc<Notify>,
+    /// The backup that it is about, once that is known.
+    about: Arc<OnceLock<String>>,
 }
 
 impl Ordered {
     fn new(request: Request) -> (Self, watch::Receiver<Option<Answer>>) {
         let (answers, told) = watch::channel(None);
-        (Self { request, answers, cancel: Arc::default() }, told)
+        (Self { request, answers, cancel: Arc::default(), about: Arc::default() }, told)
+    }
+
+    /// Names the backup that it is about, for whoever wants just that one to end.
+    pub fn is_about(&self, id: &str) {
+        let _ = self.about.set(id.to_owned());
+    }
+
+    pub fn about(&self) -> Option<&str> {
+        self.about.get().map(String::as_str)
     }
 
     /// Ready when somebody wants it to end.
@@ -71,6 +82,7 @@ struct AtWork(Arc<Mutex<Option<Current>>>);
 struct Current {
     cancel: Arc<Notify>,
     answers: watch::Sender<Option<Answer>>,
+    about: Arc<OnceLock<String>>,
 }
 
 impl AtWork {
@@ -78,10 +90,13 @@ impl AtWork {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = current;
     }
 
-    /// Ends it, and waits until it has ended. Whether there was one.
-    async fn cancel(&self) -> bool {
+    /// Ends it, and waits until it has ended. Whether there was one, about this backup where one is named.
+    async fn cancel(&self, id: Option<&str>) -> bool {
         let current = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(Current { cancel, answers }) = current else { return false };
+        let Some(Current { cancel, answers, about }) = current else { return false };
+        if id.is_some_and(|id| about.get().is_none_or(|about| about != id)) {
+            return false;
+        }
         let mut told = answers.subscribe();
         // Else its end would be waited for from two sides.
         drop(answers);
@@ -146,7 +161,7 @@ impl Desk {
         let working = async {
             while let Some(order) = queue.recv().await {
                 let (cancel, answers) = (Arc::clone(&order.cancel), order.answers.clone());
-                at_work.set(Some(Current { cancel, answers }));
+                at_work.set(Some(Current { cancel, answers, about: Arc::clone(&order.about) }));
                 work(order).await;
                 at_work.set(None);
             }
@@ -183,8 +198,8 @@ async fn talk(mut stream: UnixStream, orders: mpsc::Sender<Ordered>, at_work: At
         tracing::warn!("a request is not understood");
         return;
     };
-    if request == Request::Cancel {
-        let was = at_work.cancel().await;
+    if let Request::Cancel { id } = &request {
+        let was = at_work.cancel(id.as_deref()).await;
         if let Ok(mut text) = serde_json::to_vec(&Answer::Cancelled { was }) {
             text.push(b'\n');
             // Who hung up is not told.
@@ -239,7 +254,10 @@ mod tests {
         let work = async |order: Ordered| {
             let include = match order.request.clone() {
                 Request::Backup(Order { include, .. }) => include,
-                Request::Prune { .. } | Request::Drill { .. } | Request::Cancel => Vec::new(),
+                Request::Prune { .. }
+                | Request::Drill { .. }
+                | Request::Restore(_)
+                | Request::Cancel { .. } => Vec::new(),
             };
             order.says("half".to_owned());
             tokio::task::yield_now().await;

@@ -6,6 +6,7 @@ use crate::backup;
 use crate::catalog;
 use crate::drill;
 use crate::explain::Failure;
+use crate::regain;
 
 /// What another command wants of `run`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,8 +17,13 @@ pub enum Request {
         /// Else what the manifest names.
         id: Option<String>,
     },
+    /// Into the server that serves.
+    Restore(regain::Order),
     /// Whatever is under way, ends. It does not wait for its turn.
-    Cancel,
+    Cancel {
+        /// Only where it is about this backup.
+        id: Option<String>,
+    },
     Prune {
         /// Else it is only said what would go.
         apply: bool,
@@ -33,6 +39,7 @@ pub enum Answer {
     Made(backup::Made),
     Pruned(catalog::Pruned),
     Drilled(drill::Drilled),
+    Regained(regain::Regained),
     /// Whether there was anything to end.
     Cancelled {
         was: bool,

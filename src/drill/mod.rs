@@ -35,11 +35,13 @@ use crate::store::{Owner, Store, Tree};
 use crate::weaviate::Client;
 
 /// Restores `id`, or what the manifest names, and compares it. What came of it lies in the bucket and on this machine.
+/// `named` hears which backup it is.
 pub async fn drill(
     host: &Host,
     me: &Identity,
     serving: &Serving,
     id: Option<&str>,
+    named: impl FnOnce(&str),
 ) -> Result<Drilled, DrillError> {
     let _working = host.status.begin(Work::Drill);
     let begun = Instant::now();
@@ -47,6 +49,7 @@ pub async fn drill(
     let store = restore::connect(host, me).await?;
     let manifest = catalog::find(&Scope::of(host, &store), id).await?;
     let backup = manifest.backup_id.clone().unwrap_or_default();
+    named(&backup);
     let attempted = Box::pin(attempt(host, serving, &store, manifest)).await;
     // Whatever came of it; what cannot be removed now, the next one and the next boot remove.
     if let Err(error) = clean_up(host).await {

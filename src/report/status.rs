@@ -43,6 +43,8 @@ pub enum Work {
     Verify,
     /// A backup is restored beside the server, and compared.
     Drill,
+    /// Collections of a backup come back into the server that serves.
+    Regain,
     /// A backup is brought into a file.
     Export,
     /// And out of one.
@@ -65,6 +67,7 @@ impl Work {
             Self::Prune => "prune",
             Self::Verify => "verify",
             Self::Drill => "drill",
+            Self::Regain => "restore",
             Self::Export => "export",
             Self::Import => "import",
             Self::Adopt => "adopt",

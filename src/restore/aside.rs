@@ -29,6 +29,7 @@ pub async fn bring_aside(
         goes: 0,
         // The other half is for who is served.
         connections: host.settings.restore.connections.div_ceil(2),
+        only: None,
     };
     stage::bring(&store.paced(host.settings.restore.rate), place, manifest, &host.status).await
 }
@@ -44,6 +45,8 @@ pub async fn prove(host: &Host, client: &Client, manifest: &Manifest) -> Result<
             cpu_percentage: host.settings.restore.cpu_percentage,
             ..RestoreConfig::default()
         },
+        only: Vec::new(),
+        overwrite_alias: false,
         renamed: None,
         mount: &host.settings.storage.mount,
     };

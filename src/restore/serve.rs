@@ -12,7 +12,7 @@ use super::space::Room;
 use crate::explain::{Class, Explain as _};
 use crate::report::{Status, Step};
 use crate::weaviate::descriptor::Node;
-use crate::weaviate::{Backend, Client, RestoreConfig, State, WeaviateError};
+use crate::weaviate::{Backend, Client, RestoreConfig, RestoreOrder, State, WeaviateError};
 
 /// One restore by the server.
 #[derive(Clone, Debug)]
@@ -20,6 +20,10 @@ pub struct Order<'a> {
     pub backend: Backend,
     pub backup: &'a str,
     pub config: RestoreConfig,
+    /// Everything where it is empty.
+    pub only: Vec<String>,
+    /// An alias that is there already names what is restored from then on.
+    pub overwrite_alias: bool,
     /// The node that made it and this one, where they have two names.
     pub renamed: Option<(&'a str, &'a str)>,
     /// The volume: the server shows progress nowhere but there.
@@ -68,8 +72,14 @@ pub enum Accepted {
 
 /// Orders the restore. Only after an accepted order the server's status is about this restore.
 pub async fn order(client: &Client, order: &Order<'_>) -> Result<Accepted, RestoreError> {
-    let Order { backend, backup, config, renamed, mount: _ } = order;
-    match client.start_restore(*backend, backup, config, *renamed).await {
+    let Order { backend, backup, config, only, overwrite_alias, renamed, mount: _ } = order;
+    let wanted = RestoreOrder {
+        config: config.clone(),
+        include: only.clone(),
+        node_mapping: renamed.iter().map(|(old, new)| ((*old).to_owned(), (*new).to_owned())).collect(),
+        overwrite_alias: *overwrite_alias,
+    };
+    match client.start_restore(*backend, backup, &wanted).await {
         Ok(answer) => {
             tracing::info!(
                 backup_id = backup,
@@ -98,7 +108,7 @@ pub async fn wait(
     patience: Patience,
     status: &Status,
 ) -> Result<(), RestoreError> {
-    let Order { backend, backup, config, renamed: _, mount } = order;
+    let Order { backend, backup, config, only: _, overwrite_alias: _, renamed: _, mount } = order;
     let backup = (*backup).to_owned();
     let mut seen = State::Started;
     let mut free = Room::look(mount)?.free;

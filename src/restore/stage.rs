@@ -1,5 +1,6 @@
 //! What is to be done on this volume, and bringing the bytes to it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::hex::hex;
 use crate::manifest::{Manifest, checksum};
 use crate::report::{Status, Step};
 use crate::store::{self, Fetched, Limits, Store, Tree, Wanted};
-use crate::weaviate::descriptor::{GLOBAL, Global, PROBE, RESTORE};
+use crate::weaviate::descriptor::{GLOBAL, Global, NODE, Node, PROBE, RESTORE};
 
 /// What the volume remembers of an earlier restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +134,8 @@ pub struct Place<'a> {
     /// Bytes in `data/` that go before the restore.
     pub goes: u64,
     pub connections: u32,
+    /// The collections that will be unpacked, where it is not all of them.
+    pub only: Option<&'a BTreeSet<String>>,
 }
 
 /// Brings all objects of `manifest` into `backups`, and returns the manifest with the checksums found.
@@ -142,7 +145,7 @@ pub async fn bring(
     mut manifest: Manifest,
     status: &Status,
 ) -> Result<Manifest, RestoreError> {
-    let Place { backups, mount, node, goes, connections } = place;
+    let Place { backups, mount, node, goes, connections, only } = place;
     let id = manifest.backup_id.clone().unwrap_or_default();
     let wanted: Vec<Wanted> = manifest
         .objects
@@ -171,7 +174,7 @@ pub async fn bring(
     let bytes = store::fetch(store, backups, &wanted, limits, move |n| progress.moved(n));
     let (fetched, ()) = tokio::try_join!(
         async { bytes.await.map_err(RestoreError::from) },
-        preflight(store, mount, node, &manifest, space)
+        preflight(store, mount, node, &manifest, space, only)
     )?;
     check_descriptor(backups, node, &manifest)?;
     if manifest.unverified {
@@ -213,14 +216,21 @@ async fn preflight(
     node: &str,
     manifest: &Manifest,
     space: Space,
+    only: Option<&BTreeSet<String>>,
 ) -> Result<(), RestoreError> {
     let id = manifest.backup_id.clone().unwrap_or_default();
-    let key = [manifest.path.as_deref().unwrap_or_default(), GLOBAL].join("/");
-    let object = store.get(&key).await?;
-    as_backed_up(store, manifest, &key, &object.bytes)?;
-    let global = parse(store, &key, &object.bytes)?;
+    let global: Global = described(store, manifest, GLOBAL).await?;
     super::check_nodes(&id, &global, node)?;
-    match space.shortage(global.pre_compression_size_bytes) {
+    let unpacked = match only {
+        None => global.pre_compression_size_bytes,
+        Some(only) => {
+            let of_node: Node = described(store, manifest, &format!("{node}/{NODE}")).await?;
+            let sizes = of_node.size_of(only);
+            // Descriptors of old servers tell the size of the whole only.
+            if sizes == 0 { global.pre_compression_size_bytes } else { sizes }
+        }
+    };
+    match space.shortage(unpacked) {
         None => Ok(()),
         Some(Shortage { there, needed }) => Err(RestoreError::NoSpace {
             mount: mount.display().to_string(),
@@ -250,10 +260,18 @@ fn as_backed_up(
     Err(store::StoreError::other_hash(store.bucket(), key, &found, wanted))
 }
 
-fn parse(store: &Store, key: &str, bytes: &[u8]) -> Result<Global, RestoreError> {
-    serde_json::from_slice(bytes).map_err(|error| RestoreError::Descriptor {
+/// One of the backup's own descriptors, with the bytes that were backed up.
+async fn described<T: serde::de::DeserializeOwned>(
+    store: &Store,
+    manifest: &Manifest,
+    name: &str,
+) -> Result<T, RestoreError> {
+    let key = [manifest.path.as_deref().unwrap_or_default(), name].join("/");
+    let object = store.get(&key).await?;
+    as_backed_up(store, manifest, &key, &object.bytes)?;
+    serde_json::from_slice(&object.bytes).map_err(|error| RestoreError::Descriptor {
         bucket: store.bucket().to_owned(),
-        key: key.to_owned(),
+        key,
         what: error.to_string(),
     })
 }

@@ -30,9 +30,19 @@ pub struct Seen {
 
 /// Counts everything. A tenant that is not active cannot be counted (recording 27): its status is what is known.
 pub async fn count(client: &Client, status: &Status) -> Result<Seen, RestoreError> {
+    count_some(client, status, |_| true).await
+}
+
+/// Counts those collections that are wanted.
+pub async fn count_some(
+    client: &Client,
+    status: &Status,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Seen, RestoreError> {
     let mut wanted = Vec::new();
     let mut collections = Collections::new();
-    for Class { name, multi_tenant } in client.classes().await? {
+    let classes = client.classes().await?;
+    for Class { name, multi_tenant } in classes.into_iter().filter(|class| is_wanted(&class.name)) {
         let mut collection = Collection::default();
         if multi_tenant {
             for tenant in client.tenants(&name).await? {
@@ -180,7 +190,7 @@ pub fn compare(manifest: &Manifest, seen: &Seen) -> Result<(), RestoreError> {
 }
 
 /// Without the tenants whose data is not in the backup.
-fn protected(manifest: &Manifest, name: &str, collection: &Collection) -> Collection {
+pub fn protected(manifest: &Manifest, name: &str, collection: &Collection) -> Collection {
     let mut collection = collection.clone();
     if let Some(without) = manifest.unprotected.get(name) {
         collection.tenants.retain(|tenant, _| !without.contains(tenant));

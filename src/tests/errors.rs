@@ -16,6 +16,7 @@ use crate::explain::Explain;
 use crate::instance::InstanceError;
 use crate::manifest::ManifestError;
 use crate::network::{DoorState, NetworkError};
+use crate::regain::RegainError;
 use crate::restore::RestoreError;
 use crate::secrets::SecretsError;
 use crate::signal::SignalError;
@@ -363,6 +364,20 @@ fn backups(rows: &mut Vec<Row>) {
         Memory { free: 100, needed: 256 },
         Answer { query: "{ Get { A } }".into(), missing: "3000".into(), answer: "{}".into() },
         Local { verb: "made", path: "/workspace/weaviate/drill".into(), source: io() },
+    );
+    every!(rows, RegainError in "regain";
+        Store { 0: StoreError::NoBucket { bucket: bucket() } },
+        Catalog { 0: CatalogError::NoManifest { id: backup() } },
+        Restore { 0: RestoreError::Unsettled { within: SOME } },
+        Server { 0: WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() } },
+        Cancelled {},
+        Unknown { name: "Articles".into(), backup: backup(), known: "Article, Chunk".into() },
+        NothingLeft { backup: backup(), known: "Article, Chunk".into() },
+        There { names: vec!["Article".into()] } { names: vec!["Article".into(), "Chunk".into()] },
+        NameOfAlias { name: "Article".into(), class: "ArticleV2".into() },
+        AliasThere { alias: "News".into(), class: "ArticleV2".into() },
+        TooOld { option: "--overwrite-alias", since: "1.33.0".into(), server: "1.32.4".into() },
+        Local { path: "regain.json".into(), source: io() },
     );
     every!(rows, BackupError in "backup";
         Store { 0: StoreError::NoBucket { bucket: bucket() } },

@@ -11,6 +11,7 @@ use crate::drill::DrillError;
 use crate::explain::{Explain, Failure};
 use crate::manifest::ManifestError;
 use crate::network::{DoorState, NetworkError};
+use crate::regain::RegainError;
 use crate::restore::RestoreError;
 use crate::secrets::SecretsError;
 use crate::signal::SignalError;
@@ -59,6 +60,10 @@ fn what_another_domain_says_is_handed_on_whole() {
         ArchiveError::Manifest, ManifestError::Vanished { bucket: "acme".into(), key: "m".into() };
         ArchiveError::Catalog, CatalogError::NoManifest { id: "full-1".into() };
         ArchiveError::Restore, RestoreError::Container(ContainerError::Exited { code: 1, oom: false, log: log() });
+        RegainError::Store, bucket();
+        RegainError::Catalog, CatalogError::NoManifest { id: "full-1".into() };
+        RegainError::Restore, RestoreError::Container(ContainerError::Exited { code: 1, oom: false, log: log() });
+        RegainError::Server, WeaviateError::Malformed { call: "GET /v1/meta".into(), what: "no version".into() };
         DrillError::Store, bucket();
         DrillError::Catalog, CatalogError::NoManifest { id: "full-1".into() };
         DrillError::Restore, RestoreError::Container(ContainerError::Exited { code: 1, oom: false, log: log() });

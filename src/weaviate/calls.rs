@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::client::{Answer, Client};
 use super::error::WeaviateError;
 use super::types::{
-    Alias, Backend, BackupOrder, BackupStatus, Class, Count, Meta, RestoreConfig, RestoreStatus, Tenant,
+    Alias, Backend, BackupOrder, BackupStatus, Class, Count, Meta, RestoreOrder, RestoreStatus, Tenant,
 };
 
 #[derive(Deserialize)]
@@ -146,18 +146,14 @@ impl Client {
         self.call(Method::POST, "/v1/graphql", Some(&json!({ "query": query }))).await
     }
 
-    /// Starts a restore. `renamed`, the old name and the new one, only where another node made it (recording 09).
+    /// Starts a restore.
     pub async fn start_restore(
         &self,
         backend: Backend,
         id: &str,
-        config: &RestoreConfig,
-        renamed: Option<(&str, &str)>,
+        order: &RestoreOrder,
     ) -> Result<RestoreStatus, WeaviateError> {
-        let mut body = json!({ "config": config });
-        if let Some((old, new)) = renamed {
-            body["node_mapping"][old] = new.into();
-        }
+        let body = json!(order);
         self.expect(Method::POST, &format!("/v1/backups/{backend}/{id}/restore"), Some(&body)).await
     }
 
@@ -193,7 +189,28 @@ impl Client {
 
     /// Ends a backup that is at work: 204. Its id can never be used again (recording 06).
     pub async fn cancel_backup(&self, backend: Backend, id: &str) -> Result<(), WeaviateError> {
-        let path = format!("/v1/backups/{backend}/{id}");
+        self.delete(format!("/v1/backups/{backend}/{id}")).await
+    }
+
+    /// Ends a restore that is at work: 204, also where nothing is. One that applies its collections goes on: 422. Of
+    /// 1.36.0 and later.
+    pub async fn cancel_restore(&self, backend: Backend, id: &str) -> Result<(), WeaviateError> {
+        self.delete(format!("/v1/backups/{backend}/{id}/restore")).await
+    }
+
+    /// Removes a collection and all that it holds.
+    pub async fn delete_class(&self, class: &str) -> Result<(), WeaviateError> {
+        self.delete(format!("/v1/schema/{class}")).await
+    }
+
+    /// Makes an alias that is there name this collection.
+    pub async fn set_alias(&self, alias: &str, class: &str) -> Result<(), WeaviateError> {
+        let body = json!({ "class": class });
+        let _: Value = self.expect(Method::PUT, &format!("/v1/aliases/{alias}"), Some(&body)).await?;
+        Ok(())
+    }
+
+    async fn delete(&self, path: String) -> Result<(), WeaviateError> {
         let answer = self.call(Method::DELETE, &path, None).await?;
         if (200..300).contains(&answer.status) {
             return Ok(());

@@ -61,12 +61,16 @@ pub struct Node {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NodeClass {
     pub name: String,
     #[serde(default)]
     pub shards: Option<Vec<Shard>>,
     #[serde(default)]
     pub chunks: Option<BTreeMap<String, Option<Vec<String>>>>,
+    /// What it unpacks to; absent in old ones.
+    #[serde(default)]
+    pub pre_compression_size_bytes: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -127,6 +131,12 @@ impl Global {
 pub type Shards = BTreeMap<String, BTreeSet<String>>;
 
 impl Node {
+    /// What these collections unpack to.
+    pub fn size_of(&self, collections: &BTreeSet<String>) -> u64 {
+        let classes = self.classes.iter().flatten().filter(|class| collections.contains(&class.name));
+        classes.map(|class| class.pre_compression_size_bytes).sum()
+    }
+
     /// What of each collection is in the backup. A tenant that the server left out is not, though the collection's
     /// sharding state names it (weaviate#10851).
     pub fn shards(&self) -> Shards {

@@ -12,12 +12,14 @@ mod client;
 pub mod descriptor;
 mod error;
 pub mod options;
+mod selection;
 mod types;
 
 pub use client::{Answer, Client};
 pub use error::WeaviateError;
+pub use selection::{Selection, matches};
 pub use types::{
-    Alias, Backend, BackupConfig, BackupOrder, BackupStatus, Class, Count, Meta, RestoreConfig,
+    Alias, Backend, BackupConfig, BackupOrder, BackupStatus, Class, Count, Meta, RestoreConfig, RestoreOrder,
     RestoreStatus, State, Tenant, is_active, is_offloaded,
 };
 

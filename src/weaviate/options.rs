@@ -30,6 +30,8 @@ pub const ROLES_SINCE: Since = Since(&[(1, 38, 11), (1, 39, 1)]);
 /// `node_mapping` of a restore that works.
 pub const MAPPING_SINCE: Since =
     Since(&[(1, 31, 22), (1, 32, 27), (1, 33, 12), (1, 34, 8), (1, 35, 3), (1, 36, 0)]);
+/// `overwriteAlias` of a restore.
+pub const OVERWRITE_SINCE: Since = Since(&[(1, 33, 0)]);
 /// `usersOptions` and `rolesOptions` of a restore.
 pub const RESTORED_SINCE: Since = Since(&[(1, 32, 0)]);
 
@@ -201,10 +203,10 @@ pub const BACKUP: &[ServerOption] = &[
 pub const RESTORE: &[ServerOption] = &[
     option(
         "include, exclude",
-        "not offered",
+        "`restore --include`, `restore --exclude`",
         NAMES,
         ALWAYS,
-        "A boot restores all that the manifest counts, and is compared with all of it.",
+        "Into a server that serves. Patterns are read here, and names are sent. A boot restores all that the manifest counts.",
     ),
     option(
         "node_mapping",
@@ -215,28 +217,28 @@ pub const RESTORE: &[ServerOption] = &[
     ),
     option(
         "overwriteAlias",
-        "not offered",
+        "`restore --overwrite-alias`",
         Range::Text("true or false"),
-        Since(&[(1, 33, 0)]),
-        "A restore is into an empty server, which has no alias.",
+        OVERWRITE_SINCE,
+        "Into a server that serves; what the alias named is put back where the restore comes to nothing. A boot restores into an empty server.",
     ),
     option(
         "config.CPUPercentage",
         "`restore.cpu_percentage`",
         Range::Numbers(CPU_PERCENTAGE),
         ALWAYS,
-        "80 by default here: nobody is served meanwhile.",
+        "80 by default here: nobody is served meanwhile. Into a server that serves it is 50 at the most.",
     ),
     option(
         "config.usersOptions",
-        "`restore.users`",
+        "`restore.users`, `restore --users`",
         RESTORED,
         RESTORED_SINCE,
         "`\"none\"` by default, or `\"all\"`: users of the server's own database that are in the backup.",
     ),
     option(
         "config.rolesOptions",
-        "`restore.roles`",
+        "`restore.roles`, `restore --roles`",
         RESTORED,
         RESTORED_SINCE,
         "The same for roles, of a server with RBAC.",
@@ -310,12 +312,12 @@ mod tests {
     #[test]
     fn every_key_of_ours_that_is_named_is_one() {
         let keys = crate::config::tests::keys();
-        let commands: Vec<String> = crate::cli::command()
-            .find_subcommand("backup")
-            .expect("a command")
-            .get_arguments()
-            .filter_map(|argument| argument.get_long().map(|long| format!("backup --{long}")))
-            .collect();
+        let line = crate::cli::command();
+        let options_of = |name: &'static str| {
+            let arguments = line.find_subcommand(name).expect("a command").get_arguments();
+            arguments.filter_map(move |argument| argument.get_long().map(|long| format!("{name} --{long}")))
+        };
+        let commands: Vec<String> = options_of("backup").chain(options_of("restore")).collect();
         for option in BACKUP.iter().chain(RESTORE) {
             for named in option.ours.split('`').skip(1).step_by(2) {
                 let known = keys.contains(named) || commands.iter().any(|command| named.starts_with(command));

@@ -118,20 +118,20 @@ async fn a_tenant_is_made_active_as_it_was_recorded() {
     }
 }
 
-fn share(cpu_percentage: u32) -> RestoreConfig {
-    RestoreConfig { cpu_percentage, ..RestoreConfig::default() }
+fn share(cpu_percentage: u32) -> RestoreOrder {
+    let config = RestoreConfig { cpu_percentage, ..RestoreConfig::default() };
+    RestoreOrder { config, ..RestoreOrder::default() }
 }
 
 #[tokio::test]
 async fn both_shapes_of_an_error_are_read() {
     let client =
         client(&["08-restore-on-fresh-server", "09-stale-status-and-node-mismatch"], "admin-key").await;
-    let answer =
-        client.start_restore(Backend::S3, "full-1", &share(81), None).await.expect_err("81 is too much");
+    let answer = client.start_restore(Backend::S3, "full-1", &share(81)).await.expect_err("81 is too much");
     assert!(answer.to_string().ends_with("should be less than or equal to 80"), "{answer}");
-    let started = client.start_restore(Backend::S3, "full-1", &share(80), None).await.expect("accepted");
+    let started = client.start_restore(Backend::S3, "full-1", &share(80)).await.expect("accepted");
     assert_eq!((started.state, started.classes.len()), (State::Started, 3));
-    let again = client.start_restore(Backend::S3, "full-1", &share(80), None).await.expect_err("one runs");
+    let again = client.start_restore(Backend::S3, "full-1", &share(80)).await.expect_err("one runs");
     assert!(again.to_string().contains("already in progress"), "{again}");
     // The previous machine's result, on a server that did nothing.
     let stale = client.restore_status(Backend::S3, "full-1", None).await.expect("an answer");
@@ -144,7 +144,7 @@ async fn a_status_that_nobody_has_is_404_and_an_end_of_the_matter() {
     let client = client(&["11-filesystem-restore-of-an-s3-backup"], "admin-key").await;
     let error = client.restore_status(Backend::Filesystem, "full-1", None).await.expect_err("none");
     assert_eq!((error.status(), error.class()), (Some(404), Kind::Final));
-    client.start_restore(Backend::Filesystem, "full-1", &share(80), None).await.expect("accepted");
+    client.start_restore(Backend::Filesystem, "full-1", &share(80)).await.expect("accepted");
 }
 
 #[tokio::test]
@@ -236,7 +236,18 @@ fn an_order_says_what_it_is_told_and_nothing_else() {
         "config": { "CPUPercentage": 50, "CompressionLevel": "BestSpeed" },
     });
     assert_eq!(json!(full), expected);
-    assert_eq!(json!(share(80)), json!({ "CPUPercentage": 80 }));
+    assert_eq!(json!(share(80)), json!({ "config": { "CPUPercentage": 80 } }));
+    let some = RestoreOrder {
+        include: vec!["Chunk".into()],
+        node_mapping: [("old".to_owned(), "new".to_owned())].into(),
+        overwrite_alias: true,
+        ..share(50)
+    };
+    let expected = json!({
+        "config": { "CPUPercentage": 50 }, "include": ["Chunk"], "node_mapping": { "old": "new" },
+        "overwriteAlias": true,
+    });
+    assert_eq!(json!(some), expected);
     let restore = RestoreConfig {
         cpu_percentage: 80,
         path: Some("prod".into()),

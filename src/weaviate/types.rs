@@ -191,6 +191,21 @@ pub struct RestoreConfig {
     pub roles_options: Option<&'static str>,
 }
 
+/// The body of `POST /v1/backups/{backend}/{id}/restore` (openapi-specs/schema.json of 1.39.0, BackupRestoreRequest).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RestoreOrder {
+    pub config: RestoreConfig,
+    /// Everything where it is empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<String>,
+    /// The old name and the new one, only where another node made it (recording 09).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub node_mapping: BTreeMap<String, String>,
+    /// An alias that is there already names the restored collection from then on.
+    #[serde(rename = "overwriteAlias", skip_serializing_if = "std::ops::Not::not")]
+    pub overwrite_alias: bool,
+}
+
 /// The answer to `POST` and `GET /v1/backups/{backend}/{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct BackupStatus {

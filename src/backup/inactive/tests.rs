@@ -129,21 +129,3 @@ fn a_sentence_names_collection_count_and_status() {
          tenants of 1 more"
     );
 }
-
-#[test]
-fn an_order_is_read_as_the_server_reads_it() {
-    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-    let rows = [
-        (&[][..], &[][..], "Article", true),
-        (&["Art*"][..], &[][..], "Article", true),
-        (&["Art*"][..], &[][..], "Chunk", false),
-        (&["Artic?e"][..], &[][..], "Article", true),
-        (&["Article"][..], &[][..], "Articles", false),
-        (&[][..], &["*k"][..], "Chunk", false),
-        (&[][..], &["*k"][..], "Article", true),
-    ];
-    for (include, exclude, class, expected) in rows {
-        let order = Order { include: list(include), exclude: list(exclude), ..Order::default() };
-        assert_eq!(is_wanted(&order, class), expected, "{include:?} {exclude:?} {class}");
-    }
-}

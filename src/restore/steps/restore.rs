@@ -114,6 +114,8 @@ async fn once(
             users_options: settings.users.option(),
             roles_options: settings.roles.option(),
         },
+        only: Vec::new(),
+        overwrite_alias: false,
         renamed: task.renamed(),
         mount: task.volume.mount(),
     };

@@ -121,6 +121,7 @@ pub(super) async fn bring(host: &Host, mut task: Task) -> Result<Task, RestoreEr
                 // Whatever lies there is emptied before the restore.
                 goes: blocking(move || space::below(&data)).await?,
                 connections: host.settings.restore.connections,
+                only: None,
             };
             let store = task.lies().paced(host.settings.restore.rate);
             task.manifest = stage::bring(&store, place, task.manifest.clone(), &host.status).await?;

@@ -26,7 +26,14 @@ impl Bench {
         let owner = Owner { uid: nix::unistd::getuid().as_raw(), gid: nix::unistd::getgid().as_raw() };
         let tree = Tree::open(self.mount.path(), owner)?;
         let (store, status) = (self.fake.store("prod"), Status::default());
-        let place = Place { backups: &tree, mount: self.mount.path(), node, goes: self.goes, connections: 8 };
+        let place = Place {
+            backups: &tree,
+            mount: self.mount.path(),
+            node,
+            goes: self.goes,
+            connections: 8,
+            only: None,
+        };
         bring(&store, place, manifest, &status).await
     }
 }

@@ -18,7 +18,8 @@ const QUICK: Patience = Patience {
 
 fn wanted(mount: &Path) -> Order<'_> {
     let config = RestoreConfig { cpu_percentage: 80, ..RestoreConfig::default() };
-    Order { backend: Backend::Filesystem, backup: "full-1", config, renamed: None, mount }
+    let (backend, backup, only) = (Backend::Filesystem, "full-1", Vec::new());
+    Order { backend, backup, config, only, overwrite_alias: false, renamed: None, mount }
 }
 
 fn says(state: &str) -> String {

@@ -114,6 +114,7 @@ async fn route(app: &App, request: &Request, user: &User) -> Result<Answer, Answ
         ("GET", ["aliases"]) => schema::aliases(&call),
         ("POST", ["aliases"]) => schema::set_alias(&call),
         ("GET", ["aliases", alias]) => schema::alias(&call, alias),
+        ("PUT", ["aliases", alias]) => schema::move_alias(&call, alias),
         ("DELETE", ["aliases", alias]) => schema::delete_alias(&call, alias),
         ("POST", ["graphql"]) => graphql::run(&call),
         ("GET", ["objects"]) => objects::list(&call),

@@ -199,6 +199,22 @@ pub fn set_alias(call: &Call<'_>) -> Result<Answer, Answer> {
     Ok(Answer::ok(shown))
 }
 
+/// `PUT`: the alias names another collection from now on.
+pub fn move_alias(call: &Call<'_>, alias: &str) -> Result<Answer, Answer> {
+    let request = call.request.json()?;
+    let alias = capitalised(alias);
+    let class = capitalised(request["class"].as_str().unwrap_or_default());
+    call.allow(Verb::Update, &format!("aliases/collections/{class}/aliases/{alias}"))?;
+    let mut state = call.app.store.write();
+    if !state.classes.contains_key(&class) {
+        return Err(Answer::error(422, format!("replace alias: class {class} not found")));
+    }
+    let held = state.aliases.get_mut(&alias).ok_or_else(|| Answer::empty(404))?;
+    held.clone_from(&class);
+    call.app.store.save(&state)?;
+    Ok(Answer::ok(json!({"alias": alias, "class": class})))
+}
+
 pub fn delete_alias(call: &Call<'_>, alias: &str) -> Result<Answer, Answer> {
     call.allow(Verb::Delete, &format!("aliases/collections/*/aliases/{alias}"))?;
     let mut state = call.app.store.write();

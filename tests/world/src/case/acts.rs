@@ -27,7 +27,7 @@ const KNOCK: Duration = Duration::from_millis(1500);
 /// As the vectors of the recorded collections have.
 const DIMENSIONS: u64 = 64;
 
-pub(super) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
+pub(crate) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
     match act {
         Act::Ask { client, path, key, status, holds } => {
             ask(stage, *client, path, *key, *status, holds).await

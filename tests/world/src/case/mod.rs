@@ -19,6 +19,7 @@ mod script;
 mod sights;
 mod spec;
 
+pub(crate) use acts::act as look;
 pub(crate) use expect::counts;
 pub use outcome::{Outcome, RestoredOutcome, StepOutcome, WorldOutcome};
 pub(crate) use run::perform;

@@ -202,6 +202,12 @@ fn a_client_may_come_in_after_both_proofs_and_not_before() {
             vec![DoorUncounted],
         ),
         ("counted again", vec![start(), restore(), both(), put("i-new"), near.clone()], vec![]),
+        ("what came back beside what is served", and(open(), vec![restore(), near.clone()]), vec![]),
+        (
+            "a restore into another server in the same boot",
+            and(open(), vec![restarted(), both(), restarted(), restore(), near.clone()]),
+            vec![DoorUncounted],
+        ),
         (
             "another server in the same boot",
             and(open(), vec![restarted(), near.clone()]),

@@ -27,7 +27,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::case::{Case, Played, perform};
+use crate::case::{Case, Played, look, perform};
 use crate::ledger::Event;
 use crate::stage::{BUCKET, Programs, RESTART, Stage};
 
@@ -172,7 +172,7 @@ async fn on_stage(case: &Case, stage: &mut Stage, what: Option<&Attempt>) -> Res
 
     let Struck { took, struck } = match case.kill.as_ref().filter(|spec| !spec.during.is_empty()) {
         None => a_boot(stage, &gate, what).await?,
-        Some(spec) => a_command(stage, &gate, what, &spec.during).await?,
+        Some(spec) => a_command(stage, &gate, what, spec).await?,
     };
     let words = what.map_or_else(|| "nothing".to_owned(), ToString::to_string);
     stage.ledger.record(Event::Mark { what: format!("killed {words} (struck: {struck})") });
@@ -231,14 +231,14 @@ async fn a_boot(stage: &mut Stage, gate: &Gate, what: Option<&Attempt>) -> Resul
 }
 
 /// An agent that serves, while a command is asked of it.
-async fn a_command(
-    stage: &mut Stage,
-    gate: &Gate,
-    what: Option<&Attempt>,
-    command: &[String],
-) -> Result<Struck> {
+async fn a_command(stage: &mut Stage, gate: &Gate, what: Option<&Attempt>, spec: &Spec) -> Result<Struck> {
+    let command = &spec.during;
     let mut agent = stage.start_agent(&[])?;
     stage.until(&mut agent, "serving", PATIENCE).await?;
+    for act in &spec.before {
+        let complaints = look(stage, act).await?;
+        ensure!(complaints.is_empty(), "{}", complaints.join("; "));
+    }
     let began = Instant::now();
     gate.arm(agent.process.killer());
     let nothing = BTreeMap::new();

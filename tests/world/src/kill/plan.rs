@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::gate::{Counts, Point};
+use crate::case::Act;
 
 /// `[kill]` of a case.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +23,9 @@ pub struct Spec {
     /// Not a boot is struck, but an agent that serves while this command is asked of it.
     #[serde(default)]
     pub during: Vec<String>,
+    /// What happens before that command is asked.
+    #[serde(default)]
+    pub before: Vec<Act>,
 }
 
 impl Spec {
@@ -95,7 +99,14 @@ mod tests {
             (("process:nft -f".to_owned(), When::Before), 1),
         ]
         .into();
-        let spec = Spec { random: 2, soak_random: 7, seed: 1, only: Vec::new(), during: Vec::new() };
+        let spec = Spec {
+            random: 2,
+            soak_random: 7,
+            seed: 1,
+            only: Vec::new(),
+            during: Vec::new(),
+            before: Vec::new(),
+        };
         let took = Duration::from_mins(1);
         let short = choose(&counts, took, &spec, false);
         assert_eq!(short.len(), 3 + 2, "{short:?}");
@@ -114,6 +125,7 @@ mod tests {
             seed: 1,
             only: only.iter().map(|start| (*start).to_owned()).collect(),
             during: Vec::new(),
+            before: Vec::new(),
         };
         let rows: [(&[&str], &[&str]); 4] = [
             (&[], &["s3:"]),
