@@ -53,6 +53,9 @@ struct Rehearse {
     /// Keep logs and ledger of every case here.
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+    /// Where the cases lie, in the checkout.
+    #[arg(long, value_name = "DIR", default_value = "tests/cases")]
+    cases: PathBuf,
     /// The agent's binary.
     #[arg(long)]
     agent: PathBuf,

@@ -13,8 +13,9 @@ use world::{kill, rot};
 use super::Rehearse;
 
 pub async fn run(arguments: Rehearse) -> Result<bool> {
-    let Rehearse { case, all, soak, list, json, jobs, keep, agent, server, repository, image } = arguments;
-    let cases = load_all(&repository.join("tests/cases"))?;
+    let Rehearse { case, all, soak, list, json, jobs, keep, cases, agent, server, repository, image } =
+        arguments;
+    let cases = load_all(&repository.join(cases))?;
     if list {
         for case in cases.values() {
             println!("{:<32} {}", case.name, case.about);

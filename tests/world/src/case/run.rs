@@ -114,6 +114,11 @@ impl Acted {
                     ));
                 }
             }
+            Act::User { name, client, program, arguments } => {
+                stage.start_user(name, *client, program, arguments).await?;
+            }
+            Act::UserGoesOn { name } => stage.until_user_goes_on(name, PATIENCE).await?,
+            Act::UserEnds { name } => self.complaints.extend(stage.end_user(name, PATIENCE).await?),
             Act::Deed { deed } => stage.perform(deed).await,
             Act::DeedsDone => self.complaints.extend(stage.deeds_done(PATIENCE).await),
             Act::Await { call, with, times } => {
@@ -256,7 +261,7 @@ async fn count_all(case: &Case, stage: &Stage) -> Vec<String> {
     let mut complaints = Vec::new();
     for client in [Client::Near, Client::Far] {
         match stage.count(client, &held).await {
-            Ok(counts) if counts == held => {}
+            Ok(counts) if expect::holds(&counts, &held, case.expect.written) => {}
             Ok(counts) => complaints.push(format!("{client:?} counts {counts:?}, not {held:?}")),
             Err(error) => complaints.push(format!("{client:?} cannot count: {error:#}")),
         }

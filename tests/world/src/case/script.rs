@@ -1,6 +1,7 @@
 //! What happens in a case: acts, in their order, and deeds of others beside them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -133,6 +134,18 @@ pub enum Act {
     Ends,
     /// The clients look: their statuses must be these (0: no connection).
     Look { near: u16, far: u16, stranger: u16 },
+    /// A program of the checkout runs in a client's namespace, in the interpreter that WORLD_PYTHON names.
+    User {
+        name: String,
+        client: Client,
+        program: PathBuf,
+        #[serde(default)]
+        arguments: Vec<String>,
+    },
+    /// Waits until something goes well for it that begins from here on.
+    UserGoesOn { name: String },
+    /// It is told to end: it looks once more, and must have found all as it should be.
+    UserEnds { name: String },
     /// Somebody else's deed, done to its end before the next act.
     Deed { deed: Deed },
     /// Waits until everything that others were to do meanwhile is done.

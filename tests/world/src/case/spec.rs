@@ -98,6 +98,9 @@ pub struct Expect {
     pub runs: Option<u32>,
     /// Of the manifest's pointer, at the end.
     pub generation: Option<u64>,
+    /// Users write all the time: there is what the backup holds, and more.
+    #[serde(default)]
+    pub written: bool,
 }
 
 /// A case as it stands in its folder.

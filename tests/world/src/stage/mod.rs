@@ -25,6 +25,7 @@ mod services;
 mod site;
 mod source;
 mod succession;
+mod users;
 mod verdict;
 mod watch;
 
@@ -100,6 +101,7 @@ pub struct Stage {
     foreign: BTreeMap<String, String>,
     others: tokio::task::JoinSet<()>,
     to_come: Arc<deeds::ToCome>,
+    users: BTreeMap<String, users::User>,
     /// The machine has been started before.
     woken: AtomicBool,
     watch: watch::Watch,
@@ -148,6 +150,7 @@ impl Stage {
             foreign,
             others,
             to_come: Arc::default(),
+            users: BTreeMap::new(),
             woken,
             watch,
             ear,
