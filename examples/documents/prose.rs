@@ -163,6 +163,9 @@ fn of_backups(name: &str) -> Option<&'static [&'static str]> {
              vectors, and the answers to `drill.queries`. The second server has no port, little of the processor, and \
              as much memory as `drill.memory` says; there must be room for it. It and its folder are removed whatever \
              comes of it, and clients are served all the time.",
+            "With `--alone` this command does it itself, on an instance that has no part in the deployment and serves nobody: \
+             with the node's own configuration it prepares the disk, fetches the keys and the image, and leaves neither \
+             the address nor the manifest touched. Where a `weaviate-provisioner run` lives it is refused.",
             "What came of it lies in `drills/` in the bucket and in `drill.json` of the state directory, and `status` \
              shows it. The exit status is 78 where the backup is not what it was.",
         ],

@@ -147,7 +147,7 @@ impl Explain for BackupError {
             Self::Asleep { .. } => {
                 "See the server's log (`docker logs weaviate`) and its memory; `backup.stall` allows more.".to_owned()
             }
-            Self::Busy { .. } => "Wait for its end: `GET /v1/backups/filesystem` lists it.".to_owned(),
+            Self::Busy { .. } => "Wait for its end: `GET /v1/backups/filesystem` lists it, or `GET /v1/backups/s3` where `backup.mode` is \"direct\".".to_owned(),
             Self::NotAccepted { .. } => {
                 "See the server's own words; `backup.compression` and its like are checked by it too."
                     .to_owned()

@@ -230,6 +230,9 @@ pub enum Last {
         id: String,
         files: u64,
         bytes: u64,
+        /// The server writes it there itself: nothing is counted before its end.
+        #[serde(default)]
+        direct: bool,
     },
     Made {
         made: Made,
@@ -272,7 +275,7 @@ pub fn note(host: &Host, last: &Last) {
 pub fn last(state: &std::path::Path) -> Option<Last> {
     if let Ok(Some((begun, sent))) = Journal::left(state) {
         let (files, bytes) = (sent.len() as u64, sent.iter().map(|object| object.size).sum());
-        return Some(Last::UnderWay { id: begun.id, files, bytes });
+        return Some(Last::UnderWay { id: begun.id, files, bytes, direct: begun.direct });
     }
     serde_json::from_slice(&std::fs::read(state.join(LAST)).ok()?).ok()
 }

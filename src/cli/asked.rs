@@ -47,7 +47,7 @@ pub async fn ask(globals: &Globals, request: Request, wait: Wait) -> Result<Answ
 }
 
 /// Shows why an order came to nothing.
-fn failed(globals: &Globals, failure: &Failure) -> Exit {
+pub fn failed(globals: &Globals, failure: &Failure) -> Exit {
     if globals.json {
         say(failure.class, &failure.reason, &failure.remedy, &failure.details);
     }

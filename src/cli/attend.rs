@@ -59,7 +59,8 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
                 pruned.map(Answer::Pruned).map_err(Trouble::from)
             }
             Request::Drill { id } => {
-                let drilled = drill::drill(host, me, serving, id.as_deref(), |id| order.is_about(id));
+                let drilled =
+                    drill::drill(host, me, serving.running().into(), id.as_deref(), |id| order.is_about(id));
                 let drilled = match unless_cancelled(&order, told(host, &order, Box::pin(drilled))).await {
                     Some(drilled) => drilled,
                     None => drill::clean_up(host).await.and(Err(DrillError::Cancelled)),

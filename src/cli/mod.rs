@@ -149,6 +149,9 @@ enum Command {
         /// Make a backup first.
         #[arg(long, conflicts_with = "id")]
         create: bool,
+        /// On a host of its own, where no agent serves: this command does it, and prepares the disk for it.
+        #[arg(long, conflicts_with_all = ["create", "no_wait"])]
+        alone: bool,
         /// Do not wait for its end.
         #[arg(long)]
         no_wait: bool,
@@ -210,7 +213,10 @@ pub fn main() -> ExitCode {
             context::block_on(import::import(&globals, &file, spool.as_deref()))
         }
         Command::Prune { apply } => context::block_on(prune::prune(&globals, apply)),
-        Command::Drill { id, create, no_wait } => {
+        Command::Drill { id, alone: true, create: _, no_wait: _ } => {
+            context::block_on(drill::alone(&globals, id))
+        }
+        Command::Drill { id, create, no_wait, alone: false } => {
             context::block_on(drill::drill(&globals, id, create, Wait::of(no_wait)))
         }
         Command::Restore { id, include, exclude, overwrite_alias, users, roles, no_wait } => {

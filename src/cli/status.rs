@@ -148,7 +148,10 @@ fn served(report: &Report) -> Option<String> {
 /// The last backup of this machine.
 fn about(last: &Last) -> String {
     match last {
-        Last::UnderWay { id, files, bytes } => {
+        Last::UnderWay { id, direct: true, .. } => {
+            format!("{id} is being made: the server writes it into the bucket itself")
+        }
+        Last::UnderWay { id, files, bytes, direct: false } => {
             format!("{id} is being made: {files} files, {} MiB are in the bucket", bytes >> 20)
         }
         Last::Made { made, at } => format!("{} ({at:.0})", super::backup::sentence(made)),

@@ -7,8 +7,10 @@ use bollard::Docker;
 use bollard::query_parameters::{InspectContainerOptions, RemoveContainerOptionsBuilder};
 
 use super::spec::{self, Room};
-use super::{ContainerError, REST_PORT, Running, bridge, docker, ready, start};
+use super::{ContainerError, Image, REST_PORT, Running, bridge, docker, ready, start};
+use crate::disk::DataVolume;
 use crate::host::Host;
+use crate::secrets::Secrets;
 
 const NAME: &str = "weaviate-drill";
 /// Of the processor's time, where the server that serves has Docker's default of 1024 (docker run --cpu-shares).
@@ -26,11 +28,25 @@ impl Aside {
     }
 }
 
-/// Starts it, beside `running` and from its parts, and waits until it is ready.
-pub async fn start_aside(host: &Host, running: &Running, room: &Room) -> Result<Aside, ContainerError> {
+/// What it is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Stuff<'a> {
+    pub volume: &'a DataVolume,
+    pub secrets: &'a Secrets,
+    pub image: &'a Image,
+}
+
+impl<'a> From<&'a Running> for Stuff<'a> {
+    fn from(running: &'a Running) -> Self {
+        Self { volume: running.volume(), secrets: running.secrets(), image: running.image() }
+    }
+}
+
+/// Starts it and waits until it is ready.
+pub async fn start_aside(host: &Host, stuff: Stuff<'_>, room: &Room) -> Result<Aside, ContainerError> {
     let engine = docker::connect(host).await?;
-    let (volume, secrets) = (running.volume(), running.secrets());
-    let specification = spec::aside(host, volume, secrets, running.image(), room);
+    let Stuff { volume, secrets, image } = stuff;
+    let specification = spec::aside(host, volume, secrets, image, room);
     if spec::leaks(&specification, secrets) {
         return Err(ContainerError::Leak);
     }

@@ -34,7 +34,7 @@ mod start;
 mod tests;
 pub mod vend;
 
-pub use aside::{Aside, remove_aside, start_aside};
+pub use aside::{Aside, Stuff, remove_aside, start_aside};
 pub use decide::{Plan, Seen, decide};
 pub use error::ContainerError;
 #[cfg(test)]

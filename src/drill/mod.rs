@@ -1,7 +1,7 @@
-//! A drill: the latest backup restored beside the server that serves, compared, and thrown away.
+//! A drill: the latest backup restored beside the server that serves, or on a host of its own, compared, and thrown away.
 //!
 //! ```text
-//! Serving ─▶ what a killed drill left goes ─▶ which backup ─▶ room: memory, space
+//! Stuff ─▶ what a killed drill left goes ─▶ which backup ─▶ room: memory, space
 //!    ─▶ <mount>/drill/ ─▶ bytes, checked ─▶ a second server ─▶ restored ─▶ counts, samples ─▶ drill.queries
 //!    ─▶ container and folder gone, whatever came of it ─▶ drills/<time>_<id>.json, drill.json
 //! ```
@@ -24,11 +24,10 @@ pub use settings::{Query, Settings};
 use tokio::time::Instant;
 
 use crate::catalog::{self, Scope};
-use crate::container::{self, Room};
+use crate::container::{self, Room, Stuff};
 use crate::host::Host;
 use crate::instance::Identity;
 use crate::manifest::Manifest;
-use crate::network::Serving;
 use crate::report::Work;
 use crate::restore;
 use crate::store::{Owner, Store, Tree};
@@ -39,7 +38,7 @@ use crate::weaviate::Client;
 pub async fn drill(
     host: &Host,
     me: &Identity,
-    serving: &Serving,
+    stuff: Stuff<'_>,
     id: Option<&str>,
     named: impl FnOnce(&str),
 ) -> Result<Drilled, DrillError> {
@@ -50,7 +49,7 @@ pub async fn drill(
     let manifest = catalog::find(&Scope::of(host, &store), id).await?;
     let backup = manifest.backup_id.clone().unwrap_or_default();
     named(&backup);
-    let attempted = Box::pin(attempt(host, serving, &store, manifest)).await;
+    let attempted = Box::pin(attempt(host, stuff, &store, manifest)).await;
     // Whatever came of it; what cannot be removed now, the next one and the next boot remove.
     if let Err(error) = clean_up(host).await {
         host.status.warn(format!("what the drill of {backup} leaves is not removed: {error}"));
@@ -70,14 +69,13 @@ struct Proven {
 
 async fn attempt(
     host: &Host,
-    serving: &Serving,
+    stuff: Stuff<'_>,
     store: &Store,
     manifest: Manifest,
 ) -> Result<Proven, DrillError> {
     let backup = manifest.backup_id.clone().unwrap_or_default();
-    let running = serving.running();
     let memory = place::memory(&host.roots.proc, host.settings.drill.memory)?;
-    let (uid, gid) = running.volume().owner();
+    let (uid, gid) = stuff.volume.owner();
     let owner = Owner { uid, gid };
     let place = place::make(&host.settings.storage.mount, owner)?;
     let tree = Tree::open(&place.backups, owner)?;
@@ -85,8 +83,8 @@ async fn attempt(
     let manifest = restore::bring_aside(host, store, &tree, manifest).await?;
     host.status.say(Work::Drill, format!("starts a second server for {backup}"));
     let room = Room { data: place.data, backups: place.backups, memory };
-    let aside = container::start_aside(host, running, &room).await?;
-    let client = Client::new(&aside.base_url(), Some(running.secrets().admin().clone()));
+    let aside = container::start_aside(host, stuff, &room).await?;
+    let client = Client::new(&aside.base_url(), Some(stuff.secrets.admin().clone()));
     host.status.say(Work::Drill, format!("restores {backup} in it"));
     let seen = restore::prove(host, &client, &manifest).await?;
     let queries = queries::ask(&client, &host.settings.drill.queries).await?;

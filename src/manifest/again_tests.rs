@@ -54,18 +54,24 @@ fn an_owner_who_publishes_again_has_a_decision_for_every_case() {
     }
 }
 
+/// A bucket with our own manifest, whose first conditional write meets this.
+async fn in_trouble(trouble: Option<&Trouble>) -> (FakeS3, Pointer) {
+    let fake = FakeS3::start().await;
+    let own = pointer(ours(full_1()));
+    fake.put(KEY, serde_json::to_vec(&own.manifest).expect("json"));
+    if let Some(trouble) = trouble {
+        for _ in 0..2 {
+            fake.trouble(Method::PUT, ".manifest.json.tmp", Trouble::Meanwhile("x".into(), vec![]));
+        }
+        fake.trouble(Method::PUT, "manifest.json", trouble.clone());
+    }
+    (fake, own)
+}
+
 #[tokio::test]
 async fn what_was_kept_is_written_once_more_and_whoever_read_it_before_cannot_take_it() {
     for trouble in [None, Some(Trouble::Lie(500, "InternalError")), Some(Trouble::Refuse(503, "SlowDown"))] {
-        let fake = FakeS3::start().await;
-        let own = pointer(ours(full_1()));
-        fake.put(KEY, serde_json::to_vec(&own.manifest).expect("json"));
-        if let Some(trouble) = &trouble {
-            for _ in 0..2 {
-                fake.trouble(Method::PUT, ".manifest.json.tmp", Trouble::Meanwhile("x".into(), vec![]));
-            }
-            fake.trouble(Method::PUT, "manifest.json", trouble.clone());
-        }
+        let (fake, own) = in_trouble(trouble.as_ref()).await;
         let store = fake.store("prod");
         let done = renew(&store, &own, SOON).await.expect("still ours");
         assert_eq!((done.generation, &done.etag), (5, &etag(&fake.get(KEY).expect("there"))), "{trouble:?}");
@@ -102,15 +108,7 @@ async fn what_was_kept_is_not_shown_where_another_took_it() {
 #[tokio::test]
 async fn publishing_again_survives_lost_answers_and_never_overwrites_another() {
     for trouble in [None, Some(Trouble::Lie(500, "InternalError")), Some(Trouble::Refuse(503, "SlowDown"))] {
-        let fake = FakeS3::start().await;
-        let own = pointer(ours(full_1()));
-        fake.put(KEY, serde_json::to_vec(&own.manifest).expect("json"));
-        if let Some(trouble) = &trouble {
-            for _ in 0..2 {
-                fake.trouble(Method::PUT, ".manifest.json.tmp", Trouble::Meanwhile("x".into(), vec![]));
-            }
-            fake.trouble(Method::PUT, "manifest.json", trouble.clone());
-        }
+        let (fake, own) = in_trouble(trouble.as_ref()).await;
         let store = fake.store("prod");
         let done = publish_again(&store, &own, &full_2(), SOON).await.expect("published");
         assert_eq!((done.generation, done.etag), (5, etag(&fake.get(KEY).expect("there"))), "{trouble:?}");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::RegainError;
+use crate::state::{read_or_set_aside, remove, replace};
 use crate::weaviate::Alias;
 
 const FILE: &str = "regain.json";
@@ -25,27 +26,13 @@ pub struct Note {
 pub fn begin(state: &Path, note: &Note) -> Result<(), RegainError> {
     let path = path(state);
     let bytes = serde_json::to_vec_pretty(note).map_err(|error| local(&path, error.into()))?;
-    crate::state::replace(&path, &bytes, 0o600).map_err(|source| local(&path, source))
+    replace(&path, &bytes, 0o600).map_err(|source| local(&path, source))
 }
 
-/// What was begun and not settled. One that cannot be read says nothing, and is set aside: else it would stand in the way
-/// of every later one.
+/// What was begun and not settled.
 pub fn left(state: &Path) -> Result<Option<Note>, RegainError> {
     let path = path(state);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(local(&path, source)),
-    };
-    match serde_json::from_slice(&bytes) {
-        Ok(note) => Ok(Some(note)),
-        Err(error) => {
-            let aside = path.with_extension("unreadable");
-            tracing::warn!(%error, "{} cannot be read, and lies in {} now", path.display(), aside.display());
-            std::fs::rename(&path, &aside).map_err(|source| local(&path, source))?;
-            Ok(None)
-        }
-    }
+    read_or_set_aside(&path).map_err(|source| local(&path, source))
 }
 
 /// The same for who only looks.
@@ -55,10 +42,7 @@ pub fn peek(state: &Path) -> Option<Note> {
 
 pub fn end(state: &Path) -> Result<(), RegainError> {
     let path = path(state);
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(local(&path, error)),
-        _ => Ok(()),
-    }
+    remove(&path).map_err(|source| local(&path, source))
 }
 
 fn path(state: &Path) -> PathBuf {
@@ -74,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_note_is_read_until_it_is_ended_and_a_torn_one_stands_in_nobodys_way() {
+    fn a_note_is_read_until_it_is_ended() {
         let state = tempfile::tempdir().expect("a folder");
         assert_eq!(left(state.path()).expect("none"), None);
         let note = Note {
@@ -87,9 +71,7 @@ mod tests {
         assert_eq!(left(state.path()).expect("there"), Some(note));
         end(state.path()).expect("ended");
         end(state.path()).expect("nothing to end");
-        std::fs::write(path(state.path()), "{").expect("torn by somebody");
-        assert_eq!(left(state.path()).expect("set aside"), None);
-        assert!(state.path().join("regain.unreadable").exists() && !path(state.path()).exists());
+        assert_eq!(left(state.path()).expect("none any more"), None);
         let nowhere = begin(&state.path().join("gone"), &Note { ..sample() });
         assert!(matches!(nowhere, Err(RegainError::Local { .. })), "{nowhere:?}");
     }

@@ -5,5 +5,7 @@
 //! ```
 
 mod journal;
+mod notes;
 
 pub use journal::{Journal, Provisioning, SignalOutcome, State, StateError, replace, uptime};
+pub use notes::{read_or_set_aside, remove};

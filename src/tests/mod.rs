@@ -10,6 +10,7 @@ mod deadlines;
 mod documents;
 mod drawing;
 mod errors;
+mod errors_of_backups;
 mod evidence;
 mod features;
 mod handed_on;

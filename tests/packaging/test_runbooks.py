@@ -80,7 +80,7 @@ def wrong(aws, text):
 
 
 def test_every_aws_command_exists(aws):
-    assert len(RUNBOOKS) == 7
+    assert len(RUNBOOKS) == 8
     for path in RUNBOOKS:
         assert list(wrong(aws, path.read_text())) == [], path.name
     assert sum(command.startswith("aws ") for path in RUNBOOKS for command in commands(path.read_text())) > 30
