@@ -191,14 +191,16 @@ fn of_backups(name: &str) -> Option<&'static [&'static str]> {
         "export" => &[
             "Brings a backup, with all that it is built on, into one file: a tar in zstd, `manifest.json` first. Every \
              object is compared with its checksum on the way, and the file gets its name when it is whole and on the \
-             disk. With `-` it goes to standard output, and what is said to standard error.",
+             disk. With `-` it goes to standard output, and what is said to standard error. With `s3://bucket/key` it is \
+             an object of a bucket in the node's region, sent in parts while it is made, by the role in \
+             `backup.role_arn`; it is there when it is whole, and one that is there is not overwritten.",
             "Unpacked without its first file it is what the server's module backup-filesystem reads.",
         ],
         "import" => &[
             "Brings a backup out of such a file into the bucket, under the own prefix and deployment, by the role in \
              `backup.role_arn`: its manifest is checked first, each file before it is sent, and what the bucket lists \
              afterwards. One file at a time lies beside the archive, or in the folder of `--spool`; with `-` the archive \
-             comes from standard input. It is a backup like any other then: `weaviate-provisioner list` shows it, and \
+             comes from standard input, with `s3://bucket/key` from a bucket, by the instance's own role. It is a backup like any other then: `weaviate-provisioner list` shows it, and \
              it is the latest one only where no manifest names another.",
         ],
         "prune" => &[

@@ -12,14 +12,14 @@ use tokio::sync::mpsc;
 
 use super::error::ArchiveError;
 use super::tape::{self, Entry};
-use super::{MANIFEST, Place};
+use super::{MANIFEST, Place, object};
 use crate::catalog::{self, CatalogError, Scope};
 use crate::manifest::{Manifest, Object};
 use crate::report::Work;
-use crate::store::{Content, Limits, read_ahead};
+use crate::store::{Content, Limits, Store, read_ahead};
 
 /// Pieces between the store and the archive, each of a few hundred KiB at the most, or of one range.
-const PIECES: usize = 4;
+pub(super) const PIECES: usize = 4;
 
 /// What lies in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -30,9 +30,11 @@ pub struct Exported {
     pub bytes: u64,
 }
 
-/// Brings `id` into a file that is not there yet; to standard output where that is asked for.
+/// Brings `id` into a file or an object that is not there yet, the latter by `writer`; to standard output where that is
+/// asked for.
 pub async fn export(
     scope: &Scope<'_>,
+    writer: &Store,
     id: &str,
     place: &Place,
     limits: Limits,
@@ -53,6 +55,19 @@ pub async fn export(
             .iter()
             .map(|object| Entry { name: manifest.relative(&object.key).to_owned(), size: object.size }),
     );
+    if let Place::Object { bucket, key } = place {
+        let target = writer.of_bucket(bucket);
+        object::absent(&target, key).await?;
+        let written = object::write(&target, key, entries, &manifest, |sender| {
+            feed(scope, &manifest, front.into(), sender, limits)
+        });
+        written.await?;
+        return Ok(Exported {
+            id: id.to_owned(),
+            files: manifest.objects.len() as u64,
+            bytes: manifest.bytes(),
+        });
+    }
     let (sender, pieces) = mpsc::channel(PIECES);
     let writing = {
         let (place, mtime) = (place.clone(), seconds(manifest.completed.as_deref()));
@@ -118,6 +133,8 @@ fn write(place: &Place, entries: &[Entry], mtime: u64, pieces: mpsc::Receiver<By
             tape::write(io::stdout().lock(), entries, mtime, pieces)?.flush()?;
             Ok(Part(None))
         }
+        // Sent by `object`.
+        Place::Object { .. } => Err(io::ErrorKind::Unsupported.into()),
         Place::File(path) => {
             if path.symlink_metadata().is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
@@ -152,7 +169,7 @@ fn name(mut part: Part, place: &Place) -> Result<(), ArchiveError> {
     Ok(())
 }
 
-fn seconds(time: Option<&str>) -> u64 {
+pub(super) fn seconds(time: Option<&str>) -> u64 {
     let time: Option<Timestamp> = time.and_then(|time| time.parse().ok());
     time.and_then(|time| u64::try_from(time.as_second()).ok()).unwrap_or_default()
 }

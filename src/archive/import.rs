@@ -11,11 +11,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::error::ArchiveError;
 use super::tape::{self, Taken};
-use super::{MANIFEST, Place};
+use super::{MANIFEST, Place, object};
 use crate::catalog::{self, Scope};
 use crate::manifest::{self, Manifest, Object, checksum};
 use crate::report::Work;
-use crate::store::{Moved, Owner, Parcel, Sending, Sent, Store, Tree, send};
+use crate::store::{Limits, Moved, Owner, Parcel, Sending, Sent, Store, Tree, send};
 
 /// As large as a manifest that is read from the bucket may be.
 const LARGEST: u64 = 256 << 20;
@@ -37,29 +37,27 @@ pub async fn import(
     place: &Place,
     spool: Option<&Path>,
     connections: usize,
+    limits: Limits,
 ) -> Result<Imported, ArchiveError> {
     let _working = scope.status().begin(Work::Import);
     let spool = Spool::make(place, spool)?;
     let (first_sender, first) = oneshot::channel();
     // One is sent while the next is taken out.
-    let (sender, mut taken) = mpsc::channel(1);
-    let reading = {
-        let (place, spool) = (place.clone(), spool.0.clone());
-        tokio::task::spawn_blocking(move || open(&place, &spool, first_sender, &sender))
-    };
+    let (sender, taken) = mpsc::channel(1);
+    let reading = read(scope, place, spool.0.clone(), limits, first_sender, sender);
     let sent = async {
         // Where it ends before, the reader says why.
         let Ok((name, bytes)) = first.await else { return Ok(None) };
         let theirs = front(scope, place, &name, &bytes)?;
         absent(scope, &theirs).await?;
+        // A reader that waits for a place ends when nobody is there any more.
+        let mut taken = taken;
         let sent = all(scope, writer, place, &theirs, &spool.0, &mut taken, connections).await?;
         Ok::<_, ArchiveError>(Some((theirs, sent)))
-    }
-    .await;
-    // A reader that waits for a place ends when nobody is there any more.
-    drop(taken);
-    let read = reading.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-    let (theirs, sent) = match (sent, read) {
+    };
+    let (sent, read) = tokio::join!(sent, reading);
+    // Bytes that could not be had: whatever was made of them is told by that.
+    let (theirs, sent) = match (sent, read?) {
         (Ok(Some(done)), Ok(())) => done,
         (Err(error), _) => return Err(error),
         (Ok(None), Ok(())) => return Err(malformed(place, "it is empty")),
@@ -92,7 +90,7 @@ impl Spool {
                 Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
                 _ => PathBuf::from("."),
             },
-            (None, Place::Stream) => return Err(ArchiveError::NoSpool),
+            (None, Place::Stream | Place::Object { .. }) => return Err(ArchiveError::NoSpool),
         };
         let path = beside.join(format!(".weaviate-import-{}", std::process::id()));
         let failed = |source| ArchiveError::Local { verb: "made", path: path.display().to_string(), source };
@@ -107,16 +105,30 @@ impl Drop for Spool {
     }
 }
 
-fn open(
+/// Takes everything out, on a thread of its own. What is wrong with the archive is within; that its bytes cannot be had,
+/// around it.
+async fn read(
+    scope: &Scope<'_>,
     place: &Place,
-    spool: &Path,
+    spool: PathBuf,
+    limits: Limits,
     first: oneshot::Sender<(String, Vec<u8>)>,
-    taken: &mpsc::Sender<Taken>,
-) -> io::Result<()> {
-    match place {
-        Place::Stream => tape::read(io::stdin().lock(), spool, LARGEST, first, taken),
-        Place::File(path) => tape::read(File::open(path)?, spool, LARGEST, first, taken),
-    }
+    taken: mpsc::Sender<Taken>,
+) -> Result<io::Result<()>, ArchiveError> {
+    let blocking = match place.clone() {
+        Place::Object { bucket, key } => {
+            let source = scope.store().of_bucket(&bucket);
+            let take = move |pulled| tape::read(pulled, &spool, LARGEST, first, &taken);
+            return Ok(object::read(&source, &key, limits, take).await?);
+        }
+        Place::Stream => tokio::task::spawn_blocking(move || {
+            tape::read(io::stdin().lock(), &spool, LARGEST, first, &taken)
+        }),
+        Place::File(path) => {
+            tokio::task::spawn_blocking(move || tape::read(File::open(path)?, &spool, LARGEST, first, &taken))
+        }
+    };
+    Ok(blocking.await.unwrap_or_else(|panic| Err(io::Error::other(panic))))
 }
 
 /// The manifest in front: read and checked as one in the bucket.

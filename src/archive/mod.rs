@@ -2,8 +2,9 @@
 //! installations. What is inside is what the server wrote: unpacked, it is a folder of its filesystem backend.
 //!
 //! ```text
-//! bucket ─▶ every object, hashed on the way ─▶ tar ─▶ zstd ─▶ FILE.part ─▶ FILE      export
-//! FILE ─▶ zstd ─▶ tar ─▶ manifest.json, checked ─▶ each file: spooled, sent, its SHA-256 the manifest's
+//! bucket ─▶ every object, hashed on the way ─▶ tar ─▶ zstd ─┬▶ FILE.part ─▶ FILE                export
+//!                                                           └▶ parts of s3://…, completed at the end
+//! FILE, s3://… ─▶ zstd ─▶ tar ─▶ manifest.json, checked ─▶ each file: spooled, sent, its SHA-256 the manifest's
 //!      ─▶ what the bucket lists is what was sent ─▶ manifests/<id>.json              import
 //! ```
 //!
@@ -13,6 +14,7 @@
 mod error;
 mod export;
 mod import;
+mod object;
 mod tape;
 
 pub use error::ArchiveError;
@@ -30,17 +32,30 @@ pub enum Place {
     File(PathBuf),
     /// `-`: standard output or standard input.
     Stream,
+    /// `s3://bucket/key`, in the node's own region.
+    Object {
+        bucket: String,
+        key: String,
+    },
 }
 
 impl Place {
     pub fn of(name: &Path) -> Self {
-        if name == Path::new("-") { Self::Stream } else { Self::File(name.to_owned()) }
+        if name == Path::new("-") {
+            return Self::Stream;
+        }
+        let object = name.to_str().and_then(|name| name.strip_prefix("s3://")?.split_once('/'));
+        match object.filter(|(bucket, key)| !bucket.is_empty() && !key.is_empty() && !key.ends_with('/')) {
+            Some((bucket, key)) => Self::Object { bucket: bucket.to_owned(), key: key.to_owned() },
+            None => Self::File(name.to_owned()),
+        }
     }
 
     fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
             Self::Stream => "-".to_owned(),
+            Self::Object { bucket, key } => format!("s3://{bucket}/{key}"),
         }
     }
 }

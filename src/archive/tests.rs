@@ -11,7 +11,7 @@ use crate::explain::{Class, Explain as _};
 use crate::manifest::{Manifest, Object, checksum};
 use crate::report::Status;
 use crate::store::fake::{FakeS3, Trouble};
-use crate::store::{Limits, Store};
+use crate::store::{Limits, Store, StoreError};
 use crate::tests::make::{noise, object};
 
 const QUICK: Limits = Limits {
@@ -65,12 +65,12 @@ type Packed<'a> = (&'a str, &'a [u8]);
 
 async fn out(fake: &FakeS3, file: &Path) -> Result<Exported, ArchiveError> {
     let (store, status) = (fake.store("from"), Status::default());
-    export(&scope(&store, "theirs", "n", &status), "more", &Place::of(file), QUICK).await
+    export(&scope(&store, "theirs", "n", &status), &store, "more", &Place::of(file), QUICK).await
 }
 
 async fn back(fake: &FakeS3, node: &str, file: &Path) -> Result<Imported, ArchiveError> {
     let (store, status) = (fake.store("to"), Status::default());
-    import(&scope(&store, "ours", node, &status), &store, &Place::of(file), None, 4).await
+    import(&scope(&store, "ours", node, &status), &store, &Place::of(file), None, 4, QUICK).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +102,68 @@ async fn what_went_into_the_file_comes_out_as_it_was() {
     // It is there now; and nothing is left of the spool.
     assert!(matches!(back(&fake, "n", &file).await, Err(ArchiveError::Exists { .. })));
     assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 2);
+}
+
+#[test]
+fn a_place_is_what_its_name_says() {
+    let object = |bucket: &str, key: &str| Place::Object { bucket: bucket.to_owned(), key: key.to_owned() };
+    let rows = [
+        ("-", Place::Stream),
+        ("s3://cold/a/b.tar.zst", object("cold", "a/b.tar.zst")),
+        // No object could have these names.
+        ("s3://cold", Place::File("s3://cold".into())),
+        ("s3://cold/", Place::File("s3://cold/".into())),
+        ("s3://cold/a/", Place::File("s3://cold/a/".into())),
+        ("/run/x", Place::File("/run/x".into())),
+    ];
+    for (name, expected) in rows {
+        assert_eq!(Place::of(Path::new(name)), expected);
+    }
+    assert_eq!(object("cold", "a").name(), "s3://cold/a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_is_a_place_as_a_file_is() {
+    let (fake, folder) = (FakeS3::start().await, tempfile::tempdir().expect("a folder"));
+    let theirs = backed_up(&fake);
+    let (file, place) = (folder.path().join("more.tar.zst"), Path::new("s3://backups/cold/more.tar.zst"));
+    out(&fake, &file).await.expect("exported");
+    fake.trouble(Method::GET, "from/full/n/A/chunk-1", Trouble::Cut(3));
+    assert_eq!(out(&fake, place).await.expect("exported").bytes, theirs.bytes());
+    let lies = fake.get("cold/more.tar.zst").expect("there");
+    assert!(lies == std::fs::read(&file).expect("read"), "the same to the last byte");
+    assert!(
+        matches!(out(&fake, place).await, Err(ArchiveError::There { file }) if file.starts_with("s3://"))
+    );
+    // It needs a place for one file at a time.
+    assert!(matches!(back(&fake, "n", place).await, Err(ArchiveError::NoSpool)));
+    let from = async |place: &str| {
+        let (store, status) = (fake.store("to"), Status::default());
+        let here = scope(&store, "ours", "n", &status);
+        import(&here, &store, &Place::of(Path::new(place)), Some(folder.path()), 4, QUICK).await
+    };
+    let absent = from("s3://backups/cold/none").await;
+    assert!(matches!(absent, Err(ArchiveError::Store(StoreError::Absent { .. }))), "{absent:?}");
+    let mut wrong = lies.clone();
+    wrong[200_000] ^= 1;
+    fake.put("cold/wrong.tar.zst", wrong);
+    let damaged = from("s3://backups/cold/wrong.tar.zst").await.expect_err("damaged");
+    assert_eq!(damaged.class(), Class::Final, "{damaged}");
+    assert_eq!(from("s3://backups/cold/more.tar.zst").await.expect("imported").files, 4);
+    for object in &theirs.objects {
+        let key = object.key.replace("from/", "to/");
+        assert_eq!(fake.get(&key), fake.get(&object.key), "{key}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_backup_gets_no_object() {
+    let fake = FakeS3::start().await;
+    backed_up(&fake);
+    fake.put("from/full/n/A/chunk-1", noise(300_001)[1..].to_vec());
+    let error = out(&fake, Path::new("s3://backups/cold/more.tar.zst")).await.expect_err("damaged");
+    assert!(matches!(error, ArchiveError::Catalog(_)), "{error}");
+    assert_eq!(fake.get("cold/more.tar.zst"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,6 +250,6 @@ async fn what_is_put_in_besides_is_refused() {
     assert!(matches!(error, ArchiveError::Manifest(_)), "{error}");
     let (store, status) = (fake.store("to"), Status::default());
     let here = scope(&store, "ours", "n", &status);
-    let error = import(&here, &store, &Place::Stream, None, 4).await.expect_err("no spool");
+    let error = import(&here, &store, &Place::Stream, None, 4, QUICK).await.expect_err("no spool");
     assert!(matches!(error, ArchiveError::NoSpool), "{error}");
 }

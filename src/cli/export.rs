@@ -1,4 +1,4 @@
-//! `export`: one backup into one file, or to standard output.
+//! `export`: one backup into one file, one object of a bucket, or to standard output.
 
 use std::path::Path;
 
@@ -18,7 +18,8 @@ pub async fn export(globals: &Globals, id: &str, file: &Path) -> Exit {
         let store = restore::connect(&host, &me).await?;
         let connections = usize::try_from(host.settings.restore.connections).unwrap_or(1);
         let limits = Limits::new(connections);
-        archive::export(&Scope::of(&host, &store), id, &place, limits).await
+        let writer = restore::connect_writer(&host, &me, &store).await.paced(host.settings.making.rate);
+        archive::export(&Scope::of(&host, &store), &writer, id, &place, limits).await
     };
     match context::told(globals, &host, Box::pin(exported)).await {
         Ok(Exported { id, files, bytes }) => {
@@ -27,8 +28,8 @@ pub async fn export(globals: &Globals, id: &str, file: &Path) -> Exit {
             match (&place, globals.json) {
                 // The archive itself is there.
                 (Place::Stream, _) => eprintln!("{text}"),
-                (Place::File(_), false) => println!("{text}"),
-                (Place::File(_), true) => {
+                (Place::File(_) | Place::Object { .. }, false) => println!("{text}"),
+                (Place::File(_) | Place::Object { .. }, true) => {
                     println!("{}", serde_json::json!({ "id": id, "files": files, "bytes": bytes }));
                 }
             }

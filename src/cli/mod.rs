@@ -102,12 +102,12 @@ enum Command {
     /// Bring a backup into one file, a tar.zst with its manifest in front.
     Export {
         id: String,
-        /// A file that is not there yet; `-` is standard output.
+        /// A file or `s3://bucket/key` that is not there yet; `-` is standard output.
         file: PathBuf,
     },
     /// Bring a backup out of such a file into the bucket.
     Import {
-        /// `-` is standard input.
+        /// Or `s3://bucket/key`; `-` is standard input.
         file: PathBuf,
         /// Where one of its files at a time lies; by default beside the archive.
         #[arg(long, value_name = "DIR")]

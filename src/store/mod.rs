@@ -7,6 +7,7 @@
 //!                            └ no byte for 10 s: asks again
 //! read(store, object) ─▶ from the first byte to the last ─▶ hashed ─▶ whoever wants the bytes
 //! send(store, parcel) ◀─ hashed on the way ◀─ parts of 8 MiB, N at a time ◀─ x
+//! send_stream(store, key) ◀─ parts in memory, N at a time ◀─ pieces, and their end
 //! ```
 //!
 //! A key that is absent, one that may not be read and one that cannot be reached are three errors: "denied"
@@ -16,6 +17,7 @@ mod body;
 mod error;
 mod fetch;
 mod files;
+mod multipart;
 mod objects;
 mod pace;
 mod range;
@@ -24,6 +26,7 @@ mod send;
 mod sending;
 mod settings;
 mod span;
+mod stream;
 
 pub use error::StoreError;
 pub use fetch::{Fetched, Limits, Wanted, fetch};
@@ -34,6 +37,7 @@ pub use read::{Content, read, read_ahead};
 pub use send::{Parcel, Sent, send};
 pub use sending::Sending;
 pub use settings::{Settings, StaticCredentials};
+pub use stream::{Piece, send_stream};
 
 #[cfg(test)]
 pub(crate) mod fake;

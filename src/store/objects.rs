@@ -100,6 +100,14 @@ impl Store {
         Self { client: Client::from_conf(config), settings: Arc::new(settings.clone()), pace: None }
     }
 
+    /// The same credentials for another bucket, in the same region.
+    #[must_use]
+    pub fn of_bucket(&self, bucket: &str) -> Self {
+        let settings =
+            Settings { bucket: bucket.to_owned(), prefix: String::new(), ..self.settings().clone() };
+        Self { settings: Arc::new(settings), ..self.clone() }
+    }
+
     /// The same, which moves at most so many bytes of backups a second; its clones share that.
     #[must_use]
     pub fn paced(&self, per_second: Option<u64>) -> Self {

@@ -1,0 +1,132 @@
+//! An archive that is an object in a bucket: sent while it is made, and read while it is taken apart.
+//!
+//! ```text
+//! bytes of the backup ─▶ tape ─▶ pieces ─▶ parts ─▶ completed when the last byte has come, else given up
+//! ranges, ahead of their reader ─▶ pieces ─▶ tape
+//! ```
+
+use std::io::{self, Read, Write};
+
+use bytes::{Buf as _, Bytes};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use super::error::ArchiveError;
+use super::export::{PIECES, seconds};
+use super::tape::{self, Entry};
+use crate::manifest::Manifest;
+use crate::store::{Limits, Piece, Sending, Store, StoreError, read_ahead, send_stream};
+
+/// Parts that are in memory at a time: an archive of a terabyte has parts of 110 MB.
+const CONNECTIONS: usize = 4;
+/// What a header and its padding take of a tar, and what zstd adds to what it cannot press (`ZSTD_compressBound`).
+const PER_ENTRY: u64 = 2048;
+
+/// Nothing is overwritten.
+pub async fn absent(target: &Store, key: &str) -> Result<(), ArchiveError> {
+    match size(target, key).await {
+        Ok(_) => Err(ArchiveError::There { file: format!("s3://{}/{key}", target.bucket()) }),
+        Err(StoreError::Absent { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn size(store: &Store, key: &str) -> Result<u64, StoreError> {
+    let listed = store.list(key).await?;
+    let found = listed.into_iter().find(|object| object.key == key);
+    found
+        .map(|object| object.size)
+        .ok_or_else(|| StoreError::Absent { bucket: store.bucket().to_owned(), key: key.to_owned() })
+}
+
+/// Sends the archive of these entries while their bytes are brought.
+pub async fn write<F>(
+    target: &Store,
+    key: &str,
+    entries: Vec<Entry>,
+    manifest: &Manifest,
+    bring: impl FnOnce(Sender<Bytes>) -> F,
+) -> Result<(), ArchiveError>
+where
+    F: Future<Output = Result<(), ArchiveError>>,
+{
+    let expected = manifest.bytes() + entries.len() as u64 * PER_ENTRY;
+    let mtime = seconds(manifest.completed.as_deref());
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let (out, made) = mpsc::channel(PIECES);
+    let packing = tokio::task::spawn_blocking(move || {
+        let out = tape::write(Pieces(out), &entries, mtime, pieces)?;
+        // Only here: whoever failed before sends no end.
+        out.0.blocking_send(Piece::End).map_err(|_| gone())
+    });
+    let sending = send_stream(target, key, made, expected, Sending::default(), CONNECTIONS);
+    let (brought, packed, sent) = tokio::join!(bring(sender), packing, sending);
+    // What was not brought was not sent either: the first cause is what is told.
+    brought?;
+    sent?;
+    let packed = packed.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+    let path = format!("s3://{}/{key}", target.bucket());
+    packed.map_err(|source| ArchiveError::Local { verb: "written", path, source })
+}
+
+/// A writer whose bytes are sent.
+struct Pieces(Sender<Piece>);
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = Piece::Bytes(Bytes::copy_from_slice(bytes));
+        self.0.blocking_send(piece).map_err(|_| gone())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "nobody sends it any more")
+}
+
+/// Reads the object, and hands it to `take` on a thread of its own, as a file would be.
+pub async fn read<T: Send + 'static>(
+    source: &Store,
+    key: &str,
+    limits: Limits,
+    take: impl FnOnce(Pulled) -> io::Result<T> + Send + 'static,
+) -> Result<io::Result<T>, StoreError> {
+    let size = size(source, key).await?;
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let taking = tokio::task::spawn_blocking(move || take(Pulled { pieces, rest: Bytes::new(), left: size }));
+    let brought = async {
+        // Whoever takes it and has failed says why.
+        read_ahead(source, key, size, limits, &sender, |_| {}).await.map(drop)
+    };
+    let brought = brought.await;
+    drop(sender);
+    let taken = taking.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
+    brought.map(|()| taken)
+}
+
+/// The bytes that come, as a reader. One that ends early is an error.
+pub struct Pulled {
+    pieces: Receiver<Bytes>,
+    rest: Bytes,
+    left: u64,
+}
+
+impl Read for Pulled {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 || into.is_empty() {
+            return Ok(0);
+        }
+        while self.rest.is_empty() {
+            let piece = self.pieces.blocking_recv();
+            self.rest =
+                piece.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the rest did not come"))?;
+        }
+        let count = into.len().min(self.rest.len());
+        self.rest.copy_to_slice(&mut into[..count]);
+        self.left = self.left.saturating_sub(count as u64);
+        Ok(count)
+    }
+}
