@@ -5,9 +5,9 @@
 //! ```
 
 use super::error::RestoreError;
+use super::part;
 use super::samples;
 use super::serve::{self, Accepted, Order, Patience};
-use super::stage::{self, Place};
 use super::verify::{self, Seen};
 use crate::host::Host;
 use crate::manifest::Manifest;
@@ -21,17 +21,7 @@ pub async fn bring_aside(
     backups: &Tree,
     manifest: Manifest,
 ) -> Result<Manifest, RestoreError> {
-    let node = host.settings.node.name.to_string();
-    let place = Place {
-        backups,
-        mount: &host.settings.storage.mount,
-        node: &node,
-        goes: 0,
-        // The other half is for who is served.
-        connections: host.settings.restore.connections.div_ceil(2),
-        only: None,
-    };
-    stage::bring(&store.paced(host.settings.restore.rate), place, manifest, &host.status).await
+    part::bring_beside(host, store, backups, manifest, None).await
 }
 
 /// Restores what lies beside the server, and compares what it holds then.

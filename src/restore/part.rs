@@ -32,10 +32,11 @@ const SHARE: u32 = 50;
 
 /// The manifest of these collections alone: their chunks of the whole chain, and every descriptor.
 pub fn cut(mut manifest: Manifest, collections: &BTreeSet<String>) -> Manifest {
-    let others: BTreeSet<String> =
-        manifest.collections.keys().filter(|name| !collections.contains(*name)).cloned().collect();
-    // `<backup>/<node>/<collection>/chunk-<n>`; descriptors lie above.
-    let is_others = |relative: &str| relative.split('/').nth(2).is_some_and(|part| others.contains(part));
+    // `<backup>/<node>/<collection>/chunk-<n>`; descriptors lie above. A base may hold collections that are gone since.
+    let is_others = |relative: &str| {
+        let below = relative.splitn(4, '/').collect::<Vec<_>>();
+        matches!(below.as_slice(), [_, _, collection, _] if !collections.contains(*collection))
+    };
     let objects = std::mem::take(&mut manifest.objects);
     let kept = objects.into_iter().filter(|object| !is_others(manifest.relative(&object.key)));
     manifest.objects = kept.collect();
@@ -52,8 +53,19 @@ pub async fn bring_part(
     backups: &Tree,
     manifest: Manifest,
 ) -> Result<Manifest, RestoreError> {
-    let node = host.settings.node.name.to_string();
     let collections = manifest.collections.keys().cloned().collect();
+    bring_beside(host, store, backups, manifest, Some(&collections)).await
+}
+
+/// The bytes of a manifest, beside a server that serves: it keeps its tenth of the volume.
+pub(super) async fn bring_beside(
+    host: &Host,
+    store: &Store,
+    backups: &Tree,
+    manifest: Manifest,
+    only: Option<&BTreeSet<String>>,
+) -> Result<Manifest, RestoreError> {
+    let node = host.settings.node.name.to_string();
     let place = Place {
         backups,
         mount: &host.settings.storage.mount,
@@ -61,7 +73,7 @@ pub async fn bring_part(
         goes: 0,
         // The other half is for who is served.
         connections: host.settings.restore.connections.div_ceil(2),
-        only: Some(&collections),
+        only,
     };
     stage::bring(&store.paced(host.settings.restore.rate), place, manifest, &host.status).await
 }
@@ -209,6 +221,11 @@ mod tests {
         assert!(cut.aliases.iter().map(|alias| alias.alias.as_str()).eq(["Chunks"]));
         let all = ["Article".to_owned(), "Chunk".to_owned()].into();
         assert_eq!(super::cut(manifest(), &all), manifest(), "of all of them nothing is cut");
+        let mut gone = manifest();
+        let of_base =
+            Object { key: "prod/full-1/weaviate-0/Gone/chunk-1".to_owned(), ..gone.objects[0].clone() };
+        gone.objects.push(of_base);
+        assert_eq!(super::cut(gone, &all), manifest(), "what the base alone holds is not fetched");
     }
 
     #[test]
