@@ -18,7 +18,8 @@ use crate::store::{Limits, Piece, Sending, Store, StoreError, read_ahead, send_s
 
 /// Parts that are in memory at a time: an archive of a terabyte has parts of 110 MB.
 const CONNECTIONS: usize = 4;
-/// What a header and its padding take of a tar, and what zstd adds to what it cannot press (`ZSTD_compressBound`).
+/// Four blocks of a tar (its format, "Basic Tar Format"): a header, a long name's two, and padding. What zstd adds to what
+/// it cannot press is within the tenth that a part has to spare.
 const PER_ENTRY: u64 = 2048;
 
 /// Nothing is overwritten.
@@ -97,14 +98,12 @@ pub async fn read<T: Send + 'static>(
     let size = size(source, key).await?;
     let (sender, pieces) = mpsc::channel(PIECES);
     let taking = tokio::task::spawn_blocking(move || take(Pulled { pieces, rest: Bytes::new(), left: size }));
-    let brought = async {
-        // Whoever takes it and has failed says why.
-        read_ahead(source, key, size, limits, &sender, |_| {}).await.map(drop)
-    };
-    let brought = brought.await;
+    let brought = read_ahead(source, key, size, limits, &sender, |_| {}).await;
+    // Else a reader would wait for the rest of what could not be brought.
     drop(sender);
     let taken = taking.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
-    brought.map(|()| taken)
+    // Whoever takes it and has failed says why.
+    brought.map(|_| taken)
 }
 
 /// The bytes that come, as a reader. One that ends early is an error.

@@ -3,9 +3,10 @@
 //! ```text
 //! Serving ─▶ what a killed one left is settled ─▶ the backup's manifest ─▶ which collections: none of them is there
 //!    ─▶ regain.json: what is begun ─▶ room, bytes, checked ─▶ the server unpacks those alone ─▶ counts, samples
-//!    ─▶ settle, whatever came of it ─┬─ whole               ─▶ it stays
-//!                                    ├─ lacks something      ─▶ removed again: it was not there before
-//!                                    └─ may be a client's    ─▶ it stays, and is warned of
+//!    ─┬▶ whole: it stays
+//!     └▶ else, or killed: settle ─┬─ whole all the same    ─▶ it stays
+//!                                ├─ lacks something        ─▶ removed again: it was not there before
+//!                                └─ may be a client's      ─▶ it stays, and is warned of
 //! ```
 //!
 //! The server answers 200 to a restore over a collection that is there, and fails when all has been transferred (recording
@@ -24,7 +25,6 @@ pub use error::RegainError;
 pub use record::{Last, keep, last};
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -76,6 +76,7 @@ pub struct Regained {
 /// What one of them works with.
 struct Job<'a> {
     host: &'a Host,
+    serving: &'a Serving,
     store: Store,
     client: Client,
     tree: Tree,
@@ -88,7 +89,7 @@ impl<'a> Job<'a> {
         let client = Client::new(&running.base_url(), Some(running.secrets().admin().clone()));
         let (uid, gid) = serving.volume().owner();
         let tree = Tree::open(&serving.volume().backups_dir(), Owner { uid, gid })?;
-        Ok(Self { host, store, client, tree })
+        Ok(Self { host, serving, store, client, tree })
     }
 }
 
@@ -121,21 +122,21 @@ pub async fn regain(
             aliases: chosen.aliases,
         },
     )?;
-    let attempted = Box::pin(attempt(&job, order, manifest, &chosen.collections)).await;
-    // What failed is what is told; what cannot be settled now, the next one or the next run settles.
-    let settled = settle::left(&job, me).await;
-    match (attempted, settled) {
-        (Ok(mut regained), Ok(())) => {
+    match Box::pin(attempt(&job, order, manifest, &chosen.collections)).await {
+        Ok(mut regained) => {
+            // It was found whole: whatever clients do to it from now on is theirs, and nobody looks again.
+            restore::clear(host, serving.volume()).await;
+            note::end(&host.roots.state)?;
             regained.seconds = begun.elapsed().as_secs();
             Ok(regained)
         }
-        (Err(error), settled) => {
-            if let Err(unsettled) = settled {
+        Err(error) => {
+            // What failed is what is told; what cannot be settled now, the next one or the next run settles.
+            if let Err(unsettled) = settle::left(&job, me).await {
                 host.status.warn(format!("what is left of the restore of {id} stays: {unsettled}"));
             }
             Err(error)
         }
-        (Ok(_), Err(error)) => Err(error),
     }
 }
 
@@ -145,7 +146,7 @@ async fn attempt(
     manifest: Manifest,
     collections: &BTreeSet<String>,
 ) -> Result<Regained, RegainError> {
-    let Job { host, store, client, tree } = job;
+    let Job { host, serving: _, store, client, tree } = job;
     let id = manifest.backup_id.clone().unwrap_or_default();
     host.status.say(Work::Regain, format!("brings {} of {id}", listed(collections)));
     let manifest = restore::bring_part(host, store, tree, manifest).await?;
@@ -184,20 +185,6 @@ pub async fn clean_up(host: &Host, me: &Identity, serving: &Serving) -> Result<(
     }
     let _working = host.status.begin(Work::Regain);
     settle::left(&Job::new(host, me, serving).await?, me).await
-}
-
-/// What is staged goes: it takes room, and nothing else.
-async fn unstage(tree: &Tree) -> Result<(), RegainError> {
-    let tree = tree.clone();
-    let removed = tokio::task::spawn_blocking(move || {
-        for name in tree.names(Path::new(""))? {
-            tree.remove(Path::new(&name))?;
-        }
-        Ok(())
-    });
-    removed.await.unwrap_or_else(|panic| {
-        Err(RegainError::Local { path: "backups".to_owned(), source: std::io::Error::other(panic) })
-    })
 }
 
 /// `collection A`, or `collections A and B`.

@@ -8,9 +8,9 @@
 
 use tokio::time::Instant;
 
+use super::Job;
 use super::error::RegainError;
 use super::note::{self, Note};
-use super::{Job, unstage};
 use crate::catalog::{self, CatalogError, Scope};
 use crate::instance::Identity;
 use crate::report::Work;
@@ -67,7 +67,7 @@ pub async fn left(job: &Job<'_>, me: &Identity) -> Result<(), RegainError> {
     if note.instance_id == me.instance_id() {
         let word = last_word(&job.client, &note.backup_id).await?;
         each(job, &note, &word).await?;
-        unstage(&job.tree).await?;
+        restore::clear(job.host, job.serving.volume()).await;
     }
     note::end(state)
 }
