@@ -85,6 +85,7 @@ const UNRECORDED: &[(&str, &[&str])] = &[
             "invalid activity status '",
             "create alias: class ",
             "create alias: alias name: ",
+            "replace alias: class ",
         ],
     ),
     ("disk.read-only", &["put object: import into index: store is read-only"]),
