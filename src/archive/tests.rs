@@ -16,6 +16,7 @@ use crate::tests::make::{noise, object};
 
 const QUICK: Limits = Limits {
     connections: 4,
+    first: 4,
     range: 1 << 16,
     stall: Duration::from_millis(500),
     answer: Duration::from_secs(2),

@@ -3,7 +3,6 @@
 use super::{Exit, Globals, context};
 use crate::catalog::{self, Adopted, Scope};
 use crate::restore;
-use crate::store::Limits;
 
 pub async fn adopt(globals: &Globals, id: &str) -> Exit {
     let (host, me) = match context::looker(globals).await {
@@ -13,8 +12,7 @@ pub async fn adopt(globals: &Globals, id: &str) -> Exit {
     let adopted = async {
         let store = restore::connect(&host, &me).await?;
         let writer = restore::connect_writer(&host, &me, &store).await;
-        let connections = usize::try_from(host.settings.restore.connections).unwrap_or(1);
-        catalog::adopt(&Scope::of(&host, &store), &writer, id, Limits::new(connections)).await
+        catalog::adopt(&Scope::of(&host, &store), &writer, id, host.settings.restore.reading()).await
     };
     match context::told(globals, &host, Box::pin(adopted)).await {
         Ok(adopted) => {

@@ -6,7 +6,6 @@ use super::{Exit, Globals, context};
 use crate::archive::{self, Exported, Place};
 use crate::catalog::Scope;
 use crate::restore;
-use crate::store::Limits;
 
 pub async fn export(globals: &Globals, id: &str, file: &Path) -> Exit {
     let (host, me) = match context::looker(globals).await {
@@ -16,8 +15,7 @@ pub async fn export(globals: &Globals, id: &str, file: &Path) -> Exit {
     let place = Place::of(file);
     let exported = async {
         let store = restore::connect(&host, &me).await?;
-        let connections = usize::try_from(host.settings.restore.connections).unwrap_or(1);
-        let limits = Limits::new(connections);
+        let limits = host.settings.restore.reading();
         let writer = restore::connect_writer(&host, &me, &store).await.paced(host.settings.making.rate);
         archive::export(&Scope::of(&host, &store), &writer, id, &place, limits).await
     };

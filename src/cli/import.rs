@@ -6,7 +6,6 @@ use super::{Exit, Globals, context};
 use crate::archive::{self, Imported, Place};
 use crate::catalog::Scope;
 use crate::restore;
-use crate::store::Limits;
 
 pub async fn import(globals: &Globals, file: &Path, spool: Option<&Path>) -> Exit {
     let (host, me) = match context::looker(globals).await {
@@ -18,7 +17,7 @@ pub async fn import(globals: &Globals, file: &Path, spool: Option<&Path>) -> Exi
         let writer = restore::connect_writer(&host, &me, &store).await;
         let connections = usize::try_from(host.settings.making.connections).unwrap_or(1);
         let scope = Scope::of(&host, &store);
-        let limits = Limits::new(usize::try_from(host.settings.restore.connections).unwrap_or(1));
+        let limits = host.settings.restore.reading();
         archive::import(&scope, &writer, &Place::of(file), spool, connections, limits).await
     };
     match context::told(globals, &host, Box::pin(imported)).await {

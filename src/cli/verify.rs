@@ -3,7 +3,6 @@
 use super::{Exit, Globals, context};
 use crate::catalog::{self, Checked, Scope};
 use crate::restore;
-use crate::store::Limits;
 
 pub async fn verify(globals: &Globals, id: Option<&str>, deep: bool) -> Exit {
     let (host, me) = match context::looker(globals).await {
@@ -12,8 +11,7 @@ pub async fn verify(globals: &Globals, id: Option<&str>, deep: bool) -> Exit {
     };
     let checked = async {
         let store = restore::connect(&host, &me).await?;
-        let connections = usize::try_from(host.settings.restore.connections).unwrap_or(1);
-        let limits = deep.then(|| Limits::new(connections));
+        let limits = deep.then(|| host.settings.restore.reading());
         catalog::verify(&Scope::of(&host, &store), id, limits).await
     };
     match context::told(globals, &host, Box::pin(checked)).await {

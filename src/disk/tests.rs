@@ -13,7 +13,7 @@ use super::*;
 use crate::config::{Settings as Configuration, merge};
 use crate::host::{Host, Roots};
 use crate::report::Status;
-use crate::state::Journal;
+use crate::state::reopened;
 use crate::tests::rows::every_variant;
 
 const MODEL: &str = "Amazon EC2 NVMe Instance Storage";
@@ -46,7 +46,8 @@ pub(crate) fn host(root: &Path, over: &str) -> Host {
         docker_socket: root.join("docker.sock"),
         ..Roots::default()
     };
-    let journal = Arc::new(Journal::open(&roots.state).expect("the journal opens"));
+    // Of a test with several configurations, the one before was closed just now.
+    let journal = Arc::new(reopened(&roots.state).expect("the journal opens"));
     Host::new(Configuration::check(table).expect("checks"), roots, journal, Status::default())
 }
 

@@ -72,7 +72,7 @@ pub(super) async fn bring_beside(
         node: &node,
         goes: 0,
         // The other half is for who is served.
-        connections: host.settings.restore.connections.div_ceil(2),
+        limits: host.settings.restore.staging(2),
         only,
     };
     stage::bring(&store.paced(host.settings.restore.rate), place, manifest, &host.status).await

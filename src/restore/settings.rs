@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::config::{ByteSize, Name, Prefix, Section};
-use crate::store;
+use crate::store::{self, Limits};
 use crate::weaviate::Backend;
 use crate::weaviate::options::{CPU_PERCENTAGE, MAPPING_SINCE, RESTORED_SINCE};
 
@@ -145,7 +145,7 @@ pub struct Settings {
     pub from: Option<Source>,
     pub allow_empty: bool,
     pub unverified: Unverified,
-    /// Ranged GETs at a time.
+    /// Ranged GETs at a time, at the most.
     pub connections: u32,
     /// Bytes a second of all of them together.
     pub rate: Option<u64>,
@@ -160,6 +160,18 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// For all objects of a backup: as many requests as the line is worth. `share` of the connections, 1 is all of them.
+    pub fn staging(&self, share: u32) -> Limits {
+        Limits::measured(usize::try_from(self.connections.div_ceil(share.max(1))).unwrap_or(1))
+    }
+
+    /// For what is read object by object, and held in memory where its order counts: no more than [`Limits::measured`]
+    /// begins with.
+    pub fn reading(&self) -> Limits {
+        let staging = self.staging(1);
+        Limits::new(staging.first.min(staging.connections))
+    }
+
     pub fn read(section: &mut Section<'_>, around: &Around<'_>) -> Self {
         let from =
             section.optional_section("from").and_then(|mut section| Source::read(&mut section, around));
@@ -182,8 +194,7 @@ impl Settings {
                 Unverified::Refuse
             }
         };
-        // Measured: 16 ranged GETs fill 20 MB/s connections 6.5 times as fast as the server's own transfer.
-        let connections = section.or("connections", 16);
+        let connections = section.or("connections", 64);
         if !(1..=256).contains(&connections) {
             section.problem("connections", format!("is {connections}, not a number from 1 to 256"));
         }

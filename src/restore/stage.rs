@@ -133,7 +133,7 @@ pub struct Place<'a> {
     pub node: &'a str,
     /// Bytes in `data/` that go before the restore.
     pub goes: u64,
-    pub connections: u32,
+    pub limits: Limits,
     /// The collections that will be unpacked, where it is not all of them.
     pub only: Option<&'a BTreeSet<String>>,
 }
@@ -145,7 +145,7 @@ pub async fn bring(
     mut manifest: Manifest,
     status: &Status,
 ) -> Result<Manifest, RestoreError> {
-    let Place { backups, mount, node, goes, connections, only } = place;
+    let Place { backups, mount, node, goes, limits, only } = place;
     let id = manifest.backup_id.clone().unwrap_or_default();
     let wanted: Vec<Wanted> = manifest
         .objects
@@ -169,7 +169,6 @@ pub async fn bring(
         })
         .await?
     };
-    let limits = Limits::new(usize::try_from(connections).unwrap_or(16));
     let progress = Progress::new(status.clone(), id.clone(), total);
     let bytes = store::fetch(store, backups, &wanted, limits, move |n| progress.moved(n));
     let (fetched, ()) = tokio::try_join!(

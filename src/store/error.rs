@@ -60,6 +60,11 @@ impl StoreError {
         }
     }
 
+    /// The store was asked too much, and said so.
+    pub(super) const fn is_throttled(&self) -> bool {
+        matches!(self, Self::Unreachable { source: CallError { kind: Kind::Throttled, .. }, .. })
+    }
+
     /// Makes the error of one call on one object.
     pub(super) fn of(operation: &'static str, bucket: &str, key: &str, source: CallError) -> Self {
         let (bucket, key) = (bucket.to_owned(), key.to_owned());

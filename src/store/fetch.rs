@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::error::StoreError;
 use super::files::{Tree, hash_range, is_written};
+use super::flight::Flight;
 use super::objects::Store;
 use super::range::{Moved, Range};
 use super::span::Span;
@@ -25,8 +26,10 @@ use super::span::Span;
 /// How hard a fetch tries.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Ranged GETs at a time, over all objects.
+    /// Ranged GETs at a time, over all objects, at the most.
     pub connections: usize,
+    /// As many it begins with; more are added for as long as they bring more ([`super::climb`]).
+    pub first: usize,
     /// Bytes of one range.
     pub range: u64,
     /// A body that brings no byte for so long is given up and asked for again.
@@ -40,15 +43,24 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// So many at a time, from the beginning.
     pub const fn new(connections: usize) -> Self {
         Self {
             connections,
+            first: connections,
             range: 8 << 20,
             stall: Duration::from_secs(10),
             answer: Duration::from_secs(20),
             tries: 6,
             pause: Duration::from_millis(200),
         }
+    }
+
+    /// As many as the store and the line are worth, up to `connections`.
+    ///
+    /// Measured: 16 ranged GETs fill 20 MB/s connections 6.5 times as fast as the server's own transfer.
+    pub const fn measured(connections: usize) -> Self {
+        Self { first: 16, ..Self::new(connections) }
     }
 }
 
@@ -99,25 +111,28 @@ pub async fn fetch(
     limits: Limits,
     moved: impl Fn(u64) + Send + Sync + 'static,
 ) -> Result<Vec<Fetched>, StoreError> {
-    let connections = Arc::new(Semaphore::new(limits.connections));
+    let flight = Flight::new(limits.first, limits.connections);
     let disk = Arc::new(Semaphore::new(disk_jobs()));
     let moved: Moved = Arc::new(moved);
-    stream::iter(wanted)
+    let all = stream::iter(wanted)
         .map(|one| {
             let job = Job {
                 store,
                 tree,
                 wanted: one,
                 limits,
-                connections: &connections,
+                flight: &flight,
                 disk: &disk,
                 moved: &moved,
             };
             job.fetch()
         })
         .buffer_unordered(limits.connections)
-        .try_collect()
-        .await
+        .try_collect();
+    tokio::select! {
+        done = all => done,
+        never = flight.steer() => match never {},
+    }
 }
 
 /// One object.
@@ -126,7 +141,7 @@ struct Job<'a> {
     tree: &'a Tree,
     wanted: &'a Wanted,
     limits: Limits,
-    connections: &'a Arc<Semaphore>,
+    flight: &'a Arc<Flight>,
     disk: &'a Arc<Semaphore>,
     moved: &'a Moved,
 }
@@ -250,19 +265,20 @@ impl Job<'_> {
             path: self.wanted.path.clone(),
             disk: Arc::clone(self.disk),
             moved: Arc::clone(self.moved),
+            flight: Arc::clone(self.flight),
         };
-        let (limits, connections) = (self.limits, Arc::clone(self.connections));
+        let (limits, flight) = (self.limits, Arc::clone(self.flight));
         let path = self.wanted.path.clone();
         async move {
             if there {
                 (range.moved)(end - start);
                 return Ok((start, end));
             }
-            // Never closed. Before the task and not in it: one that waits for its turn would hold the memory of a
-            // request, and of many objects many wait.
-            let permit = connections.acquire_owned().await.ok();
+            // Before the task and not in it: one that waits for its turn would hold the memory of a request, and of many
+            // objects many wait.
+            let turn = flight.turn().await;
             let work = async move {
-                let _permit = permit;
+                let _turn = turn;
                 range.fetch(limits).await
             };
             match Spawned(tokio::spawn(work)).await {

@@ -3,6 +3,7 @@
 //! ```text
 //! Store::{get, put, list} ──────────────────────────────────────▶ small objects, whole
 //! fetch(store, wanted) ─▶ ranges of 8 MiB, N at a time ─▶ x.part ─▶ hashed in order ─▶ rename to x
+//!                            │ N: what the rate says, climb(16 … `restore.connections`)
 //!                            │ body ends early: goes on at that byte
 //!                            └ no byte for 10 s: asks again
 //! read(store, object) ─▶ from the first byte to the last ─▶ hashed ─▶ whoever wants the bytes
@@ -14,9 +15,11 @@
 //! must never look like "there is no backup".
 
 mod body;
+mod climb;
 mod error;
 mod fetch;
 mod files;
+mod flight;
 mod multipart;
 mod objects;
 mod pace;

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::error::StoreError;
 use super::fetch::Limits;
+use super::flight::Flight;
 use super::span::{Sink, Span};
 
 /// Small pieces are gathered up to this before they are written; hyper's own grow to 400 KiB on a fast connection
@@ -26,13 +27,14 @@ pub(super) struct Range {
     /// Shared by all that work on the disk at a time.
     pub disk: Arc<Semaphore>,
     pub moved: Moved,
+    pub flight: Arc<Flight>,
 }
 
 impl Range {
     pub(super) async fn fetch(self, limits: Limits) -> Result<(), StoreError> {
-        let Self { span, file, path, disk, moved } = self;
+        let Self { span, file, path, disk, moved, flight } = self;
         let gathered = Vec::with_capacity(GATHER);
-        let mut into = Into { file, path, disk, moved, gathered, at: span.start };
+        let mut into = Into { file, path, disk, moved, flight, gathered, at: span.start };
         span.read(limits, &mut into).await
     }
 }
@@ -42,6 +44,7 @@ struct Into {
     path: PathBuf,
     disk: Arc<Semaphore>,
     moved: Moved,
+    flight: Arc<Flight>,
     gathered: Vec<u8>,
     /// Up to here it is in the file.
     at: u64,
@@ -66,6 +69,10 @@ impl Sink for Into {
         self.gathered.clear();
         Ok(())
     }
+
+    fn overrun(&mut self) {
+        self.flight.refused();
+    }
 }
 
 impl Into {
@@ -89,6 +96,7 @@ impl Into {
             .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
             .map_err(|source| StoreError::Local { verb: "written", path: self.path.clone(), source })?;
         self.at += length;
+        self.flight.moved(length);
         (self.moved)(length);
         Ok(bytes)
     }

@@ -19,6 +19,8 @@ pub(super) trait Sink: Send {
     fn take(&mut self, at: u64, bytes: Bytes) -> impl Future<Output = Result<(), StoreError>> + Send;
     /// A body has ended, well or not: what was taken so far must be safe now.
     fn settle(&mut self) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// The store asks for fewer requests.
+    fn overrun(&mut self) {}
 }
 
 pub(super) struct Span {
@@ -45,6 +47,9 @@ impl Span {
                 Err(error) if error.class() == Class::Final => return Err(error),
                 Err(error) => error,
             };
+            if error.is_throttled() {
+                sink.overrun();
+            }
             in_vain = if at > before { 0 } else { in_vain + 1 };
             if in_vain >= limits.tries {
                 return Err(error);

@@ -15,6 +15,7 @@ use crate::tests::make::noise;
 
 const QUICK: Limits = Limits {
     connections: 4,
+    first: 4,
     range: 1 << 20,
     stall: Duration::from_millis(200),
     answer: Duration::from_secs(2),

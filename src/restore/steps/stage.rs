@@ -120,7 +120,7 @@ pub(super) async fn bring(host: &Host, mut task: Task) -> Result<Task, RestoreEr
                 node: task.node(),
                 // Whatever lies there is emptied before the restore.
                 goes: blocking(move || space::below(&data)).await?,
-                connections: host.settings.restore.connections,
+                limits: host.settings.restore.staging(1),
                 only: None,
             };
             let store = task.lies().paced(host.settings.restore.rate);

@@ -7,7 +7,7 @@ use super::super::serve::put_times_back;
 use super::super::stage::{Place, bring, compare};
 use super::*;
 use crate::report::Status;
-use crate::store::{Owner, StoreError, Tree};
+use crate::store::{Limits, Owner, StoreError, Tree};
 use crate::weaviate::descriptor::Node;
 
 struct Bench {
@@ -31,7 +31,7 @@ impl Bench {
             mount: self.mount.path(),
             node,
             goes: self.goes,
-            connections: 8,
+            limits: Limits::new(8),
             only: None,
         };
         bring(&store, place, manifest, &status).await
