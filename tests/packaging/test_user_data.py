@@ -468,6 +468,7 @@ def test_every_transfer_has_a_bound():
         {},
         {
             "ImageFile": "/opt/weaviate/image.tar",
+            "BackupMode": "direct",
             "RestoreMode": "direct",
             "Unverified": "allow",
             "AllowEmpty": "true",

@@ -162,7 +162,7 @@ fn last_stretch(events: &[Seen]) -> Vec<String> {
 }
 
 /// The longer of the two ways, from the delays alone: the address (release, the attach call, the hot-plug), and
-/// the data (16 connections of the injected rate, then the server's own first poll of 2 s), plus what follows both
+/// the data (the 16 connections that ours begins with, of the injected rate, then the server's own first poll of 2 s), plus what follows both
 /// (read and write the manifest).
 fn critical(bytes: u64) -> Duration {
     let hotplug = world::cloud::spec::CloudSpec::default().delays.hotplug;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
+use super::script::Until;
 use super::{Act, Case, Outcome, WorldOutcome, acts, expect, lives};
 use crate::cloud::{Answered, Order};
 use crate::ledger::{Client, Event};
@@ -69,6 +70,15 @@ impl Acted {
                 self.ended = None;
                 let agent = self.staying.insert(stage.start_agent(&[])?);
                 stage.until(agent, until.outcome(), PATIENCE).await?;
+            }
+            Act::Start => {
+                self.since = Timestamp::now();
+                self.ended = None;
+                self.staying = Some(stage.start_agent(&[])?);
+            }
+            Act::Serves => {
+                let agent = self.staying.as_mut().context("nobody was started who could serve")?;
+                stage.until(agent, Until::Serving.outcome(), PATIENCE).await?;
             }
             Act::Restarted => {
                 let ended = self.staying.take().context("nobody stays who could be restarted")?;

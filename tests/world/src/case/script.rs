@@ -103,6 +103,10 @@ pub enum Act {
         #[serde(default)]
         until: Until,
     },
+    /// The same, and the next acts wait for nothing: they happen while it boots.
+    Start,
+    /// The agent that was started serves now.
+    Serves,
     /// The agent that stays ends by itself, to be tried again; it is started again, and stays once it serves.
     Restarted,
     /// The agent that stays gets SIGTERM, as from `systemctl stop`: it says so to systemd, and ends with 0.
