@@ -22,7 +22,7 @@ use crate::instance::Identity;
 use crate::manifest::{Collections, Unprotected};
 use crate::report::Work;
 use crate::store::{Owner, Tree};
-use crate::weaviate::descriptor::{Shards, release};
+use crate::weaviate::descriptor::{KEEPS_INACTIVE, Shards, release};
 use crate::weaviate::{Class, is_active, is_offloaded};
 
 /// `backup.inactive_tenants`.
@@ -45,9 +45,6 @@ impl Inactive {
 
 /// Collection → tenant → its status.
 pub type Tenants = BTreeMap<String, BTreeMap<String, String>>;
-
-/// The first release whose backups hold inactive tenants (weaviate#10851).
-const KEEPS: (u32, u32) = (1, 37);
 
 /// What to do, before the server has its order and when it is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +79,7 @@ pub fn will_leave_out(server: &str, status: &str, on_disk: bool) -> bool {
         return false;
     }
     // Of a server whose version says nothing the descriptor tells.
-    is_offloaded(status) || (on_disk && release(server).is_some_and(|release| release < KEEPS))
+    is_offloaded(status) || (on_disk && release(server).is_some_and(|release| release < KEEPS_INACTIVE))
 }
 
 /// What is not in the backup, of the tenants that were there from the first count to the last: one that came meanwhile

@@ -18,7 +18,7 @@ use super::Scope;
 use super::error::CatalogError;
 use super::verify::{Progress, listed};
 use super::weigh::differences;
-use crate::manifest::{self, Manifest, ManifestError, Object, checksum};
+use crate::manifest::{self, Manifest, ManifestError, Object, Unprotected, checksum};
 use crate::report::Work;
 use crate::restore;
 use crate::store::{Condition, Limits, Listed, Store, StoreError, read};
@@ -33,6 +33,8 @@ pub struct Adopted {
     pub known: bool,
     /// The manifest names it now: it took the place of a plain one.
     pub named: bool,
+    /// Tenants whose data the server had left out.
+    pub unprotected: Unprotected,
 }
 
 /// Adopts `id`, which must lie below the prefix. The copy is written by `writer`.
@@ -75,7 +77,8 @@ pub async fn adopt(
         None => false,
     };
     let (files, bytes) = (full.objects.len() as u64, full.bytes());
-    Ok(Adopted { id: id.to_owned(), files, bytes, known: known.is_some(), named })
+    let unprotected = full.unprotected;
+    Ok(Adopted { id: id.to_owned(), files, bytes, known: known.is_some(), named, unprotected })
 }
 
 /// The ETag of the manifest's own key, where that holds the plain form: what scripts write that know of nothing but an

@@ -31,6 +31,7 @@ fn plain(id: &str, completed: &str) -> Row {
         latest: false,
         leased: Vec::new(),
         held_back: None,
+        unprotected: BTreeMap::new(),
         wrong: Vec::new(),
     }
 }

@@ -331,6 +331,38 @@ async fn a_backup_without_a_manifest_gets_one() {
     }
 }
 
+#[tokio::test]
+async fn what_an_old_server_left_out_is_named_when_its_backup_is_adopted() {
+    let bucket = Bucket::new().await;
+    let state = r#"{"partitioningEnabled":true,"physical":{"alpha":{"status":"HOT"},"beta":{"status":"COLD"}}}"#;
+    let state = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, state);
+    for (id, version) in [("old", "1.36.23"), ("new", "1.39.0")] {
+        bucket.fake.put(
+            &format!("prod/{id}/backup_config.json"),
+            format!(
+                r#"{{"id":"{id}","status":"SUCCESS","serverVersion":"{version}","completedAt":"2026-03-06T00:00:00Z",
+                    "nodes":{{"n":{{"status":"SUCCESS","classes":["A"]}}}}}}"#
+            ),
+        );
+        bucket.fake.put(
+            &format!("prod/{id}/n/backup.json"),
+            format!(
+                r#"{{"id":"{id}","status":"SUCCESS","classes":[{{"name":"A","chunks":{{"1":["alpha"]}},
+                    "shards":[{{"name":"alpha"}}],"shardingState":"{state}"}}]}}"#
+            ),
+        );
+        bucket.fake.put(&format!("prod/{id}/n/A/chunk-1"), "bytes");
+        let (store, status) = (bucket.fake.store("prod"), Status::default());
+        let adopted = adopt(&scope(&store, &status), &store, id, Limits::new(4)).await.expect("adopted");
+        // 1.39 takes inactive ones: one without a shard was never active.
+        let expected: manifest::Unprotected =
+            if id == "old" { [("A".to_owned(), ["beta".to_owned()].into())].into() } else { [].into() };
+        assert_eq!(adopted.unprotected, expected, "{id}");
+        let row = bucket.rows().await.into_iter().find(|row| row.id == id).expect("listed");
+        assert_eq!((row.standing, row.unprotected), (Standing::Whole, expected), "{id}");
+    }
+}
+
 /// Whether an error is the one that is meant.
 type Is = fn(&CatalogError) -> bool;
 

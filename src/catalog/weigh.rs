@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::look::{Catalog, Copy, Folder};
-use crate::manifest::{Manifest, Object};
+use crate::manifest::{Manifest, Object, Unprotected};
 use crate::store::Listed;
 use crate::weaviate::descriptor::{Global, RESTORE};
 
@@ -57,6 +57,8 @@ pub struct Row {
     pub leased: Vec<String>,
     /// Why the manifest was not to name it.
     pub held_back: Option<String>,
+    /// Tenants whose data is not in it, as its manifest says.
+    pub unprotected: Unprotected,
     pub wrong: Vec<String>,
 }
 
@@ -103,6 +105,7 @@ fn row(id: &str, folder: &Folder, latest: Option<&Manifest>, listed: &BTreeMap<&
         latest: latest.is_some(),
         leased: Vec::new(),
         held_back: None,
+        unprotected: Unprotected::new(),
         wrong: Vec::new(),
     };
     let unreadable = match copy {
@@ -129,6 +132,7 @@ fn row(id: &str, folder: &Folder, latest: Option<&Manifest>, listed: &BTreeMap<&
             objects: objects(manifest),
             standing,
             held_back: manifest.held_back.clone(),
+            unprotected: manifest.unprotected.clone(),
             wrong,
             ..bare
         };

@@ -2,7 +2,7 @@
 
 use super::{Exit, Globals, context};
 use crate::catalog::{self, Adopted, Scope};
-use crate::restore;
+use crate::{manifest, restore};
 
 pub async fn adopt(globals: &Globals, id: &str) -> Exit {
     let (host, me) = match context::looker(globals).await {
@@ -28,12 +28,15 @@ pub async fn adopt(globals: &Globals, id: &str) -> Exit {
 }
 
 fn sentence(adopted: &Adopted) -> String {
-    let Adopted { id, files, bytes, known, named } = adopted;
+    let Adopted { id, files, bytes, known, named, unprotected } = adopted;
     let what = if *known {
         "it had a manifest already; `verify` proves it"
     } else {
         "every byte was read, and its manifest is written"
     };
     let named = if *named { ". The manifest names it in full now" } else { "" };
-    format!("{id}: {files} files, {} MiB: {what}{named}.", bytes >> 20)
+    let without = manifest::listed(unprotected).map_or_else(String::new, |listed| {
+        format!(" Unprotected are tenants whose data is not in it: {listed}.")
+    });
+    format!("{id}: {files} files, {} MiB: {what}{named}.{without}", bytes >> 20)
 }

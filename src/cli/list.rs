@@ -2,7 +2,7 @@
 
 use super::{Exit, Globals, context};
 use crate::catalog::{self, CatalogError, Row, Scope};
-use crate::manifest::Origin;
+use crate::manifest::{self, Origin};
 use crate::restore;
 
 pub async fn list(globals: &Globals) -> Exit {
@@ -47,7 +47,8 @@ fn text(rows: &[Row], from: Option<&Origin>) -> String {
 
 /// A line, and one for each thing that must be known of it.
 fn about(row: &Row, widest: usize) -> Vec<String> {
-    let Row { id, completed, chain, files, bytes, objects, standing, latest, leased, held_back, wrong } = row;
+    let Row { id, completed, chain, files, bytes, objects, standing, latest, .. } = row;
+    let Row { leased, held_back, unprotected, wrong, .. } = row;
     let completed = completed.map_or_else(|| "at no known time".to_owned(), |at| format!("{at:.0}"));
     let objects = objects.map_or_else(|| "?".to_owned(), |objects| objects.to_string());
     let (mark, mib) = (if *latest { "*" } else { " " }, bytes >> 20);
@@ -59,6 +60,8 @@ fn about(row: &Row, widest: usize) -> Vec<String> {
     )];
     lines.extend(leased.iter().map(|instance| format!("    {instance} is restoring it")));
     lines.extend(held_back.iter().map(|why| format!("    the manifest does not name it: {why}")));
+    let without = manifest::listed(unprotected);
+    lines.extend(without.map(|tenants| format!("    without the data of tenants: {tenants}")));
     lines.extend(wrong.iter().take(SHOWN).map(|what| format!("    {what}")));
     if wrong.len() > SHOWN {
         lines.push(format!("    and {} more: --json has all", wrong.len() - SHOWN));
@@ -71,6 +74,8 @@ const SHOWN: usize = 5;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::catalog::Standing;
 
@@ -86,6 +91,7 @@ mod tests {
             latest: false,
             leased: Vec::new(),
             held_back: None,
+            unprotected: BTreeMap::new(),
             wrong: Vec::new(),
         }
     }
@@ -100,6 +106,10 @@ mod tests {
             },
             Row { leased: vec!["i-1".to_owned()], ..row("full", Standing::Whole) },
             Row { held_back: Some("it leaves out A".to_owned()), ..row("some", Standing::Whole) },
+            Row {
+                unprotected: [("Chunk".to_owned(), ["beta".to_owned()].into())].into(),
+                ..row("old", Standing::Whole)
+            },
             Row {
                 completed: None,
                 objects: None,

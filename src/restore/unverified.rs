@@ -126,7 +126,12 @@ async fn whole(
             return Ok(Err(format!("{key} is missing")));
         }
     }
-    Ok(Ok(manifest(store, (deployment, name), global, chain, objects)))
+    let unprotected = match node.left_out(&global.server_version) {
+        Ok(unprotected) => unprotected,
+        Err(why) => return Ok(Err(format!("{key}: {why}"))),
+    };
+    let manifest = manifest(store, (deployment, name), global, chain, objects);
+    Ok(Ok(Manifest { unprotected, ..manifest }))
 }
 
 fn is_part(key: &str) -> bool {

@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+
+use super::types::{is_active, is_offloaded};
 
 pub const GLOBAL: &str = "backup_config.json";
 pub const NODE: &str = "backup.json";
@@ -71,6 +75,28 @@ pub struct NodeClass {
     /// What it unpacks to; absent in old ones.
     #[serde(default)]
     pub pre_compression_size_bytes: u64,
+    /// [`Sharding`] as JSON in base64.
+    #[serde(default)]
+    pub sharding_state: Option<String>,
+}
+
+/// What the server knows of a collection's shards, whether the backup holds them or not (usecases/sharding/state.go of
+/// 1.39.0).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sharding {
+    #[serde(default)]
+    physical: Option<BTreeMap<String, Physical>>,
+    /// Its shards are tenants.
+    #[serde(default)]
+    partitioning_enabled: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+struct Physical {
+    /// Absent is HOT.
+    #[serde(default)]
+    status: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -127,6 +153,9 @@ impl Global {
     }
 }
 
+/// The first release whose backups hold inactive tenants (weaviate#10851).
+pub const KEEPS_INACTIVE: (u32, u32) = (1, 37);
+
 /// Collection → its shards.
 pub type Shards = BTreeMap<String, BTreeSet<String>>;
 
@@ -144,6 +173,35 @@ impl Node {
         let names =
             |class: &NodeClass| class.shards.iter().flatten().map(|shard| shard.name.clone()).collect();
         classes.map(|class| (class.name.clone(), names(class))).collect()
+    }
+
+    /// Tenants whose data `server`'s backup has left out; an error is why a sharding state cannot be read.
+    ///
+    /// Of an inactive one without a shard nobody can say afterwards whether it held something. A server that keeps
+    /// inactive tenants has left out those alone that were never active, and hold nothing.
+    pub fn left_out(&self, server: &str) -> Result<Shards, String> {
+        let keeps = release(server).is_some_and(|release| release >= KEEPS_INACTIVE);
+        let mut found = Shards::new();
+        for class in self.classes.iter().flatten() {
+            let Some(state) = &class.sharding_state else { continue };
+            let bytes = STANDARD.decode(state).map_err(|error| error.to_string());
+            let sharding = bytes.and_then(|bytes| {
+                serde_json::from_slice::<Sharding>(&bytes).map_err(|error| error.to_string())
+            });
+            let Sharding { physical, partitioning_enabled } =
+                sharding.map_err(|error| format!("the sharding state of {}: {error}", class.name))?;
+            if !partitioning_enabled {
+                continue;
+            }
+            for (tenant, Physical { status }) in physical.into_iter().flatten() {
+                let taken = class.shards.iter().flatten().any(|shard| shard.name == tenant);
+                let status = status.as_deref().filter(|status| !status.is_empty()).unwrap_or("HOT");
+                if !taken && (!keeps || is_active(status) || is_offloaded(status)) {
+                    found.entry(class.name.clone()).or_default().insert(tenant);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Keys, relative to the folder that holds all backups, of every chunk that a restore of `id` reads.
@@ -198,4 +256,65 @@ pub fn tagged(image: &str) -> Option<&str> {
     let name = image.split('@').next()?;
     let (_, tag) = name.rsplit_once(':')?;
     (!tag.contains('/') && release(tag).is_some()).then_some(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a backup with the tenants alpha and beta; `cold` was made inactive, and never held anything.
+    fn recorded() -> Node {
+        let path = "tests/recordings/weaviate-1.39.0/backups/full-1/weaviate-0/backup.json";
+        let bytes = std::fs::read(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).expect("recorded");
+        serde_json::from_slice(&bytes).expect("a descriptor")
+    }
+
+    /// As the server wrote it, but for this tenant's status.
+    fn with(tenant: &str, status: &str) -> Node {
+        let mut node = recorded();
+        let classes = node.classes.iter_mut().flatten();
+        let chunk = classes.into_iter().find(|class| class.name == "Chunk").expect("recorded");
+        let state = STANDARD.decode(chunk.sharding_state.as_ref().expect("recorded")).expect("base64");
+        let mut state: serde_json::Value = serde_json::from_slice(&state).expect("json");
+        assert!(state["physical"][tenant]["status"].is_string(), "{tenant} is there");
+        state["physical"][tenant]["status"] = status.into();
+        chunk.sharding_state = Some(STANDARD.encode(state.to_string()));
+        node
+    }
+
+    #[test]
+    fn who_is_left_out_is_known_from_the_descriptor_and_the_version() {
+        let cold = || Shards::from([("Chunk".to_owned(), ["cold".to_owned()].into())]);
+        let rows = [
+            ("cold", "COLD", "1.39.0", None),
+            ("cold", "COLD", "1.37.0", None),
+            // What an older server left out may have held something.
+            ("cold", "COLD", "1.36.23", Some(cold())),
+            ("cold", "COLD", "", Some(cold())),
+            // No backup of any version holds what lies elsewhere.
+            ("cold", "FROZEN", "1.39.0", Some(cold())),
+            // An active one has a shard.
+            ("cold", "HOT", "1.39.0", Some(cold())),
+            ("cold", "", "1.39.0", Some(cold())),
+            // Whoever has one is in it, whatever the status was.
+            ("beta", "COLD", "1.39.0", None),
+        ];
+        for (tenant, status, server, expected) in rows {
+            let found = with(tenant, status).left_out(server);
+            assert_eq!(found, Ok(expected.unwrap_or_default()), "{tenant} {status} {server}");
+        }
+    }
+
+    #[test]
+    fn a_sharding_state_that_cannot_be_read_is_no_absence_of_tenants() {
+        for state in ["!", "e30x"] {
+            let mut node = recorded();
+            node.classes.iter_mut().flatten().for_each(|class| class.sharding_state = Some(state.to_owned()));
+            assert!(node.left_out("1.39.0").expect_err("unreadable").contains("sharding state"), "{state}");
+        }
+        // One from before it was written down.
+        let mut node = recorded();
+        node.classes.iter_mut().flatten().for_each(|class| class.sharding_state = None);
+        assert_eq!(node.left_out("1.39.0"), Ok(Shards::new()));
+    }
 }
