@@ -334,7 +334,8 @@ async fn a_backup_without_a_manifest_gets_one() {
 #[tokio::test]
 async fn what_an_old_server_left_out_is_named_when_its_backup_is_adopted() {
     let bucket = Bucket::new().await;
-    let state = r#"{"partitioningEnabled":true,"physical":{"alpha":{"status":"HOT"},"beta":{"status":"COLD"}}}"#;
+    let state =
+        r#"{"partitioningEnabled":true,"physical":{"alpha":{"status":"HOT"},"beta":{"status":"COLD"}}}"#;
     let state = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, state);
     for (id, version) in [("old", "1.36.23"), ("new", "1.39.0")] {
         bucket.fake.put(

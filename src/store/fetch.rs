@@ -116,15 +116,7 @@ pub async fn fetch(
     let moved: Moved = Arc::new(moved);
     let all = stream::iter(wanted)
         .map(|one| {
-            let job = Job {
-                store,
-                tree,
-                wanted: one,
-                limits,
-                flight: &flight,
-                disk: &disk,
-                moved: &moved,
-            };
+            let job = Job { store, tree, wanted: one, limits, flight: &flight, disk: &disk, moved: &moved };
             job.fetch()
         })
         .buffer_unordered(limits.connections)

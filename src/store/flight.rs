@@ -84,7 +84,12 @@ impl Flight {
             };
             let (before, now) = (climb.connections(), climb.tick(tick));
             if now != before {
-                tracing::debug!(before, now, bytes = tick.bytes, "{now} requests at a time instead of {before}");
+                tracing::debug!(
+                    before,
+                    now,
+                    bytes = tick.bytes,
+                    "{now} requests at a time instead of {before}"
+                );
             }
             self.allow(before, now);
         }

@@ -1,4 +1,8 @@
 //! An S3 on loopback for tests: objects in memory, and trouble by script.
+//!
+//! ```text
+//! call ─▶ written down ─▶ its trouble, if the script has one ─▶ objects │ uploads
+//! ```
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -12,6 +16,9 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use sha2::Digest as _;
+
+mod objects;
+mod uploads;
 
 use super::{Settings, Store};
 
@@ -214,18 +221,20 @@ async fn answer(State(fake): State<FakeS3>, request: Request) -> Response {
     }
     fake.inner().reading -= usize::from(head.method == Method::GET);
     let response = match head.method {
-        Method::PUT if parameter(&query, "uploadId").is_some() => part(&fake, &query, &head.headers, &body),
-        Method::POST if parameter(&query, "uploads").is_some() => begin(&fake, &key),
-        Method::POST => complete(&fake, &key, &query),
-        Method::DELETE if parameter(&query, "uploadId").is_some() => abort(&fake, &query),
+        Method::PUT if parameter(&query, "uploadId").is_some() => {
+            uploads::part(&fake, &query, &head.headers, &body)
+        }
+        Method::POST if parameter(&query, "uploads").is_some() => uploads::begin(&fake, &key),
+        Method::POST => uploads::complete(&fake, &key, &query),
+        Method::DELETE if parameter(&query, "uploadId").is_some() => uploads::abort(&fake, &query),
         Method::DELETE => {
             fake.remove(&key);
             StatusCode::NO_CONTENT.into_response()
         }
-        Method::HEAD => look(&fake, &key),
-        Method::PUT => write(&fake, &key, &head.headers, body.to_vec()),
-        Method::GET if key.is_empty() => list(&fake, &query),
-        Method::GET => read(&fake, &key, &range, trouble.as_ref()),
+        Method::HEAD => objects::look(&fake, &key),
+        Method::PUT => objects::write(&fake, &key, &head.headers, body.to_vec()),
+        Method::GET if key.is_empty() => objects::list(&fake, &query),
+        Method::GET => objects::read(&fake, &key, &range, trouble.as_ref()),
         _ => refused(405, "MethodNotAllowed"),
     };
     match trouble {
@@ -256,169 +265,4 @@ fn promised(fake: &FakeS3, headers: &HeaderMap, body: &[u8]) -> Result<String, R
         _ if fake.inner().mangles => Ok(base64(&[0; 32])),
         _ => Ok(found),
     }
-}
-
-fn begin(fake: &FakeS3, key: &str) -> Response {
-    let mut inner = fake.inner();
-    let id = format!("upload-{}", inner.uploads.len() + inner.calls.len());
-    inner.uploads.insert(id.clone(), BTreeMap::new());
-    format!(
-        "<InitiateMultipartUploadResult><Key>{key}</Key><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"
-    )
-    .into_response()
-}
-
-fn part(fake: &FakeS3, query: &str, headers: &HeaderMap, body: &[u8]) -> Response {
-    let checksum = match promised(fake, headers, body) {
-        Ok(checksum) => checksum,
-        Err(refusal) => return refusal,
-    };
-    let number = parameter(query, "partNumber").and_then(|n| n.parse().ok()).expect("a part's number");
-    let id = parameter(query, "uploadId").unwrap_or_default();
-    let mut inner = fake.inner();
-    let Some(parts) = inner.uploads.get_mut(&id) else { return refused(404, "NoSuchUpload") };
-    parts.insert(number, body.to_vec());
-    ([(header::ETAG.as_str(), format!("\"{}\"", etag(body))), (CHECKSUM, checksum)], "").into_response()
-}
-
-fn complete(fake: &FakeS3, key: &str, query: &str) -> Response {
-    let id = parameter(query, "uploadId").unwrap_or_default();
-    let mut inner = fake.inner();
-    let Some(parts) = inner.uploads.remove(&id) else { return refused(404, "NoSuchUpload") };
-    let mut of_parts = sha2::Sha256::new();
-    for part in parts.values() {
-        of_parts.update(sha2::Sha256::digest(part));
-    }
-    let composite = format!("{}-{}", base64(&of_parts.finalize()), parts.len());
-    let whole: Vec<u8> = parts.into_values().flatten().collect();
-    let tag = etag(&whole);
-    inner.objects.insert(key.to_owned(), whole);
-    inner.composites.insert(key.to_owned(), composite.clone());
-    format!(
-        "<CompleteMultipartUploadResult><Key>{key}</Key><ETag>&quot;{tag}&quot;</ETag>\
-         <ChecksumSHA256>{composite}</ChecksumSHA256></CompleteMultipartUploadResult>"
-    )
-    .into_response()
-}
-
-fn abort(fake: &FakeS3, query: &str) -> Response {
-    fake.inner().uploads.remove(&parameter(query, "uploadId").unwrap_or_default());
-    StatusCode::NO_CONTENT.into_response()
-}
-
-fn look(fake: &FakeS3, key: &str) -> Response {
-    let Some(object) = fake.get(key) else { return StatusCode::NOT_FOUND.into_response() };
-    let known = fake.inner().composites.get(key).cloned();
-    let checksum = known.unwrap_or_else(|| base64(&sha2::Sha256::digest(&object)));
-    let tag = format!("\"{}\"", etag(&object));
-    let length = object.len().to_string();
-    let headers =
-        [(header::ETAG.as_str(), tag), (CHECKSUM, checksum), (header::CONTENT_LENGTH.as_str(), length)];
-    (headers, "").into_response()
-}
-
-fn write(fake: &FakeS3, key: &str, headers: &HeaderMap, body: Vec<u8>) -> Response {
-    let checksum = match promised(fake, headers, &body) {
-        Ok(checksum) => checksum,
-        Err(refusal) => return refusal,
-    };
-    let mut inner = fake.inner();
-    let known = inner.objects.get(key).map(|o| etag(o));
-    let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(|v| v.trim_matches('"').to_owned());
-    match (text(header::IF_MATCH), text(header::IF_NONE_MATCH), known) {
-        _ if inner.unconditional => {}
-        (Some(_), _, None) => return refused(404, "NoSuchKey"),
-        (Some(wanted), _, Some(known)) if wanted != known => return refused(412, "PreconditionFailed"),
-        (None, Some(_), Some(_)) => return refused(412, "PreconditionFailed"),
-        _ => {}
-    }
-    let tag = format!("\"{}\"", etag(&body));
-    inner.objects.insert(key.to_owned(), body);
-    ([(header::ETAG.as_str(), tag), (CHECKSUM, checksum)], "").into_response()
-}
-
-fn read(fake: &FakeS3, key: &str, range: &str, trouble: Option<&Trouble>) -> Response {
-    let Some(object) = fake.get(key) else { return refused(404, "NoSuchKey") };
-    let tag = format!("\"{}\"", etag(&object));
-    let (status, part, content_range) = match range.strip_prefix("bytes=").and_then(|r| r.split_once('-')) {
-        None => (StatusCode::OK, object.clone(), None),
-        Some((start, end)) => {
-            let start: usize = start.parse().expect("a number");
-            let end: usize = end.parse::<usize>().expect("a number").min(object.len().saturating_sub(1));
-            if start >= object.len() {
-                return refused(416, "InvalidRange");
-            }
-            let range = format!("bytes {start}-{end}/{}", object.len());
-            (StatusCode::PARTIAL_CONTENT, object[start..=end].to_vec(), Some(range))
-        }
-    };
-    let length = part.len();
-    let body = match trouble {
-        Some(Trouble::Cut(after)) => {
-            let first = bytes::Bytes::copy_from_slice(&part[..*after]);
-            let end = Err(std::io::Error::other("cut"));
-            Body::from_stream(futures_util::stream::iter([Ok(first), end]))
-        }
-        Some(Trouble::Stall(after)) => {
-            let first = bytes::Bytes::copy_from_slice(&part[..*after]);
-            let never = futures_util::stream::once(async {
-                tokio::time::sleep(Duration::from_hours(1)).await;
-                Ok::<_, std::io::Error>(bytes::Bytes::new())
-            });
-            Body::from_stream(futures_util::stream::iter([Ok(first)]).chain(never))
-        }
-        _ => Body::from(part),
-    };
-    let mut response =
-        Response::builder().status(status).header(header::ETAG, tag).header(header::CONTENT_LENGTH, length);
-    if let Some(range) = content_range {
-        response = response.header(header::CONTENT_RANGE, range);
-    }
-    response.body(body).expect("a response")
-}
-
-fn list(fake: &FakeS3, query: &str) -> Response {
-    let decode = |text: &str| text.replace("%2F", "/").replace("%3D", "=").replace('+', " ");
-    let value =
-        |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(&format!("{name}="))).map(decode);
-    let prefix = value("prefix").unwrap_or_default();
-    let after = value("continuation-token").unwrap_or_default();
-    let delimiter = value("delimiter");
-    let inner = fake.inner();
-    let page = inner.page.unwrap_or(1000);
-    let mut body = String::new();
-    let (mut folders, mut count, mut last) = (std::collections::BTreeSet::new(), 0, None);
-    for (key, object) in inner.objects.iter().filter(|(k, _)| k.starts_with(&prefix) && **k > after) {
-        if count == page {
-            last = None;
-            let (known, _) = inner.objects.range(..key.clone()).next_back().expect("one before");
-            last.replace(known.clone());
-            break;
-        }
-        count += 1;
-        if let Some((folder, _)) = delimiter.as_ref().and_then(|_| key[prefix.len()..].split_once('/')) {
-            folders.insert(format!("{prefix}{folder}/"));
-            continue;
-        }
-        let (size, tag, second) = (object.len(), etag(object), count % 60);
-        write!(
-            body,
-            "<Contents><Key>{key}</Key><Size>{size}</Size><ETag>&quot;{tag}&quot;</ETag>\
-             <LastModified>2026-11-21T00:00:{second:02}Z</LastModified></Contents>"
-        )
-        .expect("a text");
-    }
-    for folder in folders {
-        write!(body, "<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>").expect("a text");
-    }
-    let next = last.map_or_else(
-        || "<IsTruncated>false</IsTruncated>".to_owned(),
-        |token| {
-            if inner.loses_tokens {
-                return "<IsTruncated>true</IsTruncated>".to_owned();
-            }
-            format!("<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>")
-        },
-    );
-    format!("<ListBucketResult>{next}{body}</ListBucketResult>").into_response()
 }
