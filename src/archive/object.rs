@@ -5,14 +5,14 @@
 //! ranges, ahead of their reader ─▶ pieces ─▶ tape
 //! ```
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
-use bytes::{Buf as _, Bytes};
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use bytes::Bytes;
+use tokio::sync::mpsc::{self, Sender};
 
 use super::error::ArchiveError;
 use super::export::{PIECES, seconds};
-use super::tape::{self, Entry};
+use super::tape::{self, Entry, Exactly, Feed};
 use crate::manifest::Manifest;
 use crate::store::{Limits, Piece, Sending, Store, StoreError, read_ahead, send_stream};
 
@@ -93,39 +93,15 @@ pub async fn read<T: Send + 'static>(
     source: &Store,
     key: &str,
     limits: Limits,
-    take: impl FnOnce(Pulled) -> io::Result<T> + Send + 'static,
+    take: impl FnOnce(Exactly<Feed>) -> io::Result<T> + Send + 'static,
 ) -> Result<io::Result<T>, StoreError> {
     let size = size(source, key).await?;
     let (sender, pieces) = mpsc::channel(PIECES);
-    let taking = tokio::task::spawn_blocking(move || take(Pulled { pieces, rest: Bytes::new(), left: size }));
+    let taking = tokio::task::spawn_blocking(move || take(Exactly::new(Feed::new(pieces), size)));
     let brought = read_ahead(source, key, size, limits, &sender, |_| {}).await;
     // Else a reader would wait for the rest of what could not be brought.
     drop(sender);
     let taken = taking.await.unwrap_or_else(|panic| Err(io::Error::other(panic)));
     // Whoever takes it and has failed says why.
     brought.map(|_| taken)
-}
-
-/// The bytes that come, as a reader. One that ends early is an error.
-pub struct Pulled {
-    pieces: Receiver<Bytes>,
-    rest: Bytes,
-    left: u64,
-}
-
-impl Read for Pulled {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 || into.is_empty() {
-            return Ok(0);
-        }
-        while self.rest.is_empty() {
-            let piece = self.pieces.blocking_recv();
-            self.rest =
-                piece.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the rest did not come"))?;
-        }
-        let count = into.len().min(self.rest.len());
-        self.rest.copy_to_slice(&mut into[..count]);
-        self.left = self.left.saturating_sub(count as u64);
-        Ok(count)
-    }
 }

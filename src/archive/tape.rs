@@ -1,6 +1,7 @@
 //! The archive itself: tar in zstd, written from pieces that come, read into files one by one. Blocking, on a thread of
 //! its own.
 
+use std::borrow::BorrowMut;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -27,46 +28,57 @@ pub fn write<W: Write>(out: W, entries: &[Entry], mtime: u64, bytes: Receiver<By
     // A flipped bit is noticed without the manifest too.
     encoder.include_checksum(true)?;
     let mut tar = tar::Builder::new(encoder);
-    let mut feed = Feed { bytes, rest: Bytes::new() };
+    let mut feed = Feed::new(bytes);
     for Entry { name, size } in entries {
         let mut header = tar::Header::new_gnu();
         header.set_size(*size);
         header.set_mode(0o644);
         header.set_mtime(mtime);
         header.set_entry_type(tar::EntryType::Regular);
-        let mut content = Exactly { left: *size, feed: &mut feed };
+        let mut content = Exactly::new(&mut feed, *size);
         tar.append_data(&mut header, name, &mut content)?;
     }
     tar.into_inner()?.finish()
 }
 
-/// The bytes that come, as a reader.
-struct Feed {
+/// The bytes that come.
+pub struct Feed {
     bytes: Receiver<Bytes>,
     rest: Bytes,
 }
 
-/// So many of them, and no fewer: who sends them may have given up.
-struct Exactly<'a> {
-    left: u64,
-    feed: &'a mut Feed,
+impl Feed {
+    pub const fn new(bytes: Receiver<Bytes>) -> Self {
+        Self { bytes, rest: Bytes::new() }
+    }
 }
 
-impl Read for Exactly<'_> {
+/// So many of them as a reader, and no fewer: who sends them may have given up.
+pub struct Exactly<F> {
+    left: u64,
+    feed: F,
+}
+
+impl<F: BorrowMut<Feed>> Exactly<F> {
+    pub const fn new(feed: F, size: u64) -> Self {
+        Self { left: size, feed }
+    }
+}
+
+impl<F: BorrowMut<Feed>> Read for Exactly<F> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.left == 0 || into.is_empty() {
             return Ok(0);
         }
-        while self.feed.rest.is_empty() {
-            self.feed.rest = self
-                .feed
-                .bytes
-                .blocking_recv()
-                .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the rest did not come"))?;
+        let feed = self.feed.borrow_mut();
+        while feed.rest.is_empty() {
+            let piece = feed.bytes.blocking_recv();
+            feed.rest =
+                piece.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the rest did not come"))?;
         }
         let most = usize::try_from(self.left).unwrap_or(usize::MAX);
-        let count = into.len().min(self.feed.rest.len()).min(most);
-        self.feed.rest.copy_to_slice(&mut into[..count]);
+        let count = into.len().min(feed.rest.len()).min(most);
+        feed.rest.copy_to_slice(&mut into[..count]);
         self.left -= count as u64;
         Ok(count)
     }

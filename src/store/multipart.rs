@@ -1,7 +1,7 @@
 //! One object in parts: begun, each part under its checksum, and ended whole or given up.
 //!
 //! ```text
-//! CreateMultipartUpload ─▶ UploadPart… ─▶ Complete with all checksums ─▶ Sent
+//! CreateMultipartUpload ─▶ UploadPart… ─▶ Complete with all checksums ─▶ Put
 //!                                   └─ else Abort
 //! ```
 
@@ -19,9 +19,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::StoreError;
 use super::objects::{Store, bare};
 use super::range::Moved;
-use super::send::Sent;
 use super::sending::Sending;
-use crate::hex::hex;
 use crate::retry::retry;
 
 /// S3 takes 10 000 parts at most ("Multipart upload limits").
@@ -41,6 +39,13 @@ pub(super) struct Calls<'a> {
 
 /// What is under way.
 pub(super) struct Upload(String);
+
+/// The whole object, as the store names it.
+pub(super) struct Put {
+    pub etag: String,
+    /// Where the bucket keeps versions.
+    pub version_id: Option<String>,
+}
 
 /// A part that is there.
 pub(super) struct Done {
@@ -133,14 +138,8 @@ impl Calls<'_> {
         Ok(Done { part, digest })
     }
 
-    /// Puts the parts together. `whole`: the SHA-256 of all bytes.
-    pub async fn complete(
-        &self,
-        upload: &Upload,
-        mut done: Vec<Done>,
-        size: u64,
-        whole: &[u8],
-    ) -> Result<Sent, StoreError> {
+    /// Puts the parts together.
+    pub async fn complete(&self, upload: &Upload, mut done: Vec<Done>) -> Result<Put, StoreError> {
         done.sort_by_key(|done| done.part.part_number());
         let mut of_parts = Sha256::new();
         for done in &done {
@@ -164,23 +163,18 @@ impl Calls<'_> {
                 self.store.within_time(OPERATION, self.key, 4 * self.sending.answer, request.send())
             })
             .await;
-        let sent = |etag, version: Option<&str>| Sent {
-            key: self.key.to_owned(),
-            size,
-            sha256: hex(whole),
-            etag: bare(etag),
-            version_id: version.map(str::to_owned),
-        };
+        let put =
+            |etag, version: Option<&str>| Put { etag: bare(etag), version_id: version.map(str::to_owned) };
         match ended {
             Ok(output) => {
                 self.same(output.checksum_sha256(), &composite)?;
-                Ok(sent(output.e_tag(), output.version_id()))
+                Ok(put(output.e_tag(), output.version_id()))
             }
             // It was ended by a try whose answer got lost, or it never was: the object tells.
             Err(StoreError::Refused { operation, bucket, key, source }) if source.code == "NoSuchUpload" => {
                 let held = self.head().await?;
                 if held.checksum_sha256() == Some(composite.as_str()) {
-                    return Ok(sent(held.e_tag(), held.version_id()));
+                    return Ok(put(held.e_tag(), held.version_id()));
                 }
                 Err(StoreError::Refused { operation, bucket, key, source })
             }

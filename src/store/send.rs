@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use super::body;
 use super::error::StoreError;
 use super::files::Tree;
-use super::multipart::{Calls, PARTS, Upload};
+use super::multipart::{Calls, PARTS, Put, Upload};
 use super::objects::{Store, bare};
 use super::range::Moved;
 use super::sending::Sending;
@@ -172,7 +172,14 @@ impl Job<'_> {
             .try_buffer_unordered(AT_A_TIME)
             .try_collect()
             .await?;
-        self.calls.complete(upload, done, length, &whole.finalize()).await
+        let Put { etag, version_id } = self.calls.complete(upload, done).await?;
+        Ok(Sent {
+            key: self.calls.key.to_owned(),
+            size: length,
+            sha256: hex(&whole.finalize()),
+            etag,
+            version_id,
+        })
     }
 
     /// The hash of the bytes `start..end`, and the file's with them.
