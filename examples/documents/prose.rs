@@ -109,6 +109,11 @@ pub fn of_command(name: &str) -> Option<&'static [&'static str]> {
              the runs have written down. With the id of a backup it prints only what this machine knows of that one, \
              and the exit status is 78 where that is nothing. Nobody is asked and nothing is changed.",
         ],
+        "metrics" => &[
+            "Prints what `weaviate-provisioner status` knows in Prometheus' text format, for a collector that reads files \
+             or runs programs: whether the node serves, and how the last backup, drill and restore of this machine ended, \
+             when, and what they moved. What is not known has no line. Nobody is asked and nothing is changed.",
+        ],
         "timeline" => &["Prints when each step of the last boot began and how long it took."],
         other => return of_backups(other),
     })

@@ -29,7 +29,7 @@ expected_contents() {
 -rw-r--r-- usr/share/man/man8/weaviate-provisioner.8.gz
 -rw-r--r-- usr/share/zsh/vendor-completions/_weaviate-provisioner
 END
-  for page in adopt backup cancel close drill export import list plan prune restore run status timeline validate verify; do
+  for page in adopt backup cancel close drill export import list metrics plan prune restore run status timeline validate verify; do
     printf -- '-rw-r--r-- usr/share/man/man8/weaviate-provisioner-%s.8.gz\n' "$page"
   done
 }

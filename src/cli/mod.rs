@@ -18,6 +18,7 @@ mod import;
 mod keep;
 mod list;
 mod logging;
+mod metrics;
 mod plan;
 mod prune;
 mod restore;
@@ -167,6 +168,8 @@ enum Command {
         /// Only what this machine knows of this backup.
         id: Option<String>,
     },
+    /// The same for Prometheus: this node, its last backup, drill and restore.
+    Metrics,
     /// Where the time of the last boot went.
     Timeline {
         /// Write a picture as well.
@@ -227,6 +230,7 @@ pub fn main() -> ExitCode {
         Command::Plan => context::block_on(plan::plan(&globals)),
         Command::Validate => validate::validate(&globals),
         Command::Status { id } => status::status(&globals, id.as_deref()),
+        Command::Metrics => metrics::metrics(&globals),
         Command::Timeline { svg } => timeline::timeline(&globals, svg.as_deref()),
     }
     .into()

@@ -81,14 +81,15 @@ pub fn status(globals: &Globals, id: Option<&str>) -> Exit {
 }
 
 /// What this machine did last with backups, or does.
-struct Works {
-    backup: Option<Last>,
-    drill: Option<Drilled>,
-    restore: Option<regain::Last>,
+#[derive(Default)]
+pub(super) struct Works {
+    pub backup: Option<Last>,
+    pub drill: Option<Drilled>,
+    pub restore: Option<regain::Last>,
 }
 
 impl Works {
-    fn read(state: &Path) -> Self {
+    pub fn read(state: &Path) -> Self {
         Self { backup: backup::last(state), drill: drill::last(state), restore: regain::last(state) }
     }
 

@@ -13,7 +13,7 @@ use super::*;
 use crate::config::{Settings as Configuration, merge};
 use crate::host::{Host, Roots};
 use crate::report::Status;
-use crate::state::reopened;
+use crate::tests::make::reopened;
 use crate::tests::rows::every_variant;
 
 const MODEL: &str = "Amazon EC2 NVMe Instance Storage";

@@ -251,22 +251,9 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use std::time::{Duration, Instant};
-
+mod tests {
     use super::*;
-
-    /// Opens what was closed a moment ago. A lock belongs to the open file (flock(2)), and a child that another test
-    /// forks has that too, until it executes its program.
-    pub(crate) fn reopened(directory: &Path) -> Result<Journal, StateError> {
-        let until = Instant::now() + Duration::from_secs(10);
-        loop {
-            match Journal::open(directory) {
-                Err(StateError::Locked { .. }) if Instant::now() < until => std::thread::yield_now(),
-                opened => return opened,
-            }
-        }
-    }
+    use crate::tests::make::reopened;
 
     #[test]
     fn what_was_written_is_read_by_the_next_run() {

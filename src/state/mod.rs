@@ -7,7 +7,5 @@
 mod journal;
 mod notes;
 
-#[cfg(test)]
-pub(crate) use journal::tests::reopened;
 pub use journal::{Journal, Provisioning, SignalOutcome, State, StateError, replace, uptime};
 pub use notes::{read_or_set_aside, remove};

@@ -1,9 +1,10 @@
-//! Errors of libraries, for rows that need a source; and a server of few words.
+//! Errors of libraries, for rows that need a source; a journal that was closed a moment ago; and a server of few words.
 
 use std::collections::VecDeque;
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
@@ -11,10 +12,23 @@ use axum::response::IntoResponse as _;
 use crate::aws::{CallError, Kind};
 use crate::manifest::Object;
 use crate::process::ProcessError;
+use crate::state::{Journal, StateError};
 use crate::store::fake::{etag, sha256};
 use crate::weaviate::Client;
 
 pub const SOME: Duration = Duration::from_mins(1);
+
+/// Opens what was closed a moment ago. A lock belongs to the open file (flock(2)), and a child that another test forks has
+/// that too, until it executes its program.
+pub fn reopened(directory: &Path) -> Result<Journal, StateError> {
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        match Journal::open(directory) {
+            Err(StateError::Locked { .. }) if Instant::now() < until => std::thread::yield_now(),
+            opened => return opened,
+        }
+    }
+}
 
 pub fn call(operation: &'static str, kind: Kind) -> CallError {
     CallError { operation, kind, code: "Code".into(), message: "the service's words".into() }

@@ -45,11 +45,15 @@ impl Stage {
             .flatten()
             .filter_map(|step| step["name"].as_str())
             .collect();
-        let rows: [(&[&str], Vec<&str>); 5] = [
+        let rows: [(&[&str], Vec<&str>); 6] = [
             (&["status"], vec![&self.machine.spec().instance_id, "serving since", "CONTINUE", "full-1"]),
             (&["validate"], vec!["/etc/weaviate-provisioner/config.toml is right."]),
             (&["timeline"], steps.iter().copied().collect()),
             (&["timeline", "--svg", PICTURE], steps.iter().copied().collect()),
+            (
+                &["metrics"],
+                vec!["# TYPE weaviate_provisioner_serving gauge", "weaviate_provisioner_serving 1"],
+            ),
             (&["plan"], vec!["identify", "keep the data on the volume", "the door is open"]),
         ];
         for (arguments, words) in &rows {
@@ -122,6 +126,7 @@ impl Stage {
             }
             "validate" => *json == serde_json::json!({ "valid": true, "problems": [], "warnings": [] }),
             "timeline" => all(json, &timed) && names(json) == names(&report["steps"]),
+            "metrics" => json["weaviate_provisioner_serving"] == 1,
             "plan" => all(&json["steps"], &decided) && json["warnings"].is_array(),
             _ => false,
         };
