@@ -190,7 +190,8 @@ impl Explain for RestoreError {
             }
             Self::NewerServer { made, .. } => format!("Set `weaviate.image` to {made} or later."),
             Self::NoSpace { .. } => {
-                "Choose an instance type with a larger instance store, or delete what is not needed."
+                "Choose an instance type with a larger instance store, or set `restore.mode = \"direct\"`, where the \
+                 server reads the bucket itself and nothing lies on the volume twice, or delete what is not needed."
                     .to_owned()
             }
             Self::ManifestGone { .. } => {

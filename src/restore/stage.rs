@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::choose::Choice;
 use super::error::RestoreError;
-use super::space::{Shortage, Space};
+use super::space::{Room, Shortage, Space};
 use crate::hex::hex;
 use crate::manifest::{Manifest, checksum};
 use crate::report::{Status, Step};
@@ -301,6 +301,22 @@ fn keep_checksums(manifest: &mut Manifest, fetched: &[Fetched]) {
         }
     }
     manifest.checksum = Some(checksum(&manifest.objects));
+}
+
+/// For `direct`: whether there is room for what the server unpacks; `goes` are bytes in `data/` that go before.
+pub async fn fits(
+    store: &Store,
+    mount: &Path,
+    node: &str,
+    manifest: &Manifest,
+    goes: u64,
+) -> Result<(), RestoreError> {
+    let Room { free, total } = {
+        let mount = mount.to_owned();
+        super::blocking(move || Room::look(&mount)).await?
+    };
+    // Nothing of it lies on the volume twice.
+    preflight(store, mount, node, manifest, Space { total, free, goes, comes: 0 }, None).await
 }
 
 /// For `direct`: whether every object is there with its size and ETag. What the server reads then, nobody sees.

@@ -205,7 +205,7 @@ mod tests {
     }
 
     proptest! {
-        /// A line, and what one connection carries, whatever they are, with a tenth of noise: near the best there is.
+        /// A line, and what one connection carries, whatever they are, with noise of 3 %: near the best there is.
         #[test]
         fn it_finds_what_the_line_needs(
             line in 1_000_u64..100_000,
@@ -224,7 +224,7 @@ mod tests {
                 prop_assert!((1..=most).contains(&now));
                 if climb.rests == RESTS {
                     rested = true;
-                    // The step that would have been too far is half as large as what is kept.
+                    // The last step of a half was not worth a fifth of itself: less than that lies between.
                     let carries = line.min(each * now as u64);
                     prop_assert!(carries * 100 >= best * 65, "{now} connections carry {carries} of {best}");
                 }

@@ -132,6 +132,9 @@ pub(super) async fn bring(host: &Host, mut task: Task) -> Result<Task, RestoreEr
                  against the manifest, and its container has credentials",
             );
             stage::compare(&task.store, &task.manifest).await?;
+            let data = task.volume.data_dir();
+            let goes = blocking(move || space::below(&data)).await?;
+            stage::fits(&task.store, task.volume.mount(), task.node(), &task.manifest, goes).await?;
         }
     }
     Ok(task)
