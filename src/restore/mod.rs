@@ -10,6 +10,11 @@
 //! Running + Closed ──counted once more──▶ LastCount ──server stopped──▶ clean_stop of the record
 //! ```
 //!
+//! All collections are brought before the first is restored. Measured with 4 GB: 26.7 s to fetch at 150 MB/s, 12.3 s to
+//! unpack; one after the other would hide at most the shorter of both, and nothing where one collection holds most of it.
+//! But each order costs 2.2 s, whatever it holds (the server's own start of a restore, and the first poll): with a hundred
+//! collections minutes. What does not fit beside its own backup is for the direct mode, which needs no room for it.
+//!
 //! To add a check of the restored data: a pure comparison in `verify.rs` that returns sentences, a row in its
 //! table, and its place in [`verify`].
 

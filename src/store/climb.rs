@@ -5,6 +5,7 @@
 //!       ▲                                         └ did not ─▶ back to N, and a rest ─┐
 //!       └─────────────────────────────────────────────────────────────────────────────┘
 //! the store is overrun ─▶ half as many, and a rest
+//! the disk, or who hashes, is what they wait for ─▶ back to N, and a rest
 //! ```
 //!
 //! One number fits no two nodes. One connection to S3 carries some 85 MB/s and answers small objects within 10 to 30 ms
@@ -30,6 +31,8 @@ pub struct Tick {
     pub busy: bool,
     /// The store has said that there are too many.
     pub refused: bool,
+    /// What came waited for its turn on the disk: more of them would only hold more memory.
+    pub disk: bool,
 }
 
 /// A level, and what it brought.
@@ -66,6 +69,8 @@ impl Climb {
     pub fn tick(&mut self, tick: Tick) -> usize {
         if tick.refused {
             self.settle((self.now / 2).max(1));
+        } else if tick.disk {
+            self.settle(self.from.map_or(self.now, |before| before.connections));
         } else if !tick.busy {
             // There was not enough to ask for: it says nothing about what more of them would bring.
             self.measure_anew();
@@ -126,7 +131,7 @@ mod tests {
     use super::*;
 
     const fn busy(bytes: u64) -> Tick {
-        Tick { bytes, busy: true, refused: false }
+        Tick { bytes, busy: true, refused: false, disk: false }
     }
 
     /// One level, as it is measured: all its ticks alike.
@@ -179,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_overrun_is_asked_less() {
-        let refused = Tick { bytes: 100, busy: true, refused: true };
+        let refused = Tick { refused: true, ..busy(100) };
         let mut climb = Climb::new(16, 64);
         assert_eq!([climb.tick(refused), climb.tick(refused)], [8, 4]);
         assert_eq!([1; 3].map(|_| climb.tick(refused)), [2, 1, 1], "and never not at all");
@@ -191,8 +196,26 @@ mod tests {
     }
 
     #[test]
+    fn while_the_disk_is_what_they_wait_for_no_more_are_added() {
+        let full = Tick { disk: true, ..busy(160) };
+        let mut climb = Climb::new(16, 64);
+        assert_eq!(climb.tick(full), 16);
+        assert_eq!(level(&mut climb, 1000), 16, "it rests first");
+        // Those that were tried are taken back.
+        let mut climb = Climb::new(16, 64);
+        level(&mut climb, 160);
+        assert_eq!((climb.connections(), climb.tick(full)), (24, 16));
+        // The ones that were kept stay.
+        let mut climb = Climb::new(16, 64);
+        for rate in [160, 240] {
+            level(&mut climb, rate);
+        }
+        assert_eq!((climb.connections(), climb.tick(full)), (36, 24));
+    }
+
+    #[test]
     fn where_there_is_not_enough_to_ask_for_nothing_is_learnt() {
-        let idle = Tick { bytes: 50, busy: false, refused: false };
+        let idle = Tick { busy: false, ..busy(50) };
         let mut climb = Climb::new(16, 64);
         for _ in 0..100 {
             assert_eq!(climb.tick(idle), 16);

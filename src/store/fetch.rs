@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::error::StoreError;
@@ -112,11 +111,10 @@ pub async fn fetch(
     moved: impl Fn(u64) + Send + Sync + 'static,
 ) -> Result<Vec<Fetched>, StoreError> {
     let flight = Flight::new(limits.first, limits.connections);
-    let disk = Arc::new(Semaphore::new(disk_jobs()));
     let moved: Moved = Arc::new(moved);
     let all = stream::iter(wanted)
         .map(|one| {
-            let job = Job { store, tree, wanted: one, limits, flight: &flight, disk: &disk, moved: &moved };
+            let job = Job { store, tree, wanted: one, limits, flight: &flight, moved: &moved };
             job.fetch()
         })
         .buffer_unordered(limits.connections)
@@ -134,14 +132,7 @@ struct Job<'a> {
     wanted: &'a Wanted,
     limits: Limits,
     flight: &'a Arc<Flight>,
-    disk: &'a Arc<Semaphore>,
     moved: &'a Moved,
-}
-
-/// Writes and hashes at a time: a hash keeps a core busy, a write half of one; each more is a thread that only holds
-/// memory.
-fn disk_jobs() -> usize {
-    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// `chunk-1` → `chunk-1.part`.
@@ -255,7 +246,6 @@ impl Job<'_> {
             },
             file: Arc::clone(file),
             path: self.wanted.path.clone(),
-            disk: Arc::clone(self.disk),
             moved: Arc::clone(self.moved),
             flight: Arc::clone(self.flight),
         };
@@ -289,8 +279,7 @@ impl Job<'_> {
         start: u64,
         end: u64,
     ) -> Result<Sha256, StoreError> {
-        // Never closed.
-        let _turn = self.disk.acquire().await.ok();
+        let _turn = self.flight.disk().await;
         let work = move || hash_range(&file, start, end, &mut hasher).map(|()| hasher);
         tokio::task::spawn_blocking(work)
             .await

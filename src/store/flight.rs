@@ -1,10 +1,11 @@
-//! The requests that are in the air: a turn for each, as many as [`Climb`] allows.
+//! The requests that are in the air: a turn for each, as many as [`Climb`] allows. And the turns on the disk, which are
+//! fewer, and show what the requests wait for.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::climb::{Climb, Tick};
 
@@ -19,8 +20,18 @@ pub(super) struct Flight {
     /// Since the last tick.
     bytes: AtomicU64,
     refused: AtomicBool,
+    disk: Semaphore,
+    /// Pieces that were written at once, and that waited for others to be.
+    at_once: AtomicUsize,
+    waited: AtomicUsize,
     first: usize,
     most: usize,
+}
+
+/// Writes and hashes at a time: a hash keeps a core busy, a write half of one; each more is a thread that only holds
+/// memory.
+fn disk_jobs() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// One request's; it ends with it.
@@ -46,6 +57,9 @@ impl Flight {
             owed: AtomicUsize::new(0),
             bytes: AtomicU64::new(0),
             refused: AtomicBool::new(false),
+            disk: Semaphore::new(disk_jobs()),
+            at_once: AtomicUsize::new(0),
+            waited: AtomicUsize::new(0),
             first,
             most: most.max(1),
         })
@@ -56,6 +70,22 @@ impl Flight {
         // Never closed.
         let permit = Arc::clone(&self.turns).acquire_owned().await.ok();
         Turn { flight: Arc::clone(self), permit }
+    }
+
+    /// To read what lies there already.
+    pub async fn disk(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed.
+        self.disk.acquire().await.ok()
+    }
+
+    /// To write what has come.
+    pub async fn disk_for_a_piece(&self) -> Option<SemaphorePermit<'_>> {
+        if let Ok(turn) = self.disk.try_acquire() {
+            self.at_once.fetch_add(1, Ordering::Relaxed);
+            return Some(turn);
+        }
+        self.waited.fetch_add(1, Ordering::Relaxed);
+        self.disk().await
     }
 
     /// So many bytes have come.
@@ -81,6 +111,7 @@ impl Flight {
                 bytes: self.bytes.swap(0, Ordering::Relaxed),
                 busy: self.turns.available_permits() == 0,
                 refused: self.refused.swap(false, Ordering::Relaxed),
+                disk: self.waited.swap(0, Ordering::Relaxed) > self.at_once.swap(0, Ordering::Relaxed),
             };
             let (before, now) = (climb.connections(), climb.tick(tick));
             if now != before {

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use super::error::StoreError;
 use super::fetch::Limits;
@@ -24,17 +23,15 @@ pub(super) struct Range {
     pub span: Span,
     pub file: Arc<File>,
     pub path: PathBuf,
-    /// Shared by all that work on the disk at a time.
-    pub disk: Arc<Semaphore>,
     pub moved: Moved,
     pub flight: Arc<Flight>,
 }
 
 impl Range {
     pub(super) async fn fetch(self, limits: Limits) -> Result<(), StoreError> {
-        let Self { span, file, path, disk, moved, flight } = self;
+        let Self { span, file, path, moved, flight } = self;
         let gathered = Vec::with_capacity(GATHER);
-        let mut into = Into { file, path, disk, moved, flight, gathered, at: span.start };
+        let mut into = Into { file, path, moved, flight, gathered, at: span.start };
         span.read(limits, &mut into).await
     }
 }
@@ -42,7 +39,6 @@ impl Range {
 struct Into {
     file: Arc<File>,
     path: PathBuf,
-    disk: Arc<Semaphore>,
     moved: Moved,
     flight: Arc<Flight>,
     gathered: Vec<u8>,
@@ -86,8 +82,7 @@ impl Into {
             return Ok(bytes);
         }
         let (file, offset) = (Arc::clone(&self.file), self.at);
-        // Never closed.
-        let _turn = self.disk.acquire().await.ok();
+        let _turn = self.flight.disk_for_a_piece().await;
         // A write waits when many dirty pages are about; not on a thread that also sends heartbeats.
         let written =
             tokio::task::spawn_blocking(move || file.write_all_at(bytes.as_ref(), offset).map(|()| bytes));
