@@ -48,6 +48,9 @@ pub enum BackupError {
     TooOld { option: &'static str, since: String, server: String },
     #[error("the server makes another backup at the moment: {message}")]
     Busy { message: String },
+    /// It is at something that ends by itself.
+    #[error("the server takes no backup for the time being: {message}")]
+    Blocked { message: String },
     #[error("the server did not take the order of {backup}: {message}")]
     NotAccepted {
         backup: String,
@@ -96,6 +99,7 @@ impl Explain for BackupError {
             Self::Cancelled
             | Self::Hook { .. }
             | Self::Busy { .. }
+            | Self::Blocked { .. }
             | Self::Ended { .. }
             | Self::Forgotten { .. }
             | Self::Stalled { .. }
@@ -147,6 +151,9 @@ impl Explain for BackupError {
             Self::Asleep { .. } => {
                 "See the server's log (`docker logs weaviate`) and its memory; `backup.stall` allows more.".to_owned()
             }
+            Self::Blocked { .. } => "It was tried again for as long as `backup.stall` and `backup.quiesce` allow. Wait until `GET \
+                                     /v1/schema/{collection}/indexes` says \"ready\" of every index, and order another."
+                .to_owned(),
             Self::Busy { .. } => "Wait for its end: `GET /v1/backups/filesystem` lists it, or `GET /v1/backups/s3` where `backup.mode` is \"direct\".".to_owned(),
             Self::NotAccepted { .. } => {
                 "See the server's own words; `backup.compression` and its like are checked by it too."

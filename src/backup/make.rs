@@ -36,6 +36,11 @@ pub fn refused(backup: &str, error: WeaviateError) -> BackupError {
         WeaviateError::Refused { message, .. } if message.contains("already in progress") => {
             BackupError::Busy { message }
         }
+        // An index is rebuilt, or whether one is cannot be told (entities/backup/errors.go, `ErrBackupBlockedByInFlightReindex`
+        // and its like); some seconds to some minutes, as the server's source says.
+        WeaviateError::Refused { message, .. } if message.contains("backup blocked:") => {
+            BackupError::Blocked { message }
+        }
         // usecases/backup/scheduler.go of 1.39.0, `validateBackupRequest`.
         WeaviateError::Refused { message, .. } if message.contains("nothing to do here") => {
             BackupError::Nothing
@@ -53,16 +58,28 @@ pub fn refused(backup: &str, error: WeaviateError) -> BackupError {
 /// The server's only slot is taken for up to 10 s after the backup before it has ended (recording 05).
 const SLOT: Limits = Limits::new(Duration::from_secs(20), Duration::from_millis(250), Duration::from_secs(2));
 
-/// Gives the order; the collections that will be in the backup.
+/// Gives the order; the collections that will be in the backup. A server that is at something else is waited for, `blocked`
+/// at the most.
 pub async fn order(
     client: &Client,
     backend: Backend,
     order: &BackupOrder,
+    blocked: Duration,
+    status: &Status,
 ) -> Result<Vec<String>, BackupError> {
+    let begun = Instant::now();
     let note = |error: &BackupError| tracing::info!(%error, "{} is ordered again: {error}", order.id);
     let ask =
         || async { client.start_backup(backend, order).await.map_err(|error| refused(&order.id, error)) };
-    let taken = retry(SLOT, note, ask).await?;
+    let slot = Limits { deadline: SLOT.deadline.min(blocked), ..SLOT };
+    let taken = loop {
+        match retry(slot, note, ask).await {
+            Err(BackupError::Blocked { message }) if begun.elapsed() < blocked => {
+                status.say(Work::Backup, format!("waits for the server: {message}"));
+            }
+            ended => break ended?,
+        }
+    };
     tracing::info!(backup_id = order.id, "the server makes {}: {:?}", order.id, taken.classes);
     Ok(taken.classes)
 }
@@ -185,6 +202,12 @@ mod tests {
             refused("b", WeaviateError::Refused { call, status, message })
         };
         assert!(matches!(said(422, "backup full-1 already in progress"), BackupError::Busy { .. }));
+        for words in [
+            "backup blocked: runtime-reindex in flight",
+            "node \"n\": cannot commit : backup blocked: whether a runtime-reindex",
+        ] {
+            assert!(matches!(said(422, words), BackupError::Blocked { .. }), "{words}");
+        }
         let nothing = "no available classes to backup, there's nothing to do here";
         assert!(matches!(said(422, nothing), BackupError::Nothing));
         let taken = "backup \"b\" already exists at \"/backups/b\"";

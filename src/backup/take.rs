@@ -80,7 +80,10 @@ pub async fn take(
     let on = base.map(|base| base.id.clone());
     let order = BackupOrder { id: id.to_owned(), include, exclude, base: on, users, roles, config };
     job.status().say(Work::Backup, format!("the server makes {id}"));
-    let names = make::order(&job.client, backend, &order).await?;
+    // Clients are not kept out for longer than was asked for.
+    let blocked =
+        making.quiesce.filter(|_| quiet.is_some()).map_or(making.stall, |most| most.min(making.stall));
+    let names = make::order(&job.client, backend, &order, blocked, job.status()).await?;
     let (key, folder) = (job.store.settings().key(id), job.serving.volume().backups_dir());
     let load = Load {
         id,

@@ -91,6 +91,7 @@ pub fn add(rows: &mut Vec<Row>) {
         TooOld { option: "backup.users", since: "1.38.3 or 1.39.0".into(), server: "1.37.0".into() },
         Asleep { what: "2 tenants of collection Chunk (COLD)".into(), waited: SOME },
         Busy { message: "backup full-1 already in progress".into() },
+        Blocked { message: "backup blocked: runtime-reindex in flight".into() },
         NotAccepted { backup: backup(), message: "leader not found, try again later".into(), again: true }
             { backup: backup(), message: "code 608".into(), again: false },
         Ended { backup: backup(), state: State::Failed, message: "no space left on device".into() },

@@ -70,6 +70,11 @@ pub const BEHAVIOURS: &[Behaviour] = &[
         "STAND_IN_VERSION below 1.37: shards of inactive tenants are left out, the tenants stay in the sharding state",
         "weaviate#10851, adapters/repos/db/backup.go",
     ),
+    documented(
+        "backup.reindexing",
+        "refused with 422 while a shard has a migration that was begun, and neither merged nor tidied",
+        "entities/backup/errors.go, adapters/repos/db/reindex_inflight.go",
+    ),
     recorded("backup.canceled-id", "a canceled id can never be used again", "06, 10"),
     recorded("restore.states", "TRANSFERRING, FINALIZING 0.2 s per class, SUCCESS", "08-12, 21-23"),
     recorded("restore.existing-class", "200, then FAILED", "07, 10"),

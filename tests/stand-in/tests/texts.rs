@@ -65,6 +65,7 @@ const UNRECORDED: &[(&str, &[&str])] = &[
             " in body should be one of [noRestore all]",
         ],
     ),
+    ("backup.reindexing", &["backup blocked: runtime-reindex in flight: collection "]),
     (
         "rest.texts",
         &[

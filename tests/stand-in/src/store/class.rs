@@ -75,6 +75,19 @@ impl Class {
         &self.dir
     }
 
+    /// A shard whose index is rebuilt while the server runs: a migration that was begun, and neither merged nor tidied.
+    pub fn is_reindexing(&self) -> bool {
+        let migrations = |shard: String| {
+            std::fs::read_dir(self.dir.join(shard).join("lsm/.migrations")).into_iter().flatten()
+        };
+        let at_work = |at: &Path| {
+            at.join("started.mig").exists()
+                && !at.join("tidied.mig").exists()
+                && !at.join("merged.mig").exists()
+        };
+        self.shard_names().into_iter().flat_map(migrations).flatten().any(|entry| at_work(&entry.path()))
+    }
+
     pub fn is_multi_tenant(&self) -> bool {
         self.schema["multiTenancyConfig"]["enabled"] == true
     }

@@ -11,6 +11,8 @@ use crate::auth::Verb;
 use crate::backup::archive::Compression;
 use crate::backup::backend::BackendError;
 use crate::backup::create::{self, shuffled};
+use crate::log;
+use crate::store::class::Class;
 
 pub async fn create(call: &Call<'_>, backend: &str) -> Result<Answer, Answer> {
     let body = call.request.json()?;
@@ -58,6 +60,12 @@ pub async fn create(call: &Call<'_>, backend: &str) -> Result<Answer, Answer> {
         base,
         version: call.app.settings.version.clone(),
     };
+    let reindexes = |name: &&String| call.app.store.read().resolve(name).is_some_and(Class::is_reindexing);
+    if let Some(class) = classes.iter().find(reindexes) {
+        let refusal = format!("backup blocked: runtime-reindex in flight: collection {class:?}");
+        log::line("warning", "create", &refusal);
+        return Err(Answer::error(422, refusal));
+    }
     let slot = &call.app.slots.create;
     let canceled = slot
         .take(id, "STARTED", home.clone())
