@@ -38,6 +38,7 @@ const SIGKILL: i32 = 9;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How often a point is tried that did not come by: how often something is polled differs from run to run.
 const TRIES: u32 = 4;
+const LOOK: Duration = Duration::from_millis(20);
 /// The kinds of call that are taken where a case takes all.
 const KINDS: [&str; 11] = [
     "ec2:",
@@ -235,6 +236,8 @@ async fn a_command(stage: &mut Stage, gate: &Gate, what: Option<&Attempt>, spec:
     let command = &spec.during;
     let mut agent = stage.start_agent(&[])?;
     stage.until(&mut agent, "serving", PATIENCE).await?;
+    // The boot's last write comes after its outcome: it is no call of the command, and would be looked for in vain.
+    until_reported(stage).await?;
     for act in &spec.before {
         let complaints = look(stage, act).await?;
         ensure!(complaints.is_empty(), "{}", complaints.join("; "));
@@ -258,6 +261,15 @@ async fn a_command(stage: &mut Stage, gate: &Gate, what: Option<&Attempt>, spec:
     let status = agent.process.wait().await?;
     ensure!(status.signal() == Some(SIGKILL), "the agent was struck and ended with {status}");
     Ok(Struck { took, struck })
+}
+
+async fn until_reported(stage: &Stage) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    while !stage.report_is_kept() {
+        ensure!(Instant::now() < end, "its report is not in the bucket:\n{}", stage.agent_log());
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// Listens no longer than its stage stands.
