@@ -71,8 +71,10 @@ pub async fn order(
     let note = |error: &BackupError| tracing::info!(%error, "{} is ordered again: {error}", order.id);
     let ask =
         || async { client.start_backup(backend, order).await.map_err(|error| refused(&order.id, error)) };
-    let slot = Limits { deadline: SLOT.deadline.min(blocked), ..SLOT };
     let taken = loop {
+        // No try is begun after it: clients may be kept out meanwhile.
+        let left = blocked.saturating_sub(begun.elapsed());
+        let slot = Limits { deadline: SLOT.deadline.min(left), ..SLOT };
         match retry(slot, note, ask).await {
             Err(BackupError::Blocked { message }) if begun.elapsed() < blocked => {
                 status.say(Work::Backup, format!("waits for the server: {message}"));

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::base::{self, Base};
 use super::carry::{self, Carried, Load};
@@ -83,7 +83,9 @@ pub async fn take(
     // Clients are not kept out for longer than was asked for.
     let blocked =
         making.quiesce.filter(|_| quiet.is_some()).map_or(making.stall, |most| most.min(making.stall));
+    let ordered = Instant::now();
     let names = make::order(&job.client, backend, &order, blocked, job.status()).await?;
+    let waited = ordered.elapsed();
     let (key, folder) = (job.store.settings().key(id), job.serving.volume().backups_dir());
     let load = Load {
         id,
@@ -97,7 +99,7 @@ pub async fn take(
         base,
     };
     let moved = Arc::new(AtomicU64::new(0));
-    let server = until_taken(job, id, &moved, quiet, &names, &counted);
+    let server = until_taken(job, id, &moved, quiet, waited, &names, &counted);
     let carried = async {
         match backend {
             Backend::Filesystem => carry::carry(&load, journal, server, &moved, job.status()).await,
@@ -126,12 +128,13 @@ fn add(counted: &Mutex<Counted>, seen: restore::Seen) {
     counted.lock().unwrap_or_else(PoisonError::into_inner).add(seen);
 }
 
-/// Until the server is done, and what is found out when it is.
+/// Until the server is done, and what is found out when it is. Clients were kept out for `waited` already.
 async fn until_taken(
     job: &Job<'_>,
     id: &str,
     moved: &AtomicU64,
     quiet: Option<Quiet>,
+    waited: Duration,
     names: &[String],
     counted: &Mutex<Counted>,
 ) -> Result<Taken, BackupError> {
@@ -148,7 +151,7 @@ async fn until_taken(
         job.status()
     ));
     let quiet = if let (Some(quiet), Some(most)) = (quiet, settings.making.quiesce) {
-        if let Ok(ended) = timeout(most, &mut wait).await {
+        if let Ok(ended) = timeout(most.saturating_sub(waited), &mut wait).await {
             ended?;
             Some(quiet)
         } else {

@@ -20,6 +20,7 @@
 
 mod aside;
 mod choose;
+mod direct;
 mod elsewhere;
 mod error;
 mod evidence;

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::choose::Choice;
 use super::error::RestoreError;
-use super::space::{Room, Shortage, Space};
+use super::space::{Shortage, Space};
 use crate::hex::hex;
 use crate::manifest::{Manifest, checksum};
 use crate::report::{Status, Step};
@@ -190,7 +190,7 @@ pub async fn bring(
     Ok(manifest)
 }
 
-fn is_result(key: &str) -> bool {
+pub(super) fn is_result(key: &str) -> bool {
     matches!(key.rsplit('/').next(), Some(RESTORE | PROBE))
 }
 
@@ -209,7 +209,7 @@ fn clear(backups: &Tree, manifest: &Manifest) -> Result<(), RestoreError> {
 }
 
 /// Refuses before the disk is full. Beside the transfers: the descriptor's latency is theirs too.
-async fn preflight(
+pub(super) async fn preflight(
     store: &Store,
     mount: &Path,
     node: &str,
@@ -301,51 +301,6 @@ fn keep_checksums(manifest: &mut Manifest, fetched: &[Fetched]) {
         }
     }
     manifest.checksum = Some(checksum(&manifest.objects));
-}
-
-/// For `direct`: whether there is room for what the server unpacks; `goes` are bytes in `data/` that go before.
-pub async fn fits(
-    store: &Store,
-    mount: &Path,
-    node: &str,
-    manifest: &Manifest,
-    goes: u64,
-) -> Result<(), RestoreError> {
-    let Room { free, total } = {
-        let mount = mount.to_owned();
-        super::blocking(move || Room::look(&mount)).await?
-    };
-    // Nothing of it lies on the volume twice.
-    preflight(store, mount, node, manifest, Space { total, free, goes, comes: 0 }, None).await
-}
-
-/// For `direct`: whether every object is there with its size and ETag. What the server reads then, nobody sees.
-pub async fn compare(store: &Store, manifest: &Manifest) -> Result<(), RestoreError> {
-    let mut listed = std::collections::BTreeMap::new();
-    for link in &manifest.chain {
-        let root = manifest.root();
-        let prefix = if root.is_empty() { format!("{link}/") } else { format!("{root}/{link}/") };
-        listed.extend(store.list(&prefix).await?.into_iter().map(|o| (o.key.clone(), o)));
-    }
-    for object in manifest.objects.iter().filter(|o| !is_result(&o.key)) {
-        let changed = |what: String| RestoreError::Changed {
-            bucket: store.bucket().to_owned(),
-            key: object.key.clone(),
-            what,
-        };
-        let Some(found) = listed.get(&object.key) else {
-            let (bucket, key) = (store.bucket().to_owned(), object.key.clone());
-            return Err(store::StoreError::Absent { bucket, key }.into());
-        };
-        if found.size != object.size {
-            return Err(changed(format!("the size ({} bytes, not {})", found.size, object.size)));
-        }
-        let known = object.etag.as_deref().map(|e| e.trim_matches('"')).filter(|e| !e.is_empty());
-        if known.is_some_and(|known| !found.etag.is_empty() && found.etag != known) {
-            return Err(changed(format!("the ETag ({})", found.etag)));
-        }
-    }
-    Ok(())
 }
 
 /// How far it is, how fast, and how long it will take at that pace.

@@ -225,9 +225,9 @@ mod tests {
         assert_eq!(flight.turns.available_permits(), 0, "two have ended, and two were too many");
         held.pop();
         assert_eq!(flight.turns.available_permits(), 1);
-        // More again, before what is owed was paid.
         flight.allow(2, 1);
         assert_eq!(flight.turns.available_permits(), 0, "an idle one goes at once");
+        // More again, before what is owed was paid.
         flight.allow(1, 0);
         flight.allow(0, 2);
         held.pop();

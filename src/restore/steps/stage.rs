@@ -5,7 +5,7 @@ use super::super::error::RestoreError;
 use super::super::evidence::{ChosenBackup, StagedBackup, Task};
 use super::super::settings::Mode;
 use super::super::stage::{self, Facts, Place, Plan, Remembered};
-use super::super::{blocking, lease, space, staging};
+use super::super::{blocking, direct, lease, space, staging};
 use super::choose::remind;
 use crate::disk::{self, DataVolume};
 use crate::host::Host;
@@ -131,10 +131,10 @@ pub(super) async fn bring(host: &Host, mut task: Task) -> Result<Task, RestoreEr
                 "restore.mode is \"direct\": the server reads the backup itself, so its bytes were not checked \
                  against the manifest, and its container has credentials",
             );
-            stage::compare(&task.store, &task.manifest).await?;
+            direct::compare(&task.store, &task.manifest).await?;
             let data = task.volume.data_dir();
             let goes = blocking(move || space::below(&data)).await?;
-            stage::fits(&task.store, task.volume.mount(), task.node(), &task.manifest, goes).await?;
+            direct::fits(&task.store, task.volume.mount(), task.node(), &task.manifest, goes).await?;
         }
     }
     Ok(task)

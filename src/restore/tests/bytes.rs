@@ -2,9 +2,10 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use super::super::direct::compare;
 use super::super::error::RestoreError;
 use super::super::serve::put_times_back;
-use super::super::stage::{Place, bring, compare};
+use super::super::stage::{Place, bring};
 use super::*;
 use crate::report::Status;
 use crate::store::{Limits, Owner, StoreError, Tree};
