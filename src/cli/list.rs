@@ -132,6 +132,12 @@ mod tests {
             said.contains("restored from full-1 of s3://acme-production/live (deployment acme-production"),
             "{said}"
         );
+        let left_out = ["A", "B", "C", "D", "E", "F"].map(str::to_owned).into();
+        let said = text(&[], Some(&Origin { left_out, ..from }));
+        assert!(
+            said.contains("node weaviate-0) without A, B, C, D, E, \u{2026}, and has made none"),
+            "{said}"
+        );
         assert!(text(&rows[1..], None).ends_with("No manifest names one of them.\n"));
     }
 }

@@ -8,7 +8,7 @@ pub fn validate(globals: &Globals) -> Exit {
     match config::load(&globals.config) {
         Ok(settings) => {
             let warnings = settings.idle();
-            let from = settings.restore.from.as_ref().map(ToString::to_string);
+            let from = settings.restore.from.as_ref().map(|from| [from.to_string(), from.words()].concat());
             if globals.json {
                 let mut said = serde_json::json!({ "valid": true, "problems": [], "warnings": warnings });
                 if let Some(from) = from {

@@ -38,6 +38,26 @@ fn a_source_lies_elsewhere_and_is_of_the_same_node_unless_it_says_so() {
     let named = "[restore]\nfrom = { bucket = 'b', deployment = 'd', node = 'n', region = 'eu-west-1' }";
     let from = check(named).expect("another bucket").restore.from.expect("a source");
     assert_eq!((from.node.as_str(), from.region.as_deref()), ("n", Some("eu-west-1")));
+    assert_eq!(from.words(), "");
+    let some = "[restore]\nfrom = { bucket = 'b', deployment = 'd', include = ['A*'], exclude = ['Articles', '?b'] }";
+    let from = check(some).expect("some of it").restore.from.expect("a source");
+    assert_eq!(from.words(), ", of its collections A* without Articles, ?b");
+    for (list, words) in [
+        ("include = ['A*', 'B']", ", of its collections A*, B"),
+        ("exclude = ['B']", ", all its collections without B"),
+    ] {
+        let over = format!("[restore]\nfrom = {{ bucket = 'b', deployment = 'd', {list} }}");
+        assert_eq!(check(&over).expect(list).restore.from.expect("a source").words(), words);
+    }
+    for (list, wrong, key) in [
+        ("include = ['Art icle']", "Art icle", "include"),
+        ("exclude = ['Article', 'chunk']", "chunk", "exclude"),
+    ] {
+        let over = format!("[restore]\nfrom = {{ bucket = 'b', deployment = 'd', {list} }}");
+        let error = check(&over).expect_err(list).to_string();
+        let sentence = format!("`restore.from.{key}` has {wrong:?}, and no collection's name");
+        assert!(error.contains(&sentence), "{error}");
+    }
     assert_eq!(check("").expect("right").restore.from, None);
 }
 

@@ -25,6 +25,7 @@ pub use protocol::{Claim, Claimed, Decision, Held, decide, decide_again, publish
 pub use take_over::{Owned, take_over};
 pub use types::{
     Alias, Collection, Collections, Manifest, Object, Origin, Server, Tenant, Unprotected, listed,
+    write_without,
 };
 
 use crate::store::{Store, StoreError};

@@ -112,15 +112,30 @@ pub struct Origin {
     pub deployment: String,
     pub node: String,
     pub backup_id: String,
+    /// Its collections that this node was not to have.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub left_out: BTreeSet<String>,
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
 impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { bucket, prefix, deployment, node, backup_id: _, other: _ } = self;
-        write!(f, "s3://{bucket}/{prefix} (deployment {deployment}, node {node})")
+        let Self { bucket, prefix, deployment, node, backup_id: _, left_out, other: _ } = self;
+        write!(f, "s3://{bucket}/{prefix} (deployment {deployment}, node {node})")?;
+        write_without(f, left_out)
     }
+}
+
+/// ` without A, B`; nothing where all of it is there.
+pub fn write_without(f: &mut std::fmt::Formatter<'_>, left_out: &BTreeSet<String>) -> std::fmt::Result {
+    let mut named: Vec<&str> = left_out.iter().map(String::as_str).take(NAMED).collect();
+    match left_out.len().saturating_sub(NAMED) {
+        _ if named.is_empty() => return Ok(()),
+        0 => {}
+        _ => named.push("\u{2026}"),
+    }
+    write!(f, " without {}", named.join(", "))
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,6 +215,12 @@ const fn is_zero(number: &u64) -> bool {
 }
 
 impl Manifest {
+    /// Its collections, for a sentence: `A, B`, or `none`.
+    pub fn names(&self) -> String {
+        let names: Vec<&str> = self.collections.keys().map(String::as_str).collect();
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    }
+
     /// The folder that holds the chain's folders: the path without the id; may be empty.
     pub fn root(&self) -> &str {
         let path = self.path.as_deref().unwrap_or_default();

@@ -7,7 +7,7 @@ use super::Order;
 use super::error::RegainError;
 use crate::manifest::Manifest;
 use crate::weaviate::options::{OVERWRITE_SINCE, RESTORED_SINCE};
-use crate::weaviate::{Alias, Client, matches};
+use crate::weaviate::{Alias, Client, idle};
 
 /// What the server has.
 #[derive(Clone, Debug, Default)]
@@ -33,16 +33,16 @@ pub struct Chosen {
 
 pub fn choose(manifest: &Manifest, here: &Here, order: &Order, version: &str) -> Result<Chosen, RegainError> {
     let backup = manifest.backup_id.clone().unwrap_or_default();
-    let known = || manifest.collections.keys().cloned().collect::<Vec<_>>().join(", ");
-    let nowhere = |name: &&String| !manifest.collections.keys().any(|known| matches(name, known));
-    if let Some(name) = order.include.iter().chain(&order.exclude).find(nowhere) {
-        return Err(RegainError::Unknown { name: name.clone(), backup, known: known() });
+    if let Some(name) =
+        [&order.include, &order.exclude].into_iter().find_map(|list| idle(list, &manifest.collections))
+    {
+        return Err(RegainError::Unknown { name: name.to_owned(), backup, known: manifest.names() });
     }
     let selection = order.selection();
     let collections: BTreeSet<String> =
         manifest.collections.keys().filter(|name| selection.takes(name)).cloned().collect();
     if collections.is_empty() {
-        return Err(RegainError::NothingLeft { backup, known: known() });
+        return Err(RegainError::NothingLeft { backup, known: manifest.names() });
     }
     // The server takes two names that differ in their letters' size for one: their folders would be the same (Weaviate
     // 1.39.0, cluster/schema, "class already exists: found similar class").

@@ -5,7 +5,7 @@ use std::fmt;
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::elsewhere::Elsewhere;
+use super::elsewhere::{Elsewhere, Share, Unshared};
 use super::error::RestoreError;
 use super::settings::{Source, Unverified};
 use super::unverified;
@@ -81,6 +81,7 @@ pub enum Plan {
     /// Another environment's, as `restore.from` says; `after` as below.
     UseSource {
         from: String,
+        share: Share,
         after: Option<u64>,
     },
     /// Whether a manifest says that a node lived here that had no backup: what it held is lost.
@@ -93,6 +94,11 @@ pub enum Plan {
     RefuseEmpty,
     /// `restore.from` is set and gives nothing: never empty in its place.
     RefuseSource,
+    /// It has a backup, and not what is to be taken of it.
+    RefuseShare {
+        backup: String,
+        why: Unshared,
+    },
 }
 
 impl fmt::Display for Plan {
@@ -101,12 +107,17 @@ impl fmt::Display for Plan {
             Self::UsePointer => f.write_str("restore what the manifest names"),
             Self::UseCopy => f.write_str("there is no manifest: restore what the newest copy names"),
             Self::UseUnverified => f.write_str("restore a backup without checksums, as allowed"),
-            Self::UseSource { from, after: None } => write!(f, "restore the latest of {from}"),
-            Self::UseSource { from, after: Some(generation) } => write!(
-                f,
-                "restore the latest of {from}: generation {generation} made no backup of its own, what it held beside \
-                 that is lost"
-            ),
+            Self::UseSource { from, share, after } => {
+                write!(f, "restore the latest of {from}")?;
+                manifest::write_without(f, &share.left_out)?;
+                match after {
+                    None => Ok(()),
+                    Some(generation) => write!(
+                        f,
+                        ": generation {generation} made no backup of its own, what it held beside that is lost"
+                    ),
+                }
+            }
             Self::StartEmpty { after: None } => f.write_str("start empty, as allowed"),
             Self::StartEmpty { after: Some(generation) } => write!(
                 f,
@@ -117,6 +128,9 @@ impl fmt::Display for Plan {
             Self::RefuseInitialized => f.write_str("refuse: there was a backup once, and now there is none"),
             Self::RefuseEmpty => f.write_str("refuse: there is no backup"),
             Self::RefuseSource => f.write_str("refuse: `restore.from` gives no backup"),
+            Self::RefuseShare { backup, .. } => {
+                write!(f, "refuse: {backup} has not what `restore.from` takes of it")
+            }
         }
     }
 }
@@ -142,9 +156,14 @@ pub fn decide(facts: &Facts, wish: &Wish) -> Plan {
             Plan::RefuseInitialized
         }
         (_, None, Some(Sought::Latest(latest)), _) if refused(latest) => Plan::RefuseUnverified,
-        (_, None, Some(Sought::Latest(_)), _) => {
-            let from = wish.from.as_ref().map(ToString::to_string).unwrap_or_default();
-            Plan::UseSource { from, after }
+        (_, None, Some(Sought::Latest(latest)), _) => {
+            let Some(source) = &wish.from else { return Plan::RefuseSource };
+            match Share::of(source, &latest.manifest.collections) {
+                Ok(share) => Plan::UseSource { from: source.to_string(), share, after },
+                Err(why) => {
+                    Plan::RefuseShare { backup: latest.manifest.backup_id.clone().unwrap_or_default(), why }
+                }
+            }
         }
         (_, None, Some(Sought::Nothing), _) => Plan::RefuseSource,
         (_, None, None, Some(_)) if wish.unverified == Unverified::Refuse => Plan::RefuseUnverified,
@@ -196,7 +215,9 @@ pub async fn choose(
     let manifest = match (&plan, facts) {
         (Plan::UseCopy, Facts { copy: Some(copy), .. }) => copy.manifest,
         (Plan::UseUnverified, Facts { descriptor: Some(Described::Whole(manifest)), .. }) => *manifest,
-        (Plan::UseSource { .. }, Facts { elsewhere: Some(Sought::Latest(latest)), .. }) => latest.manifest,
+        (Plan::UseSource { share, .. }, Facts { elsewhere: Some(Sought::Latest(latest)), .. }) => {
+            share.cut(latest.manifest)
+        }
         (_, Facts { pointer: Some(pointer), .. }) => pointer.manifest,
         (_, _) => Manifest {
             schema: 1,
@@ -229,6 +250,18 @@ fn refusal(plan: &Plan, facts: &Facts, wish: &Wish, store: &Store) -> Option<Res
         Plan::RefuseSource => {
             let from = wish.from.as_ref().map(ToString::to_string).unwrap_or_default();
             Some(RestoreError::NoSource { from })
+        }
+        Plan::RefuseShare { backup, why } => {
+            let (backup, from) =
+                (backup.clone(), wish.from.as_ref().map(ToString::to_string).unwrap_or_default());
+            let known = match &facts.elsewhere {
+                Some(Sought::Latest(latest)) => latest.manifest.names(),
+                Some(Sought::Nothing) | None => String::new(),
+            };
+            Some(match why.clone() {
+                Unshared::Unknown(name) => RestoreError::SourceWithout { from, backup, name, known },
+                Unshared::NothingLeft => RestoreError::NothingLeft { from, backup, known },
+            })
         }
         Plan::RefuseUnverified => {
             let (bucket, key) = match (&facts.copy, &facts.elsewhere, &facts.descriptor, &facts.pointer) {

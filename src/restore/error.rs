@@ -39,6 +39,12 @@ pub enum RestoreError {
     Unverified { bucket: String, key: String },
     #[error("{from}, which `restore.from` names, holds no backup with a manifest")]
     NoSource { from: String },
+    #[error(
+        "the backup {backup} of {from} has no collection {name}, which `restore.from.include` names: it has {known}"
+    )]
+    SourceWithout { from: String, backup: String, name: String, known: String },
+    #[error("`restore.from` leaves nothing of the backup {backup} of {from}: it has {known}")]
+    NothingLeft { from: String, backup: String, known: String },
     #[error("s3://{bucket}/{prefix} holds backups, but none that can be restored: {why}")]
     NoneUsable { bucket: String, prefix: String, why: String },
     #[error("the descriptor s3://{bucket}/{key} is malformed: {what}")]
@@ -131,6 +137,8 @@ impl Explain for RestoreError {
             | Self::Initialized { .. }
             | Self::Unverified { .. }
             | Self::NoSource { .. }
+            | Self::SourceWithout { .. }
+            | Self::NothingLeft { .. }
             | Self::NoneUsable { .. }
             | Self::Descriptor { .. }
             | Self::OtherNode { .. }
@@ -175,6 +183,11 @@ impl Explain for RestoreError {
             Self::NoSource { .. } => {
                 "Check `restore.from`; a backup there that has no manifest gets one by `adopt`, on a node of that \
                  deployment."
+                    .to_owned()
+            }
+            Self::SourceWithout { .. } | Self::NothingLeft { .. } => {
+                "Mend `restore.from.include` and `restore.from.exclude`: names of its collections, or patterns with `*` \
+                 and `?`."
                     .to_owned()
             }
             Self::NoneUsable { .. } => {
@@ -255,6 +268,8 @@ impl Explain for RestoreError {
             | Self::Initialized { .. }
             | Self::Unverified { .. }
             | Self::NoSource { .. }
+            | Self::SourceWithout { .. }
+            | Self::NothingLeft { .. }
             | Self::NoneUsable { .. }
             | Self::Descriptor { .. }
             | Self::OtherNode { .. }

@@ -1,5 +1,6 @@
 //! What each step hands to the next. Private fields, made in this domain only.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::container::Running;
@@ -83,6 +84,12 @@ impl Task {
     /// Whose backup it is.
     pub fn node(&self) -> &str {
         self.from.as_ref().map_or(&self.wish.node, |from| &from.node)
+    }
+
+    /// The collections that are restored, where it is not all that the backup has.
+    pub fn only(&self) -> Option<BTreeSet<String>> {
+        let some = self.from.as_ref().is_some_and(|from| !from.left_out.is_empty());
+        some.then(|| self.manifest.collections.keys().cloned().collect())
     }
 
     /// The old name and the new one, where the server has another than the one that made the backup.

@@ -4,8 +4,8 @@ use std::fmt;
 
 use crate::config::{ByteSize, Name, Prefix, Section};
 use crate::store::{self, Limits};
-use crate::weaviate::Backend;
 use crate::weaviate::options::{CPU_PERCENTAGE, MAPPING_SINCE, RESTORED_SINCE};
+use crate::weaviate::{Backend, Selection, is_pattern};
 
 /// `restore.from`: whose backups are restored while this node has none of its own. Nothing is ever written there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,11 +16,14 @@ pub struct Source {
     pub node: Name,
     /// Of its bucket; where absent, as for `[backup]`.
     pub region: Option<String>,
+    /// Of its collections; everything where both lists are empty.
+    pub include: Vec<String>,
+    pub exclude: Vec<String>,
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { bucket, prefix, deployment, node, region: _ } = self;
+        let Self { bucket, prefix, deployment, node, region: _, include: _, exclude: _ } = self;
         write!(f, "s3://{bucket}/{prefix} (deployment {deployment}, node {node})")
     }
 }
@@ -40,12 +43,40 @@ impl Source {
             );
         }
         let region = section.optional("region");
+        let [include, exclude] = ["include", "exclude"].map(|key| patterns(section, key));
         let (bucket, deployment) = (bucket?, deployment?);
         if around.backup.is_some_and(|own| own.bucket == bucket && own.prefix == prefix) {
             section.problem("prefix", "is where this node's own backups lie: a source lies elsewhere");
         }
-        Some(Self { bucket, prefix, deployment, node: node?, region })
+        Some(Self { bucket, prefix, deployment, node: node?, region, include, exclude })
     }
+
+    /// `, of its collections A* without B`; nothing where it is all of them.
+    pub fn words(&self) -> String {
+        let (include, exclude) = (self.include.join(", "), self.exclude.join(", "));
+        match (include.as_str(), exclude.as_str()) {
+            ("", "") => String::new(),
+            (include, "") => format!(", of its collections {include}"),
+            ("", exclude) => format!(", all its collections without {exclude}"),
+            (include, exclude) => format!(", of its collections {include} without {exclude}"),
+        }
+    }
+
+    pub fn selection(&self) -> Selection<'_> {
+        Selection { include: &self.include, exclude: &self.exclude }
+    }
+}
+
+/// Names of collections, with `*` and `?`. What no name can be would never fit, and nobody would know why.
+fn patterns(section: &mut Section<'_>, key: &'static str) -> Vec<String> {
+    let patterns: Vec<String> = section.or(key, Vec::new());
+    if let Some(wrong) = patterns.iter().find(|pattern| !is_pattern(pattern)) {
+        section.problem(
+            key,
+            format!("has {wrong:?}, and no collection's name; `*` stands for any letters and `?` for one"),
+        );
+    }
+    patterns
 }
 
 /// What the rest of the configuration says.

@@ -279,6 +279,7 @@ fn data(rows: &mut Vec<Row>) {
     );
     let log = || vec!["the server's words".to_owned()];
     let (backup, mount) = (|| "weaviate_backup_1".to_owned(), || "/workspace".to_owned());
+    let source = || "s3://acme-production/live (deployment acme-production, node weaviate-0)".to_owned();
     every!(rows, RestoreError in "restore";
         Store { 0: StoreError::NoBucket { bucket: bucket() } },
         Manifest { 0: ManifestError::Checksum { bucket: bucket(), key: key() } },
@@ -288,7 +289,9 @@ fn data(rows: &mut Vec<Row>) {
         Container { 0: ContainerError::Leak },
         Network { 0: NetworkError::Socket { source: io() } },
         EmptyNotAllowed { bucket: bucket(), prefix: prefix() },
-        NoSource { from: "s3://acme-production/live (deployment acme-production, node weaviate-0)".into() },
+        NoSource { from: source() },
+        SourceWithout { from: source(), backup: backup(), name: "Articles".into(), known: "Article, Chunk".into() },
+        NothingLeft { from: source(), backup: backup(), known: "Article, Chunk".into() },
         Initialized { bucket: bucket(), prefix: prefix(), eni: "eni-1".into() },
         Unverified { bucket: bucket(), key: key() },
         NoneUsable { bucket: bucket(), prefix: prefix(), why: "chunk-2 is not there".into() },

@@ -40,7 +40,7 @@ pub fn of_plans() -> Vec<String> {
     {
         refusing!(found, restore::ChoosePlan;
             acts: UsePointer, UseCopy, UseUnverified, UseSource, StartEmpty;
-            refuses: RefuseUnverified, RefuseBroken, RefuseInitialized, RefuseEmpty, RefuseSource);
+            refuses: RefuseUnverified, RefuseBroken, RefuseInitialized, RefuseEmpty, RefuseSource, RefuseShare);
     }
     {
         refusing!(found, backup::InactivePlan; acts: GoOn, Activate; refuses: Refuse);

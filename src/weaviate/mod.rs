@@ -17,7 +17,7 @@ mod types;
 
 pub use client::{Answer, Client};
 pub use error::WeaviateError;
-pub use selection::{Selection, matches};
+pub use selection::{Selection, idle, is_pattern};
 pub use types::{
     Alias, Backend, BackupConfig, BackupOrder, BackupStatus, Class, Count, Meta, RestoreConfig, RestoreOrder,
     RestoreStatus, State, Tenant, is_active, is_offloaded,

@@ -203,10 +203,10 @@ pub const BACKUP: &[ServerOption] = &[
 pub const RESTORE: &[ServerOption] = &[
     option(
         "include, exclude",
-        "`restore --include`, `restore --exclude`",
+        "`restore --include`, `restore --exclude`, `restore.from.include`, `restore.from.exclude`",
         NAMES,
         ALWAYS,
-        "Into a server that serves. Patterns are read here, and names are sent. A boot restores all that the manifest counts.",
+        "Into a server that serves, or at a boot from another environment. Patterns are read here, and names are sent. From its own manifest a boot restores all that it counts.",
     ),
     option(
         "node_mapping",

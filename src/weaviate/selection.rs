@@ -1,5 +1,7 @@
 //! Which collections an order is about: `include` and `exclude`, as the server reads them.
 
+use std::collections::BTreeMap;
+
 /// Everything where both lists are empty.
 #[derive(Clone, Copy, Debug)]
 pub struct Selection<'a> {
@@ -14,8 +16,25 @@ impl Selection<'_> {
     }
 }
 
+/// Whether a collection can be called so: a capital letter, then letters, digits and `_`; with a namespace, which may have
+/// small ones, and a colon before it (Weaviate 1.39.0, entities/schema, `ClassNameRegexCore` and `IndexNameRegexCore`).
+pub fn is_pattern(pattern: &str) -> bool {
+    let wild = |letter: char| matches!(letter, '*' | '?');
+    let legal =
+        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | ':') || wild(letter);
+    let begins =
+        pattern.contains(':') || pattern.starts_with(|first: char| first.is_ascii_uppercase() || wild(first));
+    begins && pattern.chars().all(legal)
+}
+
+/// The first of these patterns that no name fits.
+pub fn idle<'a, T>(patterns: &'a [String], named: &BTreeMap<String, T>) -> Option<&'a str> {
+    let fits = |pattern: &&String| named.keys().any(|name| matches(pattern, name));
+    patterns.iter().find(|pattern| !fits(pattern)).map(String::as_str)
+}
+
 /// `*` stands for any letters, `?` for one (Weaviate 1.36.0, usecases/backup).
-pub fn matches(pattern: &str, class: &str) -> bool {
+fn matches(pattern: &str, class: &str) -> bool {
     bytes_match(pattern.as_bytes(), class.as_bytes())
 }
 
@@ -51,6 +70,32 @@ mod tests {
             let (include, exclude) = (list(include), list(exclude));
             let selection = Selection { include: &include, exclude: &exclude };
             assert_eq!(selection.takes(class), expected, "{include:?} {exclude:?} {class}");
+        }
+    }
+
+    #[test]
+    fn what_no_collection_is_called_is_told_from_what_none_is_called_here() {
+        let rows = [
+            ("Article", true),
+            ("Art_1*", true),
+            ("*", true),
+            ("?rticle", true),
+            ("customer-1:Article", true),
+            ("article", false),
+            ("", false),
+            ("Art icle", false),
+            ("Article,Chunk", false),
+            ("prod/Article", false),
+        ];
+        for (pattern, expected) in rows {
+            assert_eq!(is_pattern(pattern), expected, "{pattern:?}");
+        }
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let named = ["Article", "Chunk"].map(|name| (name.to_owned(), ())).into();
+        for (patterns, expected) in
+            [(&["A*", "Chunk"][..], None), (&[][..], None), (&["A*", "Chunks", "X"][..], Some("Chunks"))]
+        {
+            assert_eq!(idle(&list(patterns), &named), expected, "{patterns:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use secrecy::ExposeSecret as _;
 
 use super::super::choose::{self, Choice, Plan, Wish};
-use super::super::elsewhere::Elsewhere;
+use super::super::elsewhere::{Elsewhere, Share};
 use super::super::error::RestoreError;
 use super::super::evidence::ChosenBackup;
 use crate::host::Host;
@@ -85,6 +85,11 @@ pub(super) async fn look(
 
 /// What was decided although something is missing stays in the report, not only in the log.
 pub(super) fn remind(host: &Host, plan: &Plan) {
+    if let Plan::UseSource { from, share: Share { idle: Some(name), .. }, .. } = plan {
+        host.status.warn(format!(
+            "`restore.from.exclude` names {name}, and the backup of {from} has no such collection"
+        ));
+    }
     match plan {
         Plan::StartEmpty { after: Some(_) }
         | Plan::UseSource { after: Some(_), .. }
@@ -96,6 +101,7 @@ pub(super) fn remind(host: &Host, plan: &Plan) {
         | Plan::StartEmpty { after: None }
         | Plan::UseSource { after: None, .. }
         | Plan::RefuseSource
+        | Plan::RefuseShare { .. }
         | Plan::RefuseUnverified
         | Plan::RefuseBroken
         | Plan::RefuseInitialized

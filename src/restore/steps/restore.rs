@@ -114,7 +114,7 @@ async fn once(
             users_options: settings.users.option(),
             roles_options: settings.roles.option(),
         },
-        only: Vec::new(),
+        only: task.only().into_iter().flatten().collect(),
         overwrite_alias: false,
         renamed: task.renamed(),
         mount: task.volume.mount(),

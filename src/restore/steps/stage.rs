@@ -98,7 +98,7 @@ pub(super) async fn decide(
     let mode = host.settings.restore.mode.clone();
     let Choice { plan: chose, mut manifest, held, refusal: _ } = choice;
     let from = match (&chose, &elsewhere) {
-        (ChoosePlan::UseSource { .. }, Some(elsewhere)) if !kept => elsewhere.origin(&manifest),
+        (ChoosePlan::UseSource { share, .. }, Some(elsewhere)) if !kept => elsewhere.origin(&manifest, share),
         _ => None,
     };
     if let (true, Held::Pointer(pointer)) = (kept, &held) {
@@ -114,6 +114,7 @@ pub(super) async fn bring(host: &Host, mut task: Task) -> Result<Task, RestoreEr
     match &task.mode {
         Mode::Staged => {
             let (tree, data) = (staging(&task.volume)?, task.volume.data_dir());
+            let only = task.only();
             let place = Place {
                 backups: &tree,
                 mount: task.volume.mount(),
@@ -121,7 +122,7 @@ pub(super) async fn bring(host: &Host, mut task: Task) -> Result<Task, RestoreEr
                 // Whatever lies there is emptied before the restore.
                 goes: blocking(move || space::below(&data)).await?,
                 limits: host.settings.restore.staging(1),
-                only: None,
+                only: only.as_ref(),
             };
             let store = task.lies().paced(host.settings.restore.rate);
             task.manifest = stage::bring(&store, place, task.manifest.clone(), &host.status).await?;

@@ -3,8 +3,9 @@
 use axum::http::Method;
 
 use super::super::choose::{Plan, choose};
-use super::super::elsewhere::Elsewhere;
+use super::super::elsewhere::{Elsewhere, Share};
 use super::super::error::RestoreError;
+use super::super::settings::Source;
 use super::*;
 use crate::explain::{Class, Explain as _};
 use crate::manifest::{Held, ManifestError, Origin};
@@ -218,7 +219,7 @@ async fn another_environments_backup_is_chosen_only_without_one_of_its_own() {
     let choice = choose(&store, Some(&elsewhere), &wish).await.expect("chosen");
     assert_eq!((choice.plan.clone(), &choice.manifest), (of_source(None), &other));
     assert!(choice.refusal.is_none() && choice.held == Held::Nothing);
-    assert_eq!(elsewhere.origin(&other).expect("a backup").backup_id, "full-1");
+    assert_eq!(elsewhere.origin(&other, &Share::default()).expect("a backup").backup_id, "full-1");
     // Without a manifest its newest copy.
     fake.remove(ELSEWHERE);
     publish(&fake, "live/manifests/full-1.json", &Manifest { owner: None, nonce: None, ..other.clone() });
@@ -233,7 +234,54 @@ async fn another_environments_backup_is_chosen_only_without_one_of_its_own() {
 }
 
 fn of_source(after: Option<u64>) -> Plan {
-    Plan::UseSource { from: source().to_string(), after }
+    let share = Share::of(&source(), &manifest(&["full-1"], Vec::new()).collections).expect("all of it");
+    Plan::UseSource { from: source().to_string(), share, after }
+}
+
+#[tokio::test]
+async fn what_is_not_taken_of_another_environments_backup_is_not_in_what_is_restored() {
+    let fake = FakeS3::start().await;
+    let store = fake.store("prod");
+    let of = |include: &[&str], exclude: &[&str]| {
+        let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        Source { include: list(include), exclude: list(exclude), ..source() }
+    };
+    let other = publish_elsewhere(&fake, |m| {
+        let names = ["Article", "Chunk", "Empty"].map(|name| (name.to_owned(), <_>::default()));
+        m.collections = names.into();
+    });
+    let choose_of = async |source: Source, wish: Wish| {
+        let elsewhere = Elsewhere::new(fake.store("live"), source.clone());
+        choose(&store, Some(&elsewhere), &Wish { from: Some(source), ..wish }).await.expect("looks")
+    };
+    let choice = choose_of(of(&["A*", "Empty"], &[]), wish()).await;
+    assert_eq!(
+        choice.plan.to_string(),
+        "restore the latest of s3://backups/live (deployment acme-live, node weaviate-0) without Chunk"
+    );
+    assert!(choice.manifest.collections.keys().eq(["Article", "Empty"]));
+    let keys = |manifest: &Manifest, class: &str| {
+        manifest.objects.iter().filter(|object| object.key.contains(&format!("/{class}/"))).count()
+    };
+    assert!(
+        keys(&other, "Chunk") > 0 && keys(&choice.manifest, "Chunk") == 0,
+        "the control is in the source"
+    );
+    assert_eq!(keys(&choice.manifest, "Article"), keys(&other, "Article"));
+    let all = choose_of(of(&["*"], &["Scratch"]), wish()).await;
+    assert_eq!(all.manifest, other, "nothing is left out");
+    // What is refused waits for the volume: the data may lie there.
+    for (source, sentence) in [
+        (
+            of(&["Chunks"], &[]),
+            "has no collection Chunks, which `restore.from.include` names: it has Article, Chunk",
+        ),
+        (of(&[], &["*"]), "`restore.from` leaves nothing of the backup full-1 of s3://backups/live"),
+    ] {
+        let refusal = choose_of(source, allow_empty()).await.refusal.expect("refused");
+        assert!(refusal.to_string().contains(sentence), "{refusal}");
+        assert_eq!(refusal.class(), Class::Final);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The pure decisions as tables: choose, stage, refresh, and each difference as a sentence.
 
 use super::super::choose::{Described, Facts as Found, Plan as Choosing, Sought, decide as choosing};
+use super::super::elsewhere::{Share, Unshared};
 use super::super::refresh::{Plan as Refreshing, decide as refreshing};
 use super::super::stage::{Facts, Plan, Remembered, decide};
 use super::super::verify::{Seen, compare, differences};
@@ -42,7 +43,7 @@ fn every_choice_has_its_row() {
     let unverified_copy = Found { copy: Some(self::pointer(marked.clone())), ..Found::default() };
     let source = super::source();
     let from = source.to_string();
-    let wished = Wish { from: Some(source), ..empty.clone() };
+    let wished = Wish { from: Some(source.clone()), ..empty.clone() };
     let tagged_wished = Wish { initialized: true, ..wished.clone() };
     let restored = Manifest { from: Some(Origin::default()), ..none() };
     let elsewhere = |pointer: Option<Manifest>, sought: Sought| Found {
@@ -50,11 +51,20 @@ fn every_choice_has_its_row() {
         ..facts(pointer, false, None)
     };
     let latest = |manifest: Manifest| Sought::Latest(Box::new(self::pointer(manifest)));
-    let of_source = |after| Choosing::UseSource { from: from.clone(), after };
+    let share = Share::of(&source, &some().collections).expect("all of it");
+    let of_source = |after| Choosing::UseSource { from: from.clone(), share: share.clone(), after };
+    let picky = Source { include: vec!["None".to_owned()], ..source.clone() };
+    let picky = Wish { from: Some(picky), ..empty.clone() };
     let rows = vec![
         (elsewhere(None, latest(some())), &wished, of_source(None)),
         (elsewhere(Some(none()), latest(some())), &wished, of_source(Some(4))),
         (elsewhere(Some(some()), latest(some())), &wished, Choosing::UsePointer),
+        (
+            elsewhere(None, latest(some())),
+            &picky,
+            Choosing::RefuseShare { backup: "full-1".to_owned(), why: Unshared::Unknown("None".to_owned()) },
+        ),
+        (elsewhere(Some(some()), latest(some())), &picky, Choosing::UsePointer),
         (elsewhere(None, latest(marked.clone())), &wished, Choosing::RefuseUnverified),
         // The tag says that there were backups of its own, or that it was restored from the source before.
         (elsewhere(None, latest(some())), &tagged_wished, Choosing::RefuseInitialized),
@@ -101,6 +111,7 @@ fn every_choice_has_its_row() {
             RefuseInitialized,
             RefuseEmpty,
             RefuseSource,
+            RefuseShare,
         }
     );
 }

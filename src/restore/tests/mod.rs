@@ -119,6 +119,8 @@ pub fn source() -> Source {
         deployment: name("acme-live"),
         node: name("weaviate-0"),
         region: None,
+        include: Vec::new(),
+        exclude: Vec::new(),
     }
 }
 

@@ -64,6 +64,8 @@ pub(super) struct SourceScene {
     /// Of the bucket, if elsewhere than the cloud.
     pub region: Option<String>,
     pub backups: Vec<String>,
+    /// Collections of them that the node is not to have.
+    pub left_out: Vec<String>,
     /// What lies in the pointer's place instead.
     pub manifest_text: Option<String>,
 }
@@ -77,14 +79,17 @@ impl Default for SourceScene {
             node: None,
             region: None,
             backups: vec!["full-1".to_owned()],
+            left_out: Vec::new(),
             manifest_text: None,
         }
     }
 }
 
 impl SourceScene {
+    /// What clients of the node must find: everything but what it is not to have.
     fn fill(&self, programs: &Programs, store: &s3::Store) -> Result<BTreeMap<String, serde_json::Value>> {
-        let Self { bucket, prefix, deployment, node, region: _, backups: ids, manifest_text } = self;
+        let Self { bucket, prefix, deployment, node, region: _, backups: ids, left_out, manifest_text } =
+            self;
         let options = Options {
             bucket: bucket.clone(),
             prefix: prefix.clone(),
@@ -97,8 +102,13 @@ impl SourceScene {
         store.create_bucket(bucket);
         let mut published = BTreeMap::new();
         for id in ids {
-            published
-                .insert(id.clone(), fixtures::publish(store, &backups(programs), id, &options)?.manifest);
+            let mut manifest = fixtures::publish(store, &backups(programs), id, &options)?.manifest;
+            for name in left_out {
+                let collections = manifest["collections"].as_object_mut();
+                let there = collections.and_then(|collections| collections.remove(name));
+                ensure!(there.is_some(), "{id} of the source has no collection {name}");
+            }
+            published.insert(id.clone(), manifest);
         }
         if let Some(text) = manifest_text {
             store.put(bucket, &options.pointer_key(), text.as_bytes())?;
