@@ -55,6 +55,16 @@ pub fn refused(backup: &str, error: WeaviateError) -> BackupError {
     }
 }
 
+/// Whether the server says that it spoilt its own backup, which it does where an index began to be rebuilt in the middle:
+/// `backup blocked: runtime-reindex in flight` of a shard that was not yet taken, `backup spanned a runtime-reindex` at the
+/// end (entities/backup/errors.go). What it rebuilt ends by itself, and another backup is as good.
+pub fn is_spoilt(error: &BackupError) -> bool {
+    matches!(
+        error,
+        BackupError::Ended { state: State::Failed, message, .. } if message.contains("runtime-reindex")
+    )
+}
+
 /// The server's only slot is taken for up to 10 s after the backup before it has ended (recording 05).
 const SLOT: Limits = Limits::new(Duration::from_secs(20), Duration::from_millis(250), Duration::from_secs(2));
 
@@ -194,6 +204,31 @@ mod tests {
             let refused = no_room(backend, Path::new("/m"), room);
             assert_eq!(refused.is_ok(), expected, "{backend:?} {free}");
             assert!(matches!(refused, Ok(()) | Err(BackupError::NoRoom { kept: 0, .. })), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_backup_that_the_server_spoilt_is_told_from_one_that_failed() {
+        let ended = |state, message: &str| BackupError::Ended {
+            backup: "b".to_owned(),
+            state,
+            message: message.to_owned(),
+        };
+        let rows = [
+            (
+                ended(State::Failed, "node \"n\": backup blocked: runtime-reindex in flight: shard \"s\""),
+                true,
+            ),
+            (
+                ended(State::Failed, "backup spanned a runtime-reindex: collection \"Article\" was migrated"),
+                true,
+            ),
+            (ended(State::Canceled, "backup spanned a runtime-reindex"), false),
+            (ended(State::Failed, "write file: no space left on device"), false),
+            (BackupError::Blocked { message: "backup blocked: runtime-reindex in flight".to_owned() }, false),
+        ];
+        for (error, expected) in rows {
+            assert_eq!(is_spoilt(&error), expected, "{error}");
         }
     }
 

@@ -115,36 +115,33 @@ struct Job<'a> {
     tree: Tree,
 }
 
-/// Makes a backup of what is served and names it in the manifest. `named` hears its id.
+/// Backups that the server may spoil by rebuilding an index in the middle of them, before the last failure is told.
+const TRIES: u32 = 3;
+
+/// Makes a backup of what is served and names it in the manifest. `named` hears its id, and that of one that is made in
+/// the place of one that the server spoilt.
 pub async fn back_up(
     host: &Host,
     me: &Identity,
     serving: &Serving,
     order: &Order,
-    named: impl FnOnce(&str),
+    named: impl Fn(&str),
 ) -> Result<Made, BackupError> {
     let _working = host.status.begin(Work::Backup);
     let begun = Instant::now();
     let job = Job::new(host, me, serving).await?;
-    let own = job.own(me).await?;
-    clean_left(&job, me, &own).await?;
-    let id = id::id_at(host.now());
-    named(&id);
-    let base = base::find(&job, &own, order.full).await?;
-    let direct = host.settings.making.mode.role().is_some();
-    let entry = Begun { id: id.clone(), instance_id: me.instance_id().to_owned(), direct };
-    let journal = Journal::begin(&host.roots.state, &entry)?;
-    let work = async {
-        if let Err(error) = hooks::before(&job, &id).await {
-            // Nothing was begun.
-            journal.end()?;
-            return Err(error);
+    let (mut tried, mut id) = (1, id::id_at(host.now()));
+    let mut made = loop {
+        match Box::pin(once(&job, me, order, &id, &named)).await {
+            Err(error) if tried < TRIES && make::is_spoilt(&error) => {
+                // The order of the next one waits until the index is whole.
+                tried += 1;
+                host.status.warn(format!("{error}: another one is made in its place, {tried} of {TRIES}"));
+                id = id::id_after(host.now(), Some(&id));
+            }
+            ended => break ended?,
         }
-        Box::pin(make_it(&job, me, &own, order, &id, base, journal)).await
     };
-    let made = work.await;
-    hooks::after(&job, &id, hooks::Ending::of(made.as_ref().ok())).await;
-    let mut made = made?;
     made.seconds = begun.elapsed().as_secs();
     tracing::info!(
         backup_id = made.id,
@@ -154,6 +151,35 @@ pub async fn back_up(
         made.bytes
     );
     Ok(made)
+}
+
+/// One of them, with the user's programs around it.
+async fn once(
+    job: &Job<'_>,
+    me: &Identity,
+    order: &Order,
+    id: &str,
+    named: &impl Fn(&str),
+) -> Result<Made, BackupError> {
+    let host = job.host;
+    let own = job.own(me).await?;
+    clean_left(job, me, &own).await?;
+    named(id);
+    let base = base::find(job, &own, order.full).await?;
+    let direct = host.settings.making.mode.role().is_some();
+    let entry = Begun { id: id.to_owned(), instance_id: me.instance_id().to_owned(), direct };
+    let journal = Journal::begin(&host.roots.state, &entry)?;
+    let work = async {
+        if let Err(error) = hooks::before(job, id).await {
+            // Nothing was begun.
+            journal.end()?;
+            return Err(error);
+        }
+        Box::pin(make_it(job, me, &own, order, id, base, journal)).await
+    };
+    let made = work.await;
+    hooks::after(job, id, hooks::Ending::of(made.as_ref().ok())).await;
+    made
 }
 
 /// From the order to the manifest.

@@ -78,7 +78,7 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
                         Box::pin(regain::clean_up(host, me, serving)).await.and(Err(RegainError::Cancelled))
                     }
                 };
-                regain::keep(host, order.about(), regained.as_ref());
+                regain::keep(host, order.about().as_deref(), regained.as_ref());
                 regained
                     .map(Answer::Regained)
                     .map_err(|error| Trouble { failure: Failure::new("restore", &error), lost: false })
@@ -90,7 +90,7 @@ pub async fn attend(host: &Host, me: &Identity, serving: &Serving, desk: Desk) -
         match (&order.request, &done) {
             (_, Ok(Answer::Made(made))) => backup::note(host, &Last::Made { made: made.clone(), at }),
             (Request::Backup(_), Err(Trouble { failure, .. })) => {
-                let id = order.about().map(str::to_owned);
+                let id = order.about();
                 backup::note(host, &Last::Failed { id, failure: failure.clone(), at });
             }
             _ => {}

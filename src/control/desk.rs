@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -21,29 +21,42 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 /// Orders that wait their turn.
 const WAITING: usize = 8;
 
+/// The backup that an order is about, once that is known; another one, where the first is made anew.
+#[derive(Clone, Debug, Default)]
+struct About(Arc<Mutex<Option<String>>>);
+
+impl About {
+    fn set(&self, id: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(id.to_owned());
+    }
+
+    fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// A request that was taken in, and the place for its answers.
 #[derive(Debug)]
 pub struct Ordered {
     pub request: Request,
     answers: watch::Sender<Option<Answer>>,
     cancel: Arc<Notify>,
-    /// The backup that it is about, once that is known.
-    about: Arc<OnceLock<String>>,
+    about: About,
 }
 
 impl Ordered {
     fn new(request: Request) -> (Self, watch::Receiver<Option<Answer>>) {
         let (answers, told) = watch::channel(None);
-        (Self { request, answers, cancel: Arc::default(), about: Arc::default() }, told)
+        (Self { request, answers, cancel: Arc::default(), about: About::default() }, told)
     }
 
     /// Names the backup that it is about, for whoever wants just that one to end.
     pub fn is_about(&self, id: &str) {
-        let _ = self.about.set(id.to_owned());
+        self.about.set(id);
     }
 
-    pub fn about(&self) -> Option<&str> {
-        self.about.get().map(String::as_str)
+    pub fn about(&self) -> Option<String> {
+        self.about.get()
     }
 
     /// Ready when somebody wants it to end.
@@ -82,7 +95,7 @@ struct AtWork(Arc<Mutex<Option<Current>>>);
 struct Current {
     cancel: Arc<Notify>,
     answers: watch::Sender<Option<Answer>>,
-    about: Arc<OnceLock<String>>,
+    about: About,
 }
 
 impl AtWork {
@@ -94,7 +107,7 @@ impl AtWork {
     async fn cancel(&self, id: Option<&str>) -> bool {
         let current = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(Current { cancel, answers, about }) = current else { return false };
-        if id.is_some_and(|id| about.get().is_none_or(|about| about != id)) {
+        if id.is_some_and(|id| about.get().as_deref() != Some(id)) {
             return false;
         }
         let mut told = answers.subscribe();
@@ -161,7 +174,7 @@ impl Desk {
         let working = async {
             while let Some(order) = queue.recv().await {
                 let (cancel, answers) = (Arc::clone(&order.cancel), order.answers.clone());
-                at_work.set(Some(Current { cancel, answers, about: Arc::clone(&order.about) }));
+                at_work.set(Some(Current { cancel, answers, about: order.about.clone() }));
                 work(order).await;
                 at_work.set(None);
             }

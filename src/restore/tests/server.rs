@@ -79,6 +79,12 @@ async fn only_an_accepted_order_counts() {
         (500, r#"{"error":[{"message":"cannot resolve hostname"}]}"#.to_owned(), None),
         (500, r#"{"error":[{"message":"context deadline exceeded"}]}"#.to_owned(), None),
         (422, r#"{"error":[{"message":"no such backup"}]}"#.to_owned(), None),
+        (
+            422,
+            r#"{"error":[{"message":"restore blocked: runtime-reindex in flight in the cluster"}]}"#
+                .to_owned(),
+            None,
+        ),
     ];
     for (status, body, expected) in rows {
         let client = scripted(&[(status, &body)]).await;
@@ -87,7 +93,7 @@ async fn only_an_accepted_order_counts() {
             Some(expected) => assert_eq!(accepted.expect("taken"), expected),
             // A server in trouble may take it another time; a node of another name never will.
             None => assert!(
-                matches!(accepted, Err(RestoreError::NotAccepted { again, .. }) if again == body.contains("deadline")),
+                matches!(accepted, Err(RestoreError::NotAccepted { again, .. }) if again == (body.contains("deadline") || body.contains("reindex"))),
                 "{accepted:?}"
             ),
         }

@@ -72,7 +72,8 @@ pub const BEHAVIOURS: &[Behaviour] = &[
     ),
     documented(
         "backup.reindexing",
-        "refused with 422 while a shard has a migration that was begun, and neither merged nor tidied",
+        "refused with 422 while a shard has a migration that was begun, and neither merged nor tidied; FAILED where one is \
+         begun meanwhile",
         "entities/backup/errors.go, adapters/repos/db/reindex_inflight.go",
     ),
     recorded("backup.canceled-id", "a canceled id can never be used again", "06, 10"),

@@ -65,7 +65,14 @@ const UNRECORDED: &[(&str, &[&str])] = &[
             " in body should be one of [noRestore all]",
         ],
     ),
-    ("backup.reindexing", &["backup blocked: runtime-reindex in flight: collection "]),
+    (
+        "backup.reindexing",
+        &[
+            "backup blocked: runtime-reindex in flight: collection ",
+            "backup spanned a runtime-reindex: collection ",
+            " was migrated while this backup was being captured",
+        ],
+    ),
     (
         "rest.texts",
         &[

@@ -22,6 +22,7 @@ use super::{is_canceled, poll};
 use crate::App;
 use crate::settings::Settings;
 use crate::store::Store;
+use crate::store::class::Class;
 
 /// Everything that the checks of the POST have found out.
 #[derive(Debug)]
@@ -185,9 +186,19 @@ pub struct Source<'a> {
 pub fn pack(source: &Source<'_>, plan: &Plan, canceled: &AtomicBool) -> io::Result<u64> {
     let started = descriptor::now();
     let mut classes = Vec::new();
+    let rebuilt = |name: &String| source.store.read().resolve(name).is_some_and(Class::is_reindexing);
     for name in &plan.classes {
+        if rebuilt(name) {
+            let text = format!("backup blocked: runtime-reindex in flight: collection {name:?}");
+            return Err(io::Error::other(text));
+        }
         let class = describe(source, plan, name)?;
         classes.push(pack_class(source, plan, class, canceled)?);
+    }
+    if let Some(name) = plan.classes.iter().find(|name| rebuilt(name)) {
+        return Err(io::Error::other(format!(
+            "backup spanned a runtime-reindex: collection {name:?} was migrated while this backup was being captured"
+        )));
     }
     let bytes = classes.iter().map(|class| class.pre_compression_size_bytes).sum();
     let own = PerNode {
