@@ -69,7 +69,6 @@ const UNRECORDED: &[(&str, &[&str])] = &[
         "backup.reindexing",
         &[
             "backup blocked: runtime-reindex in flight: collection ",
-            "backup spanned a runtime-reindex: collection ",
             " was migrated while this backup was being captured",
         ],
     ),
