@@ -10,9 +10,9 @@ pub fn id_at(now: Timestamp) -> String {
 }
 
 /// The same for one that is begun after another one, perhaps in the same second.
-pub fn id_after(now: Timestamp, before: Option<&str>) -> String {
+pub fn id_after(now: Timestamp, before: &str) -> String {
     let id = id_at(now);
-    if before == Some(id.as_str()) { id_at(now + jiff::SignedDuration::from_secs(1)) } else { id }
+    if id == before { id_at(now + jiff::SignedDuration::from_secs(1)) } else { id }
 }
 
 #[cfg(test)]
@@ -33,8 +33,7 @@ mod tests {
             assert!(is_id(&id));
         }
         let now = "2025-09-24T15:30:59Z".parse().expect("a time");
-        assert_eq!(id_after(now, None), "weaviate_backup_20250924_153059");
-        assert_eq!(id_after(now, Some("weaviate_backup_20250924_153058")), "weaviate_backup_20250924_153059");
-        assert_eq!(id_after(now, Some("weaviate_backup_20250924_153059")), "weaviate_backup_20250924_153100");
+        assert_eq!(id_after(now, "weaviate_backup_20250924_153058"), "weaviate_backup_20250924_153059");
+        assert_eq!(id_after(now, "weaviate_backup_20250924_153059"), "weaviate_backup_20250924_153100");
     }
 }

@@ -137,7 +137,7 @@ pub async fn back_up(
                 // The order of the next one waits until the index is whole.
                 tried += 1;
                 host.status.warn(format!("{error}: another one is made in its place, {tried} of {TRIES}"));
-                id = id::id_after(host.now(), Some(&id));
+                id = id::id_after(host.now(), &id);
             }
             ended => break ended?,
         }
