@@ -21,6 +21,8 @@ use crate::stage::{Agent, BUCKET, Counts, Stage};
 
 /// A single request, script or connection.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks of a script: it is a process each time.
+const LOOK: Duration = Duration::from_millis(100);
 /// A door that is shut answers nothing: a connection that came about would in a moment.
 const KNOCK: Duration = Duration::from_millis(1500);
 
@@ -56,6 +58,7 @@ pub(crate) async fn act(stage: &Stage, act: &Act) -> Result<Vec<String>> {
         Act::SameLayout => Ok(same_layout(stage)),
         Act::Count { class, tenant, objects } => count(stage, class, tenant, *objects).await,
         Act::Shell { script, says } => shell(stage, script, says).await,
+        Act::Until { script } => until(stage, script).await,
         Act::StopDocker => stage.machine.stop_docker().await.map(|()| Vec::new()),
         Act::StartDocker => stage.start_docker().await.map(|()| Vec::new()),
         Act::Hear { line, times } => hear(stage, line, *times).await,
@@ -238,6 +241,21 @@ async fn shell(stage: &Stage, script: &str, says: &[String]) -> Result<Vec<Strin
     let silent = says.iter().filter(|wanted| !text.contains(wanted.as_str()));
     complaints.extend(silent.map(|wanted| format!("{script:?} does not say {wanted:?}: {text}")));
     Ok(complaints)
+}
+
+/// Looks again until it is so, for as long as a script may take; else what the agent said is what helps.
+async fn until(stage: &Stage, script: &str) -> Result<Vec<String>> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let wrong = shell(stage, script, &[]).await?;
+        if wrong.is_empty() {
+            return Ok(wrong);
+        }
+        if Instant::now() + LOOK >= end {
+            return Ok(vec![format!("{}, after {PATIENCE:?}:\n{}", wrong.join("; "), stage.agent_log())]);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// `systemctl stop` of the service.

@@ -223,6 +223,8 @@ pub enum Act {
         #[serde(default)]
         says: Vec<String>,
     },
+    /// A script in the machine that only looks, run again until it ends well.
+    Until { script: String },
     /// Docker is stopped, as by an upgrade of its package.
     StopDocker,
     /// It is started again, with the same arguments.
