@@ -86,7 +86,8 @@ pub async fn order(
         let left = blocked.saturating_sub(begun.elapsed());
         let slot = Limits { deadline: SLOT.deadline.min(left), ..SLOT };
         match retry(slot, note, ask).await {
-            Err(BackupError::Blocked { message }) if begun.elapsed() < blocked => {
+            // With less time than a pause it would be asked again and again without one.
+            Err(BackupError::Blocked { message }) if begun.elapsed() + SLOT.first < blocked => {
                 status.say(Work::Backup, format!("waits for the server: {message}"));
             }
             ended => break ended?,

@@ -115,7 +115,8 @@ struct Job<'a> {
     tree: Tree,
 }
 
-/// Backups that the server may spoil by rebuilding an index in the middle of them, before the last failure is told.
+/// Backups that are begun where the server spoils them: each waits for the index before it, so that a third one that is
+/// spoilt means that indexes are rebuilt all the time, and somebody has to know.
 const TRIES: u32 = 3;
 
 /// Makes a backup of what is served and names it in the manifest. `named` hears its id, and that of one that is made in
@@ -130,14 +131,14 @@ pub async fn back_up(
     let _working = host.status.begin(Work::Backup);
     let begun = Instant::now();
     let job = Job::new(host, me, serving).await?;
-    let (mut tried, mut id) = (1, id::id_at(host.now()));
+    let (mut tried, mut at) = (1, host.now());
     let mut made = loop {
-        match Box::pin(once(&job, me, order, &id, &named)).await {
+        match Box::pin(once(&job, me, order, &id::id_at(at), &named)).await {
             Err(error) if tried < TRIES && make::is_spoilt(&error) => {
                 // The order of the next one waits until the index is whole.
                 tried += 1;
                 host.status.warn(format!("{error}: another one is made in its place, {tried} of {TRIES}"));
-                id = id::id_after(host.now(), &id);
+                at = id::next(host.now(), at);
             }
             ended => break ended?,
         }

@@ -38,27 +38,35 @@ fn a_source_lies_elsewhere_and_is_of_the_same_node_unless_it_says_so() {
     let named = "[restore]\nfrom = { bucket = 'b', deployment = 'd', node = 'n', region = 'eu-west-1' }";
     let from = check(named).expect("another bucket").restore.from.expect("a source");
     assert_eq!((from.node.as_str(), from.region.as_deref()), ("n", Some("eu-west-1")));
-    assert_eq!(from.words(), "");
-    let some = "[restore]\nfrom = { bucket = 'b', deployment = 'd', include = ['A*'], exclude = ['Articles', '?b'] }";
-    let from = check(some).expect("some of it").restore.from.expect("a source");
-    assert_eq!(from.words(), ", of its collections A* without Articles, ?b");
-    for (list, words) in [
-        ("include = ['A*', 'B']", ", of its collections A*, B"),
-        ("exclude = ['B']", ", all its collections without B"),
-    ] {
-        let over = format!("[restore]\nfrom = {{ bucket = 'b', deployment = 'd', {list} }}");
-        assert_eq!(check(&over).expect(list).restore.from.expect("a source").words(), words);
-    }
-    for (list, wrong, key) in [
-        ("include = ['Art icle']", "Art icle", "include"),
-        ("exclude = ['Article', 'chunk']", "chunk", "exclude"),
-    ] {
-        let over = format!("[restore]\nfrom = {{ bucket = 'b', deployment = 'd', {list} }}");
-        let error = check(&over).expect_err(list).to_string();
-        let sentence = format!("`restore.from.{key}` has {wrong:?}, and no collection's name");
-        assert!(error.contains(&sentence), "{error}");
-    }
     assert_eq!(check("").expect("right").restore.from, None);
+}
+
+#[test]
+fn some_collections_of_a_source_are_named_as_collections_are() {
+    let of = |lists: &str| {
+        check(&format!("[restore]\nfrom = {{ bucket = 'b', deployment = 'd'{lists} }}"))
+            .map(|settings| settings.restore.from.expect("a source").words())
+    };
+    let said = [
+        ("", ""),
+        (", include = ['A*', 'B']", ", of its collections A*, B"),
+        (", exclude = ['B']", ", all its collections without B"),
+        (", include = ['A*'], exclude = ['Articles', '?b']", ", of its collections A* without Articles, ?b"),
+    ];
+    for (lists, words) in said {
+        assert_eq!(of(lists).expect(lists), words);
+    }
+    let refused = [
+        (", include = ['Art icle']", "`restore.from.include` has \"Art icle\", and no collection's name"),
+        (
+            ", exclude = ['Article', 'chunk']",
+            "`restore.from.exclude` has \"chunk\", and no collection's name",
+        ),
+    ];
+    for (lists, sentence) in refused {
+        let error = of(lists).expect_err(lists).to_string();
+        assert!(error.contains(sentence), "{error}");
+    }
 }
 
 const OIDC: &str = "[weaviate.oidc]\nissuer = 'https://id.example'\nclient_id = 'weaviate'\n";

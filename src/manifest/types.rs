@@ -44,14 +44,19 @@ pub type Unprotected = BTreeMap<String, BTreeSet<String>>;
 /// Tenants that a sentence names of each collection.
 const NAMED: usize = 5;
 
+/// The first of them, for a sentence: `1, 2, 3, 4, 5, …`.
+fn first(names: &BTreeSet<String>) -> String {
+    let mut few: Vec<&str> = names.iter().map(String::as_str).take(NAMED).collect();
+    if names.len() > NAMED {
+        few.push("\u{2026}");
+    }
+    few.join(", ")
+}
+
 /// `1 of collection Chunk (beta)`; `None` where there is none.
 pub fn listed(unprotected: &Unprotected) -> Option<String> {
     let of = |(class, tenants): (&String, &BTreeSet<String>)| {
-        let mut named: Vec<&str> = tenants.iter().map(String::as_str).take(NAMED).collect();
-        if tenants.len() > NAMED {
-            named.push("\u{2026}");
-        }
-        format!("{} of collection {class} ({})", tenants.len(), named.join(", "))
+        format!("{} of collection {class} ({})", tenants.len(), first(tenants))
     };
     let all: Vec<String> = unprotected.iter().filter(|(_, tenants)| !tenants.is_empty()).map(of).collect();
     (!all.is_empty()).then(|| all.join(", "))
@@ -129,13 +134,7 @@ impl std::fmt::Display for Origin {
 
 /// ` without A, B`; nothing where all of it is there.
 pub fn write_without(f: &mut std::fmt::Formatter<'_>, left_out: &BTreeSet<String>) -> std::fmt::Result {
-    let mut named: Vec<&str> = left_out.iter().map(String::as_str).take(NAMED).collect();
-    match left_out.len().saturating_sub(NAMED) {
-        _ if named.is_empty() => return Ok(()),
-        0 => {}
-        _ => named.push("\u{2026}"),
-    }
-    write!(f, " without {}", named.join(", "))
+    if left_out.is_empty() { Ok(()) } else { write!(f, " without {}", first(left_out)) }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

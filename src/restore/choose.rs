@@ -244,16 +244,13 @@ pub async fn choose(
 fn refusal(plan: &Plan, facts: &Facts, wish: &Wish, store: &Store) -> Option<RestoreError> {
     let bucket = store.bucket().to_owned();
     let prefix = store.settings().prefix.clone();
+    let from = || wish.from.as_ref().map(ToString::to_string).unwrap_or_default();
     match plan {
         Plan::RefuseEmpty => Some(RestoreError::EmptyNotAllowed { bucket, prefix }),
         Plan::RefuseInitialized => Some(RestoreError::Initialized { bucket, prefix, eni: wish.eni.clone() }),
-        Plan::RefuseSource => {
-            let from = wish.from.as_ref().map(ToString::to_string).unwrap_or_default();
-            Some(RestoreError::NoSource { from })
-        }
+        Plan::RefuseSource => Some(RestoreError::NoSource { from: from() }),
         Plan::RefuseShare { backup, why } => {
-            let (backup, from) =
-                (backup.clone(), wish.from.as_ref().map(ToString::to_string).unwrap_or_default());
+            let (backup, from) = (backup.clone(), from());
             let known = match &facts.elsewhere {
                 Some(Sought::Latest(latest)) => latest.manifest.names(),
                 Some(Sought::Nothing) | None => String::new(),

@@ -217,7 +217,12 @@ impl Explain for RestoreError {
             Self::Changed { .. } => "Somebody wrote into the backup's folder; restore the object from the \
                                      bucket's versions, or use another backup."
                 .to_owned(),
-            Self::NotAccepted { .. } => "See the server's log: `docker logs weaviate`.".to_owned(),
+            Self::NotAccepted { again: true, .. } => {
+                "Another time it may: try again in some minutes, and see the server's log where it still does not: \
+                 `docker logs weaviate`."
+                    .to_owned()
+            }
+            Self::NotAccepted { again: false, .. } => "See the server's log: `docker logs weaviate`.".to_owned(),
             Self::Ended { .. } => {
                 "Read the server's last lines in the details, and mend what they name.".to_owned()
             }

@@ -94,9 +94,9 @@ pub async fn order(client: &Client, order: &Order<'_>) -> Result<Accepted, Resto
         }
         Err(WeaviateError::Refused { status, message, .. }) => {
             // The name of the node in the backup is not this one's: 500, and no other time cures it (recording 09).
+            let trouble = status >= 500 && !message.contains("cannot resolve hostname");
             // An index that is rebuilt is whole some time later (entities/backup/errors.go, `ErrReindexInFlight`).
-            let passes = message.contains("runtime-reindex in flight");
-            let again = passes || status >= 500 && !message.contains("cannot resolve hostname");
+            let again = trouble || message.contains("runtime-reindex in flight");
             Err(RestoreError::NotAccepted { backup: (*backup).to_owned(), message, again })
         }
         Err(error) => Err(error.into()),

@@ -182,20 +182,28 @@ pub struct Source<'a> {
     pub target_chunk: u64,
 }
 
+fn is_reindexing(store: &Store, class: &str) -> bool {
+    store.read().resolve(class).is_some_and(Class::is_reindexing)
+}
+
+/// Why no backup is taken of it at the moment.
+pub fn blocked(store: &Store, class: &str) -> Option<String> {
+    is_reindexing(store, class)
+        .then(|| format!("backup blocked: runtime-reindex in flight: collection {class:?}"))
+}
+
 /// The participant: all classes, then the node's descriptor. Returns the bytes before compression.
 pub fn pack(source: &Source<'_>, plan: &Plan, canceled: &AtomicBool) -> io::Result<u64> {
     let started = descriptor::now();
     let mut classes = Vec::new();
-    let rebuilt = |name: &String| source.store.read().resolve(name).is_some_and(Class::is_reindexing);
     for name in &plan.classes {
-        if rebuilt(name) {
-            let text = format!("backup blocked: runtime-reindex in flight: collection {name:?}");
+        if let Some(text) = blocked(source.store, name) {
             return Err(io::Error::other(text));
         }
         let class = describe(source, plan, name)?;
         classes.push(pack_class(source, plan, class, canceled)?);
     }
-    if let Some(name) = plan.classes.iter().find(|name| rebuilt(name)) {
+    if let Some(name) = plan.classes.iter().find(|name| is_reindexing(source.store, name)) {
         return Err(io::Error::other(format!(
             "backup spanned a runtime-reindex: collection {name:?} was migrated while this backup was being captured"
         )));

@@ -12,7 +12,6 @@ use crate::backup::archive::Compression;
 use crate::backup::backend::BackendError;
 use crate::backup::create::{self, shuffled};
 use crate::log;
-use crate::store::class::Class;
 
 pub async fn create(call: &Call<'_>, backend: &str) -> Result<Answer, Answer> {
     let body = call.request.json()?;
@@ -60,9 +59,7 @@ pub async fn create(call: &Call<'_>, backend: &str) -> Result<Answer, Answer> {
         base,
         version: call.app.settings.version.clone(),
     };
-    let reindexes = |name: &&String| call.app.store.read().resolve(name).is_some_and(Class::is_reindexing);
-    if let Some(class) = classes.iter().find(reindexes) {
-        let refusal = format!("backup blocked: runtime-reindex in flight: collection {class:?}");
+    if let Some(refusal) = classes.iter().find_map(|class| create::blocked(&call.app.store, class)) {
         log::line("warning", "create", &refusal);
         return Err(Answer::error(422, refusal));
     }
