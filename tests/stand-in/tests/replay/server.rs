@@ -16,14 +16,24 @@ type Lines = Arc<Mutex<Vec<String>>>;
 pub struct Server {
     child: Child,
     pub url: String,
-    pub out: Lines,
+    out: Lines,
     pub log: Lines,
+    /// They end with what they read.
+    readers: [JoinHandle<()>; 2],
+}
+
+/// How it ended, and everything that it said.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Or the negative signal.
+    pub code: i32,
+    pub lines: String,
 }
 
 /// What became of a start.
 #[derive(Debug)]
 pub enum Started {
-    Serving(Server),
+    Serving(Box<Server>),
     Exited { code: Option<i32>, log: Vec<String> },
 }
 
@@ -52,7 +62,7 @@ impl Server {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let (out, _) = collect(child.stdout.take().unwrap());
+        let (out, told) = collect(child.stdout.take().unwrap());
         let (log, logged) = collect(child.stderr.take().unwrap());
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -60,7 +70,8 @@ impl Server {
             if let Some(line) = announced {
                 let line: serde_json::Value = serde_json::from_str(&line).unwrap();
                 let url = format!("http://{}", line["rest"].as_str().unwrap());
-                return Started::Serving(Self { child, url, out, log });
+                let readers = [told, logged];
+                return Started::Serving(Box::new(Self { child, url, out, log, readers }));
             }
             if let Some(status) = child.try_wait().unwrap() {
                 logged.await.unwrap();
@@ -72,12 +83,17 @@ impl Server {
         }
     }
 
-    /// Sends the signal; the exit code, or the negative signal.
-    pub async fn stop(mut self, signal: i32) -> i32 {
+    /// Sends the signal. Its last lines may still be in the pipe when it has ended, and are waited for.
+    pub async fn stop(mut self, signal: i32) -> Stopped {
         use std::os::unix::process::ExitStatusExt;
         let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id().unwrap()).unwrap());
         nix::sys::signal::kill(id, nix::sys::signal::Signal::try_from(signal).unwrap()).unwrap();
         let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.unwrap().unwrap();
-        status.code().unwrap_or_else(|| -status.signal().unwrap())
+        for reader in self.readers {
+            tokio::time::timeout(PATIENCE, reader).await.unwrap().unwrap();
+        }
+        let code = status.code().unwrap_or_else(|| -status.signal().unwrap());
+        let lines = self.out.lock().unwrap().join("\n") + &self.log.lock().unwrap().join("\n");
+        Stopped { code, lines }
     }
 }
